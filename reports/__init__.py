@@ -1,0 +1,1 @@
+"""A run's folder, told to people: HTML, terminal text and JUnit."""
