@@ -1,0 +1,143 @@
+"""Everything a run recorded, loaded for judging and reporting; seconds since the run's origin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.clock import NS, Anchor
+from chaos.model.ledger import Ledger
+from chaos.model.operation import ATTEMPT, OPERATION, Kind
+from chaos.model.record import Event, Observation, read_events, read_observations
+
+OPERATION_DTYPE = np.dtype(
+    {
+        "names": [
+            "intended_ns", "started_ns", "ended_ns", "write_id", "backend_pid",
+            "endpoint", "instance", "error", "attempts", "kind", "outcome",
+        ],
+        "formats": ["<i8", "<i8", "<i8", "<i8", "<i4", "<u2", "<u2", "<u2", "<u2", "u1", "u1"],
+        "itemsize": OPERATION.size,
+    }
+)  # fmt: skip
+ATTEMPT_DTYPE = np.dtype(
+    {
+        "names": ["operation", "started_ns", "ended_ns", "backend_pid", "instance", "error"],
+        "formats": ["<i8", "<i8", "<i8", "<i4", "<u2", "<u2"],
+        "itemsize": ATTEMPT.size,
+    }
+)
+
+Records = NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The operations of one arm, endpoint and kind, ordered by intended start."""
+
+    arm: str
+    endpoint: str
+    kind: Kind
+    records: Records
+
+    def seconds(self, field_name: str, origin_ns: int) -> NDArray[np.float64]:
+        """Return an instant column in seconds since the origin."""
+        return np.asarray((self.records[field_name] - origin_ns) / NS, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationLog:
+    """The operations of one arm (memory-mapped) and the names they refer to."""
+
+    arm: str
+    operations: Records
+    attempts: Records
+    names: tuple[str, ...]
+
+    def streams(self) -> Iterator[Stream]:
+        """Yield one stream for each endpoint and kind that occurs, ordered by intended start."""
+        keys = np.unique(self.operations[["endpoint", "kind"]])
+        for endpoint, kind in keys:
+            mask = (self.operations["endpoint"] == endpoint) & (self.operations["kind"] == kind)
+            records = self.operations[mask]
+            order = np.argsort(records["intended_ns"], kind="stable")
+            yield Stream(self.arm, self.names[endpoint], Kind(int(kind)), records[order])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """One run folder in memory; `arms` includes the probes under `PROBE_ARM`."""
+
+    folder: Path
+    environment: Mapping[str, Any]
+    experiment: Mapping[str, Any]
+    events: tuple[Event, ...]
+    observations: tuple[Observation, ...]
+    arms: Mapping[str, OperationLog]
+    ledger: Ledger | None
+    anchor: Anchor
+    origin_ns: int
+
+    def seconds(self, instant_ns: int) -> float:
+        """Return a monotonic instant as seconds since the run's origin."""
+        return (instant_ns - self.origin_ns) / NS
+
+    def of_kind(self, kind: str) -> Iterator[Observation]:
+        """Yield the observations of one kind in order."""
+        return (o for o in self.observations if o.kind == kind)
+
+
+def load_operations(folder: Path, arm: str) -> OperationLog:
+    """Map the operations of one arm below `folder`; a torn last record is ignored."""
+    names = [""]
+    text = (folder / f"{arm}.names").read_text(encoding="utf-8")
+    names += [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return OperationLog(
+        arm,
+        _map(folder / f"{arm}.ops", OPERATION_DTYPE),
+        _map(folder / f"{arm}.attempts", ATTEMPT_DTYPE),
+        tuple(names),
+    )
+
+
+def load_history(folder: Path) -> History:
+    """Load a run folder.
+
+    Raises:
+        OSError: `environment.json` or the journal is missing: not a run folder.
+        ValueError: a file is damaged; says where.
+    """
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    ledger_path = folder / "ledger.json"
+    operations = folder / "operations"
+    return History(
+        folder=folder,
+        environment=environment,
+        experiment=environment["experiment"],
+        events=tuple(read_events(folder / "journal.jsonl")),
+        observations=tuple(read_observations(folder / "observations.jsonl")),
+        arms={
+            path.stem: load_operations(operations, path.stem)
+            for path in sorted(operations.glob("*.ops"))
+        },
+        ledger=(
+            Ledger.from_json(json.loads(ledger_path.read_text(encoding="utf-8")))
+            if ledger_path.exists()
+            else None
+        ),
+        anchor=Anchor(**environment["anchor"]),
+        origin_ns=environment["anchor"]["monotonic_ns"],
+    )
+
+
+def _map(path: Path, dtype: np.dtype[np.void]) -> Records:
+    count = path.stat().st_size // dtype.itemsize if path.exists() else 0
+    if not count:
+        return np.empty(0, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r", shape=(count,))

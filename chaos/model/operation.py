@@ -1,0 +1,181 @@
+"""The binary record of operations: what traffic and probes write, and history reads.
+
+Each arm has three append-only files below the run folder's `operations/`:
+
+`ARM.ops`       one fixed-width record an operation (`OPERATION`, 48 bytes)
+`ARM.attempts`  one fixed-width record an attempt that did not succeed (`ATTEMPT`, 32 bytes)
+`ARM.names`     one JSON string a line; a record's name field is the line's number, 0 is ""
+
+All instants are `CLOCK_MONOTONIC` nanoseconds. A reader ignores a torn last record, so the files are
+complete at every instant. Names and attempts are flushed before the operations that refer to them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+
+# intended, started, ended (ns); write id (-1: none); backend pid; endpoint, instance, error (names);
+# attempts; kind; outcome
+OPERATION = struct.Struct("<qqqqiHHHHBB2x")
+# index of the operation in ARM.ops; started, ended (ns); backend pid; instance, error (names)
+ATTEMPT = struct.Struct("<qqqiHH")
+NAMES_MAX = 4096
+PROBE_ARM = "probe"
+NO_WRITE_ID = -1
+
+
+class Kind(IntEnum):
+    """What an operation asks for."""
+
+    CONNECT = 0
+    READ = 1
+    WRITE = 2
+    TRANSACTION = 3
+
+
+class Outcome(IntEnum):
+    """How an operation ended for its client."""
+
+    OK = 0
+    FAILED = 1
+    """It certainly had no effect: never sent, or the server said that it was rolled back."""
+    UNKNOWN = 2
+    """It was sent and the reply that would tell was lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One attempt that did not succeed. `error` is `SQLSTATE Name`, `-----` where none came."""
+
+    started_ns: int
+    ended_ns: int
+    error: str
+    instance: str = ""
+    backend_pid: int = 0
+
+
+class OperationWriter:
+    """Appends the operations of one arm; buffered, flushed by whoever owns it at least every 0.25 s."""
+
+    def __init__(self, folder: Path, arm: str) -> None:
+        """Create or append to the files of `arm` below `folder` (made if missing).
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND
+        self._ops = os.open(folder / f"{arm}.ops", flags, 0o644)
+        self._attempts = os.open(folder / f"{arm}.attempts", flags, 0o644)
+        self._names = os.open(folder / f"{arm}.names", flags, 0o644)
+        self._ids: dict[str, int] = {"": 0}
+        self._written = os.fstat(self._ops).st_size // OPERATION.size
+        self._buffer: list[bytes] = []
+        self._attempt_buffer: list[bytes] = []
+        self._name_buffer: list[str] = []
+
+    def name(self, text: str) -> int:
+        """Return the number of a name; past `NAMES_MAX` distinct ones all further are "(other)"."""
+        found = self._ids.get(text)
+        if found is not None:
+            return found
+        if len(self._ids) >= NAMES_MAX and text != "(other)":
+            return self.name("(other)")
+        number = len(self._ids)
+        self._ids[text] = number
+        self._name_buffer.append(text)
+        return number
+
+    def operation(
+        self,
+        *,
+        kind: Kind,
+        endpoint: str,
+        intended_ns: int,
+        started_ns: int,
+        ended_ns: int,
+        outcome: Outcome,
+        attempts: int = 1,
+        instance: str = "",
+        error: str = "",
+        write_id: int = NO_WRITE_ID,
+        backend_pid: int = 0,
+        failures: Sequence[Failure] = (),
+    ) -> None:
+        """Append one operation, and the attempts of it that did not succeed."""
+        if failures:
+            index = self._written + len(self._buffer)
+            for failed in failures:
+                self._attempt_buffer.append(
+                    ATTEMPT.pack(
+                        index,
+                        failed.started_ns,
+                        failed.ended_ns,
+                        failed.backend_pid,
+                        self.name(failed.instance),
+                        self.name(failed.error),
+                    )
+                )
+        self._buffer.append(
+            OPERATION.pack(
+                intended_ns,
+                started_ns,
+                ended_ns,
+                write_id,
+                backend_pid,
+                self.name(endpoint),
+                self.name(instance),
+                self.name(error),
+                min(attempts, 65535),
+                kind,
+                outcome,
+            )
+        )
+
+    def flush(self) -> None:
+        """Hand everything buffered to the operating system.
+
+        Raises:
+            OSError: the disk is full or the folder is gone; what was not written stays buffered.
+        """
+        if self._name_buffer:
+            lines = "".join(json.dumps(text) + "\n" for text in self._name_buffer)
+            _write_all(self._names, lines.encode())
+            self._name_buffer.clear()
+        if self._attempt_buffer:
+            _write_all(self._attempts, b"".join(self._attempt_buffer))
+            self._attempt_buffer.clear()
+        if self._buffer:
+            _write_all(self._ops, b"".join(self._buffer))
+            self._written += len(self._buffer)
+            self._buffer.clear()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.flush()
+        for descriptor in (self._ops, self._attempts, self._names):
+            os.close(descriptor)
+
+    def __enter__(self) -> OperationWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,119 @@
+"""The run folder's line records: what the harness did (journal) and what was seen (observations).
+
+Both files are JSON lines, appended with one `write` a line, so several processes may append to the
+same file and a kill loses at most the line being written. Instants are monotonic nanoseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the journal.
+
+    `type` and the fields that go with it:
+
+    run      state: started | ended; status
+    phase    phase; state: started | ended; error
+    guard    guard; refused; why
+    undo     id; action; parameters; command (what a person would type); written before the change
+    undone   id; result
+    fault    fault_id; fault; step; repeat; verb: inject | effect | hold | recover | recovered;
+             state: started | ended; requested_target; actual_target; effect: taken | none; error
+    call     operation; parameters; request_id; error_code
+    steady   probe; when: before | after; ok; measured; why
+    note     text
+    """
+
+    at_ns: int
+    type: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A value of the cluster that was seen to change.
+
+    kind       subject             value
+    role       instance            writer | reader | unreachable   (by SQL, on the instance)
+    writer     cluster             the instance that the API names as writer, or ""
+    status     cluster or instance the API's status, "deleted" once it is gone
+    dns        endpoint name       the instance that the answer leads to, an address, or the error
+    event      source identifier   the RDS event's message; detail: event_id, categories, event_at
+    capacity   instance            current ACU; or the cluster's "min-max"
+    alive      observer            its sample count; written about once a second
+
+    The value changed after `since_ns` (start of the last sample that saw the old one; None for a
+    first sample) and not later than `at_ns` (end of the first sample that saw the new one).
+    """
+
+    at_ns: int
+    since_ns: int | None
+    kind: str
+    subject: str
+    value: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LineWriter:
+    """Appends JSON lines to one file; `sync` also forces them to the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path` for appending.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+
+    def append(self, record: Event | Observation, *, sync: bool = False) -> None:
+        """Write one record as one line.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        line = (json.dumps(asdict(record), separators=(",", ":")) + "\n").encode()
+        written = os.write(self._descriptor, line)
+        if written != len(line):
+            raise OSError(28, "No space left on device")
+        if sync:
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield each complete JSON line; a torn last line is ignored.
+
+    Raises:
+        ValueError: a line that is not the last is no JSON object; says which.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}:{number}: not a JSON line: {error}") from error
+
+
+def read_events(path: Path) -> list[Event]:
+    """Read a journal."""
+    return [Event(**line) for line in read_lines(path)]
+
+
+def read_observations(path: Path) -> list[Observation]:
+    """Read observations, in the order of their instants."""
+    return sorted((Observation(**line) for line in read_lines(path)), key=lambda o: o.at_ns)

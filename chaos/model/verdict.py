@@ -1,0 +1,64 @@
+"""What a check says: a finding with its two instants and uncertainty; the worst verdict wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """pass < unknown < fail."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    UNKNOWN = "unknown"
+    FAIL = "fail"
+
+
+_ORDER = (Verdict.PASS, Verdict.UNKNOWN, Verdict.FAIL)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst of them; `unknown` for none, since nothing was shown."""
+    return max(verdicts, key=_ORDER.index, default=Verdict.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The result of one check on one stream.
+
+    `measured` and `limit` are in `unit`. For a duration, `measured` is `to_s - from_s` and never
+    below the truth; the truth is at least `measured - uncertainty_s`. Instants are seconds since
+    the run's origin. A finding without `limit` informs and passes.
+    """
+
+    check: str
+    verdict: Verdict
+    why: str
+    arm: str = ""
+    endpoint: str = ""
+    operation: str = ""
+    measured: float | None = None
+    limit: float | None = None
+    unit: str = "s"
+    uncertainty_s: float | None = None
+    from_s: float | None = None
+    to_s: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding as `verdict.json` spells it (`from`, `to`)."""
+        fields = asdict(self)
+        fields["from"] = fields.pop("from_s")
+        fields["to"] = fields.pop("to_s")
+        fields["verdict"] = self.verdict.value
+        return fields
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Finding:
+        """Read a finding of `verdict.json`."""
+        fields = dict(fields)
+        fields["from_s"] = fields.pop("from", None)
+        fields["to_s"] = fields.pop("to", None)
+        fields["verdict"] = Verdict(fields["verdict"])
+        return cls(**fields)

@@ -1,0 +1,111 @@
+"""What the test cluster's parts tell each other: specifications, snapshots, events, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+class ApiError(Exception):
+    """A modelled RDS error: `code` as on the wire (`DBClusterNotFoundFault`), message as AWS says it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerlessBounds:
+    """Serverless v2 bounds in ACU."""
+
+    min_acu: float
+    max_acu: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceSpec:
+    """What CreateDBInstance asks for."""
+
+    id: str
+    instance_class: str = "db.serverless"
+    availability_zone: str | None = None  # None: the cluster spreads instances over its zones
+    promotion_tier: int = 1
+    tags: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Further request members kept and shown as they were given (parameter group, ...)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSpec:
+    """What `gameday cluster up` asks for."""
+
+    id: str = "gameday"
+    readers: int = 2
+    region: str = "eu-west-1"
+    profile: str = "fast"  # testcluster/profiles.py
+    seed: int = 0
+    port: int | None = None  # None: 5432, or a free one where that is taken
+    serverless: ServerlessBounds | None = field(
+        default_factory=lambda: ServerlessBounds(min_acu=0.5, max_acu=8.0)
+    )
+    read_availability: bool = True
+    """False: a writer's failover or reboot also restarts the readers, as older versions do."""
+    tags: Mapping[str, str] = field(default_factory=lambda: {"gameday": "allowed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceRecord:
+    """One instance as the API shows it, plus what only the control address shows."""
+
+    id: str
+    status: str
+    is_writer: bool
+    instance_class: str
+    availability_zone: str
+    promotion_tier: int
+    endpoint: str  # DNS name
+    port: int
+    created_at: datetime
+    tags: Mapping[str, str]
+    settings: Mapping[str, object]
+    address: str  # loopback address
+    pid: int | None  # postmaster, None while it is down
+    capacity_acu: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRecord:
+    """The cluster as the API shows it."""
+
+    id: str
+    status: str
+    engine: str  # aurora-postgresql
+    engine_version: str
+    region: str
+    account: str  # 000000000000, which AWS never issues
+    resource_id: str  # cluster-XXXXXXXX
+    hash: str  # the 12 letters and digits in every endpoint name
+    cluster_endpoint: str
+    reader_endpoint: str
+    port: int
+    user: str
+    database: str
+    availability_zones: tuple[str, ...]
+    created_at: datetime
+    serverless: ServerlessBounds | None
+    tags: Mapping[str, str]
+    instances: tuple[InstanceRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """One RDS event (facts: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/)."""
+
+    at: datetime
+    source_type: str  # db-cluster | db-instance
+    source_id: str
+    event_id: str  # RDS-EVENT-0071
+    categories: tuple[str, ...]
+    message: str
