@@ -30,11 +30,11 @@ class Finding:
 
     `measured` and `limit` are in `unit`. For a duration, `measured` is `to_s - from_s` and never
     below the truth; the truth is at least `measured - uncertainty_s`. Instants are seconds since
-    the run's origin. A finding without `limit` informs and passes.
+    the run's origin. `verdict` is None where nothing was asked: shown, not judged.
     """
 
     check: str
-    verdict: Verdict
+    verdict: Verdict | None
     why: str
     arm: str = ""
     endpoint: str = ""
@@ -51,7 +51,7 @@ class Finding:
         fields = asdict(self)
         fields["from"] = fields.pop("from_s")
         fields["to"] = fields.pop("to_s")
-        fields["verdict"] = self.verdict.value
+        fields["verdict"] = self.verdict.value if self.verdict else None
         return fields
 
     @classmethod
@@ -60,5 +60,5 @@ class Finding:
         fields = dict(fields)
         fields["from_s"] = fields.pop("from", None)
         fields["to_s"] = fields.pop("to", None)
-        fields["verdict"] = Verdict(fields["verdict"])
+        fields["verdict"] = Verdict(fields["verdict"]) if fields["verdict"] else None
         return cls(**fields)

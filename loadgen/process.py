@@ -1,0 +1,99 @@
+"""A worker process of ours: started with a configuration, stopped by closing its standard input.
+
+`import locust` patches the process it happens in, and a busy process measures its own lag, so traffic
+and probes never run in the runner. The contract with such a process:
+
+- its first line of standard input is its configuration as JSON (credentials never reach `argv`);
+- it prints JSON lines: `{"state": "ready"}` once it serves its purpose, `{"state": "error",
+  "message": ...}` when it gives up;
+- end of file on standard input, also when the runner dies, tells it to finish what is in flight,
+  flush its records and exit with 0.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from chaos.errors import HostError
+
+
+class WorkerProcess:
+    """One worker; not thread-safe. Its standard error goes to `log`."""
+
+    def __init__(self, name: str, module: str, config: dict[str, Any], log: Path) -> None:
+        """Start `python -m module` in a session of its own, so that Ctrl-C reaches only the runner."""
+        self.name = name
+        self.log = log
+        self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write((json.dumps(config) + "\n").encode())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died at once; await_ready tells why
+        self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def alive(self) -> bool:
+        """Tell whether the process still runs."""
+        return self._process.poll() is None
+
+    def await_ready(self, timeout_s: float) -> None:
+        """Wait for `ready`.
+
+        Raises:
+            HostError: it gave up, died, or was not ready in time; names the log.
+        """
+        try:
+            message = self._messages.get(timeout=timeout_s)
+        except queue.Empty:
+            raise HostError(
+                f"{self.name} was not ready within {timeout_s:g} s; see {self.log}"
+            ) from None
+        if message.get("state") != "ready":
+            why = message.get("message", "it ended")
+            raise HostError(f"{self.name} could not start: {why}; see {self.log}")
+
+    def stop(self, timeout_s: float) -> int:
+        """Close its input, wait, and kill it if it does not end in time; return its exit status."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it is gone already; the exit status tells
+        try:
+            status = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self._reader.join(1.0)
+        return status
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                self._messages.put(json.loads(line))
+            except json.JSONDecodeError:
+                continue  # something printed by a library; not part of the contract
+        self._messages.put({"state": "ended"})
