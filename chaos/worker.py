@@ -1,10 +1,10 @@
 """A worker process of ours: started with a configuration, stopped by closing its standard input.
 
-`import locust` patches the process it happens in, and a busy process measures its own lag, so traffic
-and probes never run in the runner. The contract with such a process:
+`import locust` patches the process it happens in, and a busy process measures its own lag, so traffic,
+probes and the test cluster never run in the runner. The contract with such a process:
 
 - its first line of standard input is its configuration as JSON (credentials never reach `argv`);
-- it prints JSON lines: `{"state": "ready"}` once it serves its purpose, `{"state": "error",
+- it prints JSON lines: `{"state": "ready", ...}` once it serves its purpose, `{"state": "error",
   "message": ...}` when it gives up;
 - end of file on standard input, also when the runner dies, tells it to finish what is in flight,
   flush its records and exit with 0.
@@ -58,8 +58,8 @@ class WorkerProcess:
         """Tell whether the process still runs."""
         return self._process.poll() is None
 
-    def await_ready(self, timeout_s: float) -> None:
-        """Wait for `ready`.
+    def await_ready(self, timeout_s: float) -> dict[str, Any]:
+        """Wait for `ready`, and return that message with whatever else it says.
 
         Raises:
             HostError: it gave up, died, or was not ready in time; names the log.
@@ -73,6 +73,7 @@ class WorkerProcess:
         if message.get("state") != "ready":
             why = message.get("message", "it ended")
             raise HostError(f"{self.name} could not start: {why}; see {self.log}")
+        return message
 
     def stop(self, timeout_s: float) -> int:
         """Close its input, wait, and kill it if it does not end in time; return its exit status."""
