@@ -109,3 +109,22 @@ class EventRecord:
     event_id: str  # RDS-EVENT-0071
     categories: tuple[str, ...]
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """A DNS name that is a CNAME; with several targets each query is answered with one of them.
+
+    No target at all (a cluster without instances): the name exists and resolves to nothing.
+    """
+
+    targets: tuple[str, ...]
+    ttl_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A DNS name with one IPv4 address."""
+
+    address: str
+    ttl_s: int
