@@ -1,0 +1,1 @@
+"""The only importer of boto3: the RDS API in our words, its errors as ours."""

@@ -1,0 +1,49 @@
+"""Who an instance is and since when it runs, asked over SQL on its own endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from chaos.errors import DatabaseError
+from chaos.model.access import DatabaseAccess
+from chaos.model.topology import Role
+
+CONNECT_TIMEOUT_S = 3
+_IDENTITY = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """An instance by its own word; `started_at` changes with every restart of its server."""
+
+    role: Role
+    started_at: datetime
+
+
+def identity(access: DatabaseAccess, endpoint: str) -> Identity:
+    """Connect to an endpoint and ask.
+
+    Raises:
+        DatabaseError: no connection, or no answer within a few seconds; names the endpoint.
+    """
+    try:
+        with psycopg.connect(
+            **access.parameters(endpoint),
+            connect_timeout=CONNECT_TIMEOUT_S,
+            tcp_user_timeout=CONNECT_TIMEOUT_S * 1000,
+            options="-c statement_timeout=3000",
+            autocommit=True,
+        ) as connection:
+            row = connection.execute(_IDENTITY).fetchone()
+    except psycopg.Error as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DatabaseError(
+            f"cannot use endpoint {endpoint} ({access.endpoints[endpoint]}:{access.port}): {reason}; "
+            "check that it is reachable from here and that user and password are right",
+            sqlstate=error.sqlstate,
+        ) from error
+    assert row is not None
+    return Identity(role=Role.READER if row[0] else Role.WRITER, started_at=row[1])

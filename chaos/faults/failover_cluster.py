@@ -1,0 +1,50 @@
+"""Promote a reader with `FailoverDBCluster`; the old writer rejoins as a reader."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from chaos.errors import GuardRefused
+from chaos.faults.base import Before, Context, Fault
+from chaos.model.topology import Topology
+
+
+class FailoverCluster(Fault):
+    """Call `FailoverDBCluster`, to `target` or to the reader that the service chooses.
+
+    The effect is another writer, by the API; the service treats a target as a wish, so the actual one
+    is recorded. A failover has no inverse: `rollback: [restore-writer]` fails over once more.
+    """
+
+    fault: Literal["failover-cluster"] = "failover-cluster"
+    target: str | None = Field(
+        None, description="Instance to promote. Absent: the service chooses by promotion tier."
+    )
+
+    def resolve(self, topology: Topology) -> str:
+        """Name the reader to promote, or the writer that will be left where the service chooses."""
+        if not topology.readers:
+            raise GuardRefused(
+                f"cluster {topology.cluster} has no reader to fail over to; add one before this run"
+            )
+        if self.target is None:
+            return topology.writer.id if topology.writer else topology.cluster
+        member = topology.member(self.target)
+        if member is None or member not in topology.readers:
+            allowed = ", ".join(reader.id for reader in topology.readers)
+            raise GuardRefused(
+                f"failover-cluster: {self.target} is no reader of {topology.cluster}; "
+                f"its readers are {allowed}"
+            )
+        return member.id
+
+    def inject(self, context: Context, before: Before) -> None:
+        """Request the failover once."""
+        context.rds.failover(self.target)
+
+    def took_effect(self, context: Context, before: Before) -> str | None:
+        """Return the new writer once the API names another one."""
+        old, new = before.topology.writer, context.rds.topology().writer
+        return new.id if new and (old is None or new.id != old.id) else None

@@ -1,0 +1,100 @@
+"""Undo records: the inverse of a change, on disk before the change, replayable after a crash.
+
+`apply` is idempotent and meets a cluster that may have moved on: an instance that is there again or
+bounds that are already right are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from chaos.model.topology import Capacity, Topology
+
+
+class Restorer(Protocol):
+    """The calls of `chaos.aws.rds.ControlPlane` and of the tables that undo needs."""
+
+    def topology(self) -> Topology:
+        """Describe the cluster."""
+
+    def create_instance(self, instance: str, settings: Mapping[str, Any]) -> None:
+        """CreateDBInstance."""
+
+    def set_capacity(self, capacity: Capacity) -> None:
+        """ModifyDBCluster."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CreateInstance(_Record):
+    """Create an instance again as it was."""
+
+    action: Literal["create-instance"] = "create-instance"
+    instance: str
+    settings: dict[str, Any]
+
+    def command(self, cluster: str) -> str:
+        """Return what a person would type."""
+        kind = self.settings.get("DBInstanceClass", "CLASS")
+        engine = self.settings.get("Engine", "aurora-postgresql")
+        return (
+            f"aws rds create-db-instance --db-instance-identifier {self.instance} "
+            f"--db-cluster-identifier {cluster} --db-instance-class {kind} --engine {engine}"
+        )
+
+    def apply(self, rds: Restorer) -> str:
+        """Create it unless the cluster lists it and it is not being deleted.
+
+        Returns:
+            What was done; empty while it has to wait for a deletion to end, to be called again.
+        """
+        member = rds.topology().member(self.instance)
+        if member is None:
+            rds.create_instance(self.instance, self.settings)
+            return "created again"
+        return "" if member.status == "deleting" else "is there"
+
+
+class SetCapacity(_Record):
+    """Restore the Serverless v2 bounds."""
+
+    action: Literal["set-capacity"] = "set-capacity"
+    min_acu: float
+    max_acu: float
+
+    def command(self, cluster: str) -> str:
+        """Return what a person would type."""
+        return (
+            f"aws rds modify-db-cluster --db-cluster-identifier {cluster} "
+            "--serverless-v2-scaling-configuration "
+            f"MinCapacity={self.min_acu:g},MaxCapacity={self.max_acu:g}"
+        )
+
+    def apply(self, rds: Restorer) -> str:
+        """Set the bounds unless they are already right; empty while the cluster is not modifiable."""
+        wanted = Capacity(min_acu=self.min_acu, max_acu=self.max_acu)
+        topology = rds.topology()
+        if topology.capacity == wanted:
+            return "is right"
+        if topology.status != "available":
+            return ""
+        rds.set_capacity(wanted)
+        return "restored"
+
+
+Undo = CreateInstance | SetCapacity
+_ADAPTER: TypeAdapter[Undo] = TypeAdapter(Annotated[Undo, Field(discriminator="action")])
+
+
+def undo_from_json(fields: Mapping[str, Any]) -> Undo:
+    """Read an undo record of a journal.
+
+    Raises:
+        pydantic.ValidationError: it is not one of ours.
+    """
+    return _ADAPTER.validate_python(dict(fields))
