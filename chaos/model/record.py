@@ -21,7 +21,10 @@ class Event:
     `type` and the fields that go with it:
 
     run      state: started | ended; status
-    phase    phase; state: started | ended; error
+    phase    phase: guards | preparation | recording | warm-up | steady state before | method |
+             cool-down | steady state after | ledger | rollback; state: started | ended; error.
+             "recording" lasts from when every worker serves until they are told to stop, and
+             contains warm-up up to steady state after: streams must be complete within it
     guard    guard; refused; why
     undo     id; action; parameters; command (what a person would type); written before the change
     undone   id; result
@@ -47,7 +50,8 @@ class Observation:
     status     cluster or instance the API's status, "deleted" once it is gone
     dns        endpoint name       the instance that the answer leads to, an address, or the error
     event      source identifier   the RDS event's message; detail: event_id, categories, event_at
-    capacity   instance            current ACU; or the cluster's "min-max"
+    capacity   instance            current ACU; or the cluster's "min-max" (API)
+    api        cluster             "ok", or why the RDS API did not answer
     alive      observer            its sample count; written about once a second
 
     The value changed after `since_ns` (start of the last sample that saw the old one; None for a
