@@ -1,0 +1,5 @@
+"""The fixtures' plugin list: one concern each, below `tests/fix_*.py`; append yours."""
+
+pytest_plugins = [
+    "fix_history",
+]
