@@ -21,7 +21,12 @@ from chaos.model.topology import Capacity, Topology
 
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 10
-_THROTTLED = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
+_THROTTLED = {
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +59,10 @@ class ControlPlane:
     All raise `ControlPlaneError` with the service's code and message.
     """
 
-    def __init__(
-        self, cluster: str, access: ApiAccess, *, on_change: Callable[[Call], None] | None = None
-    ) -> None:
-        """Make a client for `cluster`.
-
-        Args:
-            cluster: DB cluster identifier.
-            access: where the API is.
-            on_change: told of every changing call: operation, parameters, request_id, error_code.
-        """
+    def __init__(self, cluster: str, access: ApiAccess) -> None:
+        """Make a client for the cluster with this identifier."""
         self.cluster = cluster
-        self._on_change = on_change or (lambda _: None)
+        self._on_change: Callable[[Call], object] = lambda _: None
         with errors_of("preparing the RDS client"):
             self._client = boto3.client(
                 "rds",
@@ -89,6 +86,10 @@ class ControlPlane:
     def region(self) -> str:
         """The Region that requests are signed for."""
         return str(self._client.meta.region_name)
+
+    def on_change(self, listener: Callable[[Call], object]) -> None:
+        """Tell `listener` of every changing call: operation, parameters, request_id, error_code."""
+        self._on_change = listener
 
     def topology(self) -> Topology:
         """Describe the cluster and its instances (two requests, not atomic)."""

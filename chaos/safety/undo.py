@@ -26,6 +26,9 @@ class Restorer(Protocol):
     def set_capacity(self, capacity: Capacity) -> None:
         """ModifyDBCluster."""
 
+    def drop_tables(self, run: str) -> None:
+        """Remove the tables of a run from the database."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,7 +90,23 @@ class SetCapacity(_Record):
         return "restored"
 
 
-Undo = CreateInstance | SetCapacity
+class DropTables(_Record):
+    """Remove the tables in which a run's writes were accounted for."""
+
+    action: Literal["drop-tables"] = "drop-tables"
+    run: str
+
+    def command(self, cluster: str) -> str:
+        """Return what a person would type."""
+        return f"psql -h <endpoint of {cluster}> -c 'DROP SCHEMA gameday CASCADE'"
+
+    def apply(self, rds: Restorer) -> str:
+        """Drop them; those that are gone already are no error."""
+        rds.drop_tables(self.run)
+        return "dropped"
+
+
+Undo = CreateInstance | SetCapacity | DropTables
 _ADAPTER: TypeAdapter[Undo] = TypeAdapter(Annotated[Undo, Field(discriminator="action")])
 
 

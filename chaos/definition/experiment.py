@@ -1,0 +1,135 @@
+"""An experiment: exactly what its YAML file may hold."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from chaos.checks import CATALOGUE as CHECKS
+from chaos.checks.base import Check
+from chaos.faults import CATALOGUE as FAULTS
+from chaos.faults.base import Fault
+
+# The unions grow with the catalogues; mypy sees the base classes.
+Step = Annotated[reduce(or_, FAULTS), Field(discriminator="fault")]
+Objective = Annotated[reduce(or_, CHECKS), Field(discriminator="check")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Arm(_Part):
+    """One client configuration under test, by its name in the catalogue (`gameday arms`)."""
+
+    arm: str = Field(description="Name in the catalogue of arms.")
+    writes_per_s: float | None = Field(
+        None, gt=0, le=5000, description="Arrivals of writes per second; absent: the workload's."
+    )
+    reads_per_s: float | None = Field(
+        None, gt=0, le=5000, description="Arrivals of reads per second; absent: the workload's."
+    )
+
+
+class Workload(_Part):
+    """Traffic of every arm. Arrivals follow a schedule, however slowly the cluster answers."""
+
+    arms: tuple[Arm, ...] = Field(
+        (Arm(arm="default-pool"), Arm(arm="resilient")),
+        min_length=1,
+        description="Client configurations that run at the same time under the same faults.",
+    )
+    writes_per_s: float = Field(
+        40.0, gt=0, le=5000, description="Writes per second of each arm, to the cluster endpoint."
+    )
+    reads_per_s: float = Field(
+        40.0, gt=0, le=5000, description="Reads per second of each arm, from the reader endpoint."
+    )
+    users: int = Field(
+        20, ge=1, le=1000, description="Operations of one arm and kind that may run at once."
+    )
+    queue_max: int = Field(
+        1000, ge=1, le=1_000_000, description="Arrivals that may wait for a user; more fail."
+    )
+    warmup_s: float = Field(
+        5.0, ge=3, le=3600, description="Traffic before anything is judged or disturbed."
+    )
+    cooldown_s: float = Field(
+        5.0, ge=1, le=3600, description="Traffic after the last step, before the end is judged."
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [arm.arm for arm in self.arms]
+        if len(set(names)) != len(names):
+            raise ValueError(f"an arm is listed twice: {', '.join(sorted(names))}")
+        return self
+
+
+class SteadyState(_Part):
+    """A tolerance of normal service: required before the method, observed again after it."""
+
+    arm: str = Field(description="Arm whose operations are looked at.")
+    operation: Literal["write", "read"] = Field(description="Kind of operation.")
+    success_ratio_min: float = Field(
+        0.99, ge=0, le=1, description="Share of operations that must succeed at the first outcome."
+    )
+    latency_ms_p99_max: float | None = Field(
+        None, gt=0, description="Bound of the 99th percentile from the intended start, in ms."
+    )
+    over_s: float = Field(
+        3.0, ge=1, le=600, description="Length of the stretch looked at, up to the present."
+    )
+
+
+class Experiment(_Part):
+    """A claim, the traffic that feels, the faults that disturb, the objectives that judge."""
+
+    version: Literal[1] = Field(description="Version of this language.")
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Lower-case letters, digits, hyphens."
+    )
+    claim: str = Field(min_length=1, description="One sentence a reader can disagree with.")
+    owner: str | None = Field(None, description="Team that answers for it.")
+    workload: Workload = Field(default_factory=Workload, description="Traffic of every arm.")
+    steady_state: tuple[SteadyState, ...] = Field(
+        (), description="Required before the method, observed again after it."
+    )
+    method: tuple[Step, ...] = Field(  # type: ignore[valid-type]
+        min_length=1, description="Faults, in order."
+    )
+    objectives: tuple[Objective, ...] = Field(  # type: ignore[valid-type]
+        min_length=1, description="What the verdict rests on, judged from recorded data alone."
+    )
+    rollback: tuple[Literal["restore-writer"], ...] = Field(
+        (), description="What is put back beside the faults' own changes."
+    )
+
+    @model_validator(mode="after")
+    def _known_arms(self) -> Self:
+        known = {arm.arm for arm in self.workload.arms}
+        for part, named in (
+            *(("steady_state", state.arm) for state in self.steady_state),
+            *(("objectives", getattr(check, "arm", None)) for check in self.checks),
+        ):
+            if named not in known | {None, "probe"}:
+                allowed = ", ".join(sorted(known))
+                raise ValueError(f"{part} names arm {named!r}; this workload has {allowed}")
+        return self
+
+    @property
+    def steps(self) -> tuple[Fault, ...]:
+        """The method, typed by the base class."""
+        return tuple(self.method)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The objectives, typed by the base class."""
+        return tuple(self.objectives)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the definition with every default spelled out, as the run folder keeps it."""
+        return self.model_dump(mode="json", exclude_none=True)

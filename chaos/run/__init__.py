@@ -1,0 +1,1 @@
+"""Carrying an experiment out: the spine, the journal, recovery."""

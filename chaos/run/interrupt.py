@@ -1,0 +1,93 @@
+"""Ctrl-C that never tears: a signal sets a flag, and only the runner's waits look at it.
+
+So no request, journal line or undo record is cut in half. While the cluster is being restored the
+clock is shielded: a further Ctrl-C is answered with a line and changes nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from chaos.clock import NS, MonotonicClock
+from chaos.errors import RunInterrupted
+
+_SLICE_S = 0.25
+
+
+class InterruptibleClock(MonotonicClock):
+    """The monotonic clock whose `sleep` raises `RunInterrupted` once a signal has come.
+
+    `on_slice` runs at least every 0.25 s of an unshielded sleep; what it raises ends the sleep.
+    """
+
+    def __init__(self) -> None:
+        """Make a clock that no signal has reached yet."""
+        self._signalled = threading.Event()
+        self._shielded = False
+        self.on_slice: Callable[[], None] = lambda: None
+
+    def interrupt(self) -> None:
+        """Make this and every later unshielded sleep raise."""
+        self._signalled.set()
+
+    @property
+    def interrupted(self) -> bool:
+        """Tell whether a signal has come."""
+        return self._signalled.is_set()
+
+    def check(self) -> None:
+        """Raise if a signal has come, or what `on_slice` raises; nothing while shielded."""
+        if self._shielded:
+            return
+        if self._signalled.is_set():
+            raise RunInterrupted("interrupted by a signal")
+        self.on_slice()
+
+    def sleep(self, duration_s: float) -> None:
+        """Sleep, in slices of at most 0.25 s.
+
+        Raises:
+            RunInterrupted: a signal has come and the clock is not shielded.
+        """
+        deadline = self.now_ns() + int(duration_s * NS)
+        while True:
+            self.check()
+            remaining_s = (deadline - self.now_ns()) / NS
+            if remaining_s <= 0:
+                return
+            if self._shielded:
+                super().sleep(min(remaining_s, _SLICE_S))
+            else:
+                self._signalled.wait(min(remaining_s, _SLICE_S))
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Let nothing interrupt what is inside: the cluster is being restored."""
+        self._shielded, before = True, self._shielded
+        try:
+            yield
+        finally:
+            self._shielded = before
+
+
+@contextmanager
+def signals_to(clock: InterruptibleClock, tell: Callable[[str], None]) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM of this process into an interruption of `clock`."""
+
+    def arrived(number: int, frame: FrameType | None) -> None:
+        if clock.interrupted:
+            tell("already stopping; restoring the cluster first (gameday recover can do it later)")
+        else:
+            tell("interrupted: stopping traffic and restoring the cluster...")
+        clock.interrupt()
+
+    before = {number: signal.signal(number, arrived) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

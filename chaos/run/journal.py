@@ -1,0 +1,99 @@
+"""The journal: what the harness did and why, on disk before it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from chaos.clock import Clock
+from chaos.errors import HostError
+from chaos.model.record import Event, LineWriter
+from chaos.safety.undo import Undo
+
+
+class Journal:
+    """Appends events; undo records are forced to disk before `undo` returns.
+
+    After a failed write the journal is `broken`: the first caller gets a `HostError`, later events are
+    only told, so that restoring the cluster goes on; a new undo record is refused.
+    """
+
+    def __init__(self, path: Path, clock: Clock, tell: Callable[[str], None]) -> None:
+        """Open the journal of a run."""
+        self._path = path
+        self._clock = clock
+        self._tell = tell
+        self._writer = LineWriter(path)
+        self._undo_open: dict[str, Undo] = {}
+        self._undo_count = 0
+        self.broken = False
+
+    def event(self, kind: str, *, sync: bool = False, **data: Any) -> int:
+        """Append one event and return its instant.
+
+        Raises:
+            HostError: the first time the disk refuses.
+        """
+        at_ns = self._clock.now_ns()
+        if self.broken:
+            self._tell(f"not recorded (disk): {kind} {data}")
+            return at_ns
+        try:
+            self._writer.append(Event(at_ns=at_ns, type=kind, data=data), sync=sync)
+        except OSError as error:
+            self.broken = True
+            raise HostError(
+                f"cannot write {self._path}: {error.strerror}; free space, then run again"
+            ) from error
+        return at_ns
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Journal a phase's start and end, with the error that ended it."""
+        self.event("phase", phase=name, state="started")
+        try:
+            yield
+        except BaseException as error:
+            self.event("phase", phase=name, state="ended", error=str(error) or repr(error))
+            raise
+        self.event("phase", phase=name, state="ended", error=None)
+
+    def undo(self, record: Undo, cluster: str) -> None:
+        """Force an undo record to disk; only then may the change be made.
+
+        Raises:
+            HostError: it could not be written.
+        """
+        if self.broken:
+            raise HostError(f"cannot write {self._path}; nothing is changed without an undo record")
+        self._undo_count += 1
+        number = f"u{self._undo_count}"
+        self.event(
+            "undo",
+            sync=True,
+            id=number,
+            action=record.action,
+            parameters=record.model_dump(mode="json", exclude={"action"}),
+            command=record.command(cluster),
+        )
+        self._undo_open[number] = record
+
+    def undone(self, number: str, result: str) -> None:
+        """Journal that a record was replayed, and forget it."""
+        del self._undo_open[number]
+        self.event("undone", sync=True, id=number, result=result)
+
+    @property
+    def open_undo(self) -> Mapping[str, Undo]:
+        """The undo records not replayed yet, oldest first."""
+        return dict(self._undo_open)
+
+    def resume(self, records: Mapping[str, Undo]) -> None:
+        """Take over the open records of a run that died."""
+        self._undo_open.update(records)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()

@@ -1,0 +1,163 @@
+"""Watches the cluster through the RDS API while a run lasts, and records what changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from chaos.aws.rds import ClusterEvent
+from chaos.clock import NS, Clock
+from chaos.errors import ControlPlaneError
+from chaos.model.record import LineWriter, Observation
+from chaos.model.topology import Topology
+
+TOPOLOGY_INTERVAL_S = 0.25
+EVENTS_INTERVAL_S = 2.0
+
+
+class Watched(Protocol):
+    """The calls of `chaos.aws.rds.ControlPlane` that only read."""
+
+    def topology(self) -> Topology:
+        """Describe the cluster."""
+
+    def events(self, since: datetime) -> list[ClusterEvent]:
+        """Return its events."""
+
+
+class Changes:
+    """Turns samples into observations: one for each first value and each change, with its bracket."""
+
+    def __init__(self, emit: Callable[[Observation], None]) -> None:
+        """Send each observation to `emit`."""
+        self._emit = emit
+        self._last: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def sample(self, kind: str, subject: str, value: str, started_ns: int, ended_ns: int) -> None:
+        """Take one sample whose request started and whose answer came at these instants."""
+        key = (kind, subject)
+        seen = self._last.get(key)
+        if seen is None or seen[0] != value:
+            self._emit(
+                Observation(
+                    at_ns=ended_ns,
+                    since_ns=seen[1] if seen else None,
+                    kind=kind,
+                    subject=subject,
+                    value=value,
+                )
+            )
+        self._last[key] = (value, started_ns)
+
+    def subjects(self, kind: str) -> set[str]:
+        """Return what was sampled under a kind."""
+        return {subject for seen_kind, subject in self._last if seen_kind == kind}
+
+
+class Observer:
+    """A thread that polls the API. Its end is asked for by `stop`; what broke it is raised there."""
+
+    def __init__(self, watched: Watched, writer: LineWriter, clock: Clock, since: datetime) -> None:
+        """Make one; `since` is the wall-clock start of the run, from which events are read."""
+        self._watched = watched
+        self._writer = writer
+        self._clock = clock
+        self._since = since - timedelta(seconds=1)
+        self._changes = Changes(writer.append)
+        self._events_seen: set[tuple[datetime, str, str]] = set()
+        self._samples = 0
+        self._stop = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to poll."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did."""
+        if self._error:
+            raise self._error
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Take a last sample of everything and end."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        next_topology = next_events = next_alive = 0
+        try:
+            while True:
+                last = self._stop.is_set()
+                now = self._clock.now_ns()
+                if last or now >= next_topology:
+                    self._topology()
+                    next_topology = now + int(TOPOLOGY_INTERVAL_S * NS)
+                if last or now >= next_events:
+                    self._events()
+                    next_events = now + int(EVENTS_INTERVAL_S * NS)
+                if last or now >= next_alive:
+                    self._emit("alive", "api", str(self._samples))
+                    next_alive = now + NS
+                if last:
+                    return
+                self._stop.wait(TOPOLOGY_INTERVAL_S / 4)
+        except Exception as error:  # noqa: BLE001 - handed to the runner by check()
+            self._error = error
+
+    def _topology(self) -> None:
+        started = self._clock.now_ns()
+        try:
+            topology = self._watched.topology()
+        except ControlPlaneError as error:
+            ended = self._clock.now_ns()
+            self._changes.sample("api", "api", str(error), started, ended)
+            return
+        ended = self._clock.now_ns()
+        self._samples += 1
+        values = [
+            ("api", "api", "ok"),
+            ("writer", topology.cluster, topology.writer.id if topology.writer else ""),
+            ("status", topology.cluster, topology.status),
+            *(("status", member.id, member.status) for member in topology.members),
+        ]
+        if topology.capacity:
+            bounds = f"{topology.capacity.min_acu:g}-{topology.capacity.max_acu:g}"
+            values.append(("capacity", topology.cluster, bounds))
+        gone = self._changes.subjects("status") - {subject for _, subject, _ in values}
+        values += [("status", subject, "deleted") for subject in gone]
+        for kind, subject, value in values:
+            self._changes.sample(kind, subject, value, started, ended)
+
+    def _events(self) -> None:
+        try:
+            events = self._watched.events(self._since)
+        except ControlPlaneError:
+            return  # The topology sample records that the API does not answer.
+        for event in events:
+            key = (event.at, event.source_id, event.message)
+            if key not in self._events_seen:
+                self._events_seen.add(key)
+                self._emit(
+                    "event",
+                    event.source_id,
+                    event.message,
+                    event_at=event.at.isoformat(),
+                    source_type=event.source_type,
+                    categories=list(event.categories),
+                )
+
+    def _emit(self, kind: str, subject: str, value: str, **detail: object) -> None:
+        self._writer.append(
+            Observation(
+                at_ns=self._clock.now_ns(),
+                since_ns=None,
+                kind=kind,
+                subject=subject,
+                value=value,
+                detail=detail,
+            )
+        )
