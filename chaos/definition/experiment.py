@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from chaos.checks import CATALOGUE as CHECKS
 from chaos.checks.base import Check
@@ -32,6 +33,17 @@ class Arm(_Part):
     reads_per_s: float | None = Field(
         None, gt=0, le=5000, description="Arrivals of reads per second; absent: the workload's."
     )
+
+    @field_validator("arm")
+    @classmethod
+    def _in_catalogue(cls, name: str, info: ValidationInfo) -> str:
+        """Hold the name to the catalogue that the loader was given; definitions know none."""
+        allowed = (info.context or {}).get("arms")
+        if allowed is not None and name not in allowed:
+            close = difflib.get_close_matches(name, allowed, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"unknown arm {name!r}; allowed are {', '.join(allowed)}{hint}")
+        return name
 
 
 class Workload(_Part):

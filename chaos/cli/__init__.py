@@ -1,0 +1,52 @@
+"""The command line: thin commands over the layers below, one exit code for each kind of end."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from chaos.cli import catalogue, cluster, history, run
+from chaos.cli.terminal import Terminal
+from chaos.errors import ExitCode, GamedayError
+
+app = typer.Typer(
+    name="gameday",
+    help="What do our clients feel, and do we lose data, when Amazon Aurora fails over?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+run.register(app)
+catalogue.register(app)
+history.register(app)
+app.add_typer(cluster.app, name="cluster")
+
+
+def main() -> None:
+    """Run the command line and exit with a code of `chaos.errors.ExitCode`."""
+    sys.exit(_main())
+
+
+def _main() -> int:
+    complain = Terminal().complain
+    try:
+        result = app(standalone_mode=False)
+    except GamedayError as error:
+        complain(str(error))
+        return int(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return int(ExitCode.USAGE)
+    except click.ClickException as error:
+        complain(f"{error.format_message()}; see gameday --help")
+        return int(ExitCode.USAGE)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        complain("interrupted before anything was disturbed")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]  # whoever read has gone: nothing to say
+        return int(ExitCode.PASS)
+    return int(result) if isinstance(result, int) else int(ExitCode.PASS)

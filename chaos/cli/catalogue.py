@@ -1,0 +1,127 @@
+"""`validate`, `schema` and the catalogues: what an experiment may say."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.table import Table
+
+from chaos.checks import CATALOGUE as CHECKS
+from chaos.cli.options import AsJson
+from chaos.cli.terminal import Terminal
+from chaos.definition.experiment import Experiment
+from chaos.definition.load import find, load, shipped
+from chaos.errors import DefinitionError, ExitCode
+from chaos.faults import CATALOGUE as FAULTS
+from chaos.safety.guards import GUARDS
+from loadgen.arms import CATALOGUE as ARMS
+
+ARM_NAMES = tuple(arm.name for arm in ARMS)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (validate, schema, experiments, faults, checks, arms, guards):
+        app.command()(command)
+
+
+def validate(
+    files: Annotated[list[str], typer.Argument(help="Files, or names of shipped experiments.")],
+    as_json: AsJson = False,
+) -> int:
+    """Check experiment files; every mistake is file:line:column and what is allowed."""
+    terminal = Terminal()
+    results: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            name = load(find(file), arms=ARM_NAMES).name
+        except DefinitionError as error:
+            results.append({"file": file, "valid": False, "errors": str(error).splitlines()})
+            if not as_json:
+                terminal.output.print(str(error), markup=False)
+        else:
+            results.append({"file": file, "valid": True, "name": name})
+            if not as_json:
+                terminal.output.print(f"{file}: a valid experiment, {name}", markup=False)
+    if as_json:
+        terminal.object(results)
+    return int(ExitCode.PASS if all(r["valid"] for r in results) else ExitCode.USAGE)
+
+
+def schema() -> None:
+    """Print the JSON Schema of experiment files, for editors."""
+    Terminal().object(Experiment.model_json_schema())
+
+
+def experiments(as_json: AsJson = False) -> None:
+    """List the experiments that ship."""
+    rows = [
+        {"name": name, "claim": load(path).claim, "file": str(path)}
+        for name, path in shipped().items()
+    ]
+    _show(rows, ("name", "claim"), as_json=as_json)
+
+
+def faults(as_json: AsJson = False) -> None:
+    """List the faults with their parameters and where they work."""
+    rows = [
+        {**_described(kind), "name": kind.model_fields["fault"].default, "works_on": kind.works_on}
+        for kind in FAULTS
+    ]
+    _show(rows, ("name", "summary", "parameters", "works_on"), as_json=as_json)
+
+
+def checks(as_json: AsJson = False) -> None:
+    """List the checks that an objective may use, with their parameters."""
+    rows = [{**_described(kind), "name": kind.model_fields["check"].default} for kind in CHECKS]
+    _show(rows, ("name", "summary", "parameters"), as_json=as_json)
+
+
+def arms(as_json: AsJson = False) -> None:
+    """List the client configurations that can be put under test."""
+    rows = [
+        {"name": arm.name, "summary": arm.description, "settings": arm.settings} for arm in ARMS
+    ]
+    _show(rows, ("name", "summary"), as_json=as_json)
+
+
+def guards(as_json: AsJson = False) -> None:
+    """List the guards that every run must pass before any fault."""
+    rows = [
+        {"name": guard.name, "summary": inspect.getdoc(guard.refusal) or ""} for guard in GUARDS
+    ]
+    _show(rows, ("name", "summary"), as_json=as_json)
+
+
+def _described(kind: type[BaseModel]) -> dict[str, Any]:
+    properties = kind.model_json_schema()["properties"]
+    return {
+        "summary": (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " "),
+        "parameters": {
+            name: {k: v for k, v in field.items() if k in {"default", "description", "type"}}
+            for name, field in properties.items()
+            if name not in {"fault", "check"}
+        },
+    }
+
+
+def _show(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    terminal = Terminal()
+    if as_json:
+        terminal.object(list(rows))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column == "name")
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    terminal.output.print(table)
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, dict) else str(value)

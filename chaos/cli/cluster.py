@@ -1,0 +1,98 @@
+"""`gameday cluster`: a test cluster by itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from chaos.cli.options import AsJson, Quiet
+from chaos.cli.terminal import Terminal
+from chaos.errors import DefinitionError
+from chaos.testcluster import lifecycle
+from chaos.testcluster.records import ClusterSpec
+
+app = typer.Typer(help="Keep a test cluster running by itself.", no_args_is_help=True)
+Identifier = Annotated[str, typer.Option("--identifier", help="DB cluster identifier.")]
+
+
+@app.command()
+def up(
+    *,
+    identifier: Identifier = "gameday",
+    readers: Annotated[int, typer.Option(min=0, max=15, help="Readers beside the writer.")] = 2,
+    region: Annotated[str, typer.Option(help="AWS Region it claims to be in.")] = "eu-west-1",
+    profile: Annotated[str, typer.Option(help="Pace of failovers: fast or aurora.")] = "fast",
+    port: Annotated[
+        int | None, typer.Option(min=1024, max=65535, help="Absent: 5432, or a free one.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the modelled durations.")] = 0,
+    read_availability: Annotated[
+        bool,
+        typer.Option(help="Whether readers survive a writer's failover (older versions: no)."),
+    ] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Start a test cluster that stays until `gameday cluster down`."""
+    terminal = Terminal(quiet=quiet)
+    terminal.tell(f"starting test cluster {identifier}")
+    state = lifecycle.up(
+        ClusterSpec(
+            id=identifier,
+            readers=readers,
+            region=region,
+            profile=profile,
+            port=port,
+            seed=seed,
+            read_availability=read_availability,
+        )
+    )
+    if as_json:
+        terminal.object(state.status_json())
+    else:
+        _describe(terminal, state.status_json())
+
+
+@app.command()
+def status(
+    identifier: Annotated[str | None, typer.Argument(help="Absent: all of them.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show running test clusters: endpoints, addresses, roles, process ids."""
+    terminal = Terminal()
+    states = lifecycle.status(identifier)
+    if identifier is not None and not states:
+        raise DefinitionError(f"no test cluster {identifier} is running; `gameday cluster up`")
+    described = [state.status_json() for state in states]
+    if as_json:
+        terminal.object(described[0] if identifier is not None else described)
+        return
+    if not described:
+        terminal.output.print("no test cluster is running; `gameday cluster up` starts one")
+    for one in described:
+        _describe(terminal, one)
+
+
+@app.command()
+def down(
+    identifier: Annotated[str, typer.Argument(help="DB cluster identifier.")] = "gameday",
+    quiet: Quiet = False,
+) -> None:
+    """Stop a test cluster and remove everything of it, also after a crash of its server."""
+    lifecycle.down(identifier)
+    Terminal(quiet=quiet).tell(f"test cluster {identifier} is down")
+
+
+def _describe(terminal: Terminal, status: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in status.items():
+        if isinstance(value, list):
+            for entry in value:
+                table.add_row(name, ", ".join(f"{k} {v}" for k, v in entry.items()))
+        else:
+            table.add_row(name, str(value))
+    terminal.output.print(table)

@@ -1,0 +1,18 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunsRoot = Annotated[
+    Path,
+    typer.Option("--out", envvar="GAMEDAY_OUT", help="Folder that holds the runs' folders."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", envvar="GAMEDAY_QUIET", help="No progress, only results.")
+]
+DEFAULT_RUNS = Path("runs")

@@ -1,0 +1,194 @@
+"""`gameday run` and `gameday recover`: what disturbs a cluster, and what puts it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from chaos.cli import target as targets
+from chaos.cli.catalogue import ARM_NAMES
+from chaos.cli.judgement import judged
+from chaos.cli.options import DEFAULT_RUNS, AsJson, Quiet, RunsRoot
+from chaos.cli.terminal import Terminal
+from chaos.clock import Anchor
+from chaos.definition.experiment import Experiment
+from chaos.definition.load import find, load
+from chaos.errors import DefinitionError, ExitCode
+from chaos.model.topology import Topology
+from chaos.model.verdict import Verdict
+from chaos.run import folder as run_folder
+from chaos.run.interrupt import InterruptibleClock, signals_to
+from chaos.run.rig import Rig
+from chaos.run.runner import Ended, Run
+from chaos.testcluster.records import ClusterSpec
+from loadgen.config import ArmTraffic, TrafficConfig
+from loadgen.workload import LocustWorkload
+
+_EXIT = {
+    Verdict.PASS: ExitCode.PASS,
+    Verdict.UNKNOWN: ExitCode.INCONCLUSIVE,
+    Verdict.FAIL: ExitCode.FAIL,
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(name="run")(run)
+
+
+def run(
+    experiment: Annotated[str, typer.Argument(help="A file, or the name of a shipped experiment.")],
+    *,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            envvar="GAMEDAY_CLUSTER",
+            help="A running test cluster or a real one; absent: the embedded test cluster.",
+        ),
+    ] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Only these arms of the workload (repeatable).")
+    ] = None,
+    repeat: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Do each step of the method N times.")
+    ] = None,
+    variables: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a ${NAME}.")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(envvar="GAMEDAY_PROFILE", help="Embedded cluster: fast or aurora.")
+    ] = "fast",
+    seed: Annotated[
+        int, typer.Option(envvar="GAMEDAY_SEED", help="Of arrivals and modelled durations.")
+    ] = 0,
+    out: RunsRoot = DEFAULT_RUNS,
+    as_json: AsJson = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", envvar="GAMEDAY_YES", help="Do not ask about a real cluster.")
+    ] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Carry an experiment out and say what clients felt."""
+    terminal = Terminal(quiet=quiet)
+    loaded = load(find(experiment), _assigned(variables or []), arms=ARM_NAMES)
+    definition = _selected(loaded, arm, repeat)
+    clock = InterruptibleClock()
+    anchor = Anchor.take()
+    with (
+        signals_to(clock, terminal.tell),
+        targets.opened(
+            cluster,
+            ClusterSpec(profile=profile, seed=seed),
+            run_folder.made(out) / "embedded-cluster.log",
+            terminal.tell,
+        ) as target,
+    ):
+        clock.check()
+        before = target.topology()
+        kind = target.kind(before)
+        if kind == "aws":
+            faults = [step.fault for step in definition.steps]
+            targets.confirm(before, target.rds.region, faults, yes=yes)
+        rig = Rig(
+            rds=target.rds,
+            cluster_kind=kind,
+            connect=target.connect,
+            workload=_workload(definition, seed),
+            clock=clock,
+            tell=terminal.tell,
+            seed=seed,
+        )
+        folder = run_folder.create(out, definition.name, anchor)
+        run_folder.write_definition(folder, definition.resolved())
+        fields = _environment(definition, rig, before, None if cluster else profile)
+        run_folder.write_environment(folder, anchor, fields)
+        ended = Run(definition, rig, before, folder, anchor).execute()
+    return _tell_end(definition, folder, ended, terminal, as_json=as_json)
+
+
+def _tell_end(
+    definition: Experiment, folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool
+) -> int:
+    verdict = judged(definition, folder, terminal, as_json=as_json)
+    if ended.error:
+        terminal.complain(str(ended.error))
+        return int(ended.error.exit_code)
+    return int(_EXIT[verdict])
+
+
+def _assigned(variables: list[str]) -> Mapping[str, str]:
+    pairs = [variable.partition("=") for variable in variables]
+    for name, equals, _ in pairs:
+        if not equals or not name:
+            raise DefinitionError(f"--set {name}: write --set NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _selected(definition: Experiment, arms: list[str] | None, repeat: int | None) -> Experiment:
+    """Apply `--arm` and `--repeat` by validating the changed definition again."""
+    fields = definition.resolved()
+    if arms:
+        kept = [entry for entry in fields["workload"]["arms"] if entry["arm"] in arms]
+        missing = set(arms) - {entry["arm"] for entry in kept}
+        if missing:
+            has = ", ".join(entry["arm"] for entry in fields["workload"]["arms"])
+            raise DefinitionError(f"--arm {', '.join(sorted(missing))}: this experiment has {has}")
+        fields["workload"]["arms"] = kept
+        for part in ("objectives", "steady_state"):
+            fields[part] = [
+                entry for entry in fields[part] if entry.get("arm") in {None, "probe", *arms}
+            ]
+        if not fields["objectives"]:
+            raise DefinitionError(
+                f"--arm {', '.join(arms)}: no objective is left to judge by; keep an arm that has one"
+            )
+    if repeat:
+        for step in fields["method"]:
+            step["repeat"] = repeat
+    return Experiment.model_validate(fields)
+
+
+def _workload(definition: Experiment, seed: int) -> LocustWorkload:
+    workload = definition.workload
+    return LocustWorkload(
+        tuple(
+            ArmTraffic(
+                arm=entry.arm,
+                writes_per_s=entry.writes_per_s or workload.writes_per_s,
+                reads_per_s=entry.reads_per_s or workload.reads_per_s,
+                users=workload.users,
+                queue_max=workload.queue_max,
+            )
+            for entry in workload.arms
+        ),
+        seed,
+    )
+
+
+def _environment(
+    definition: Experiment, rig: Rig, before: Topology, profile: str | None
+) -> dict[str, Any]:
+    return {
+        "experiment": definition.resolved(),
+        "cluster": before.cluster,
+        "cluster_kind": rig.cluster_kind,
+        "engine": before.engine,
+        "engine_version": before.engine_version,
+        "region": rig.rds.region,
+        "api": rig.rds.endpoint_url,
+        "profile": profile,
+        "seed": rig.seed,
+        "arms": rig.workload.settings(),
+        "members": {
+            member.id: {
+                "role": member.role.value,
+                "class": member.instance_class,
+                "zone": member.availability_zone,
+                "promotion_tier": member.promotion_tier,
+            }
+            for member in before.members
+        },
+    }

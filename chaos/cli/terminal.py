@@ -1,0 +1,41 @@
+"""What reaches the terminal: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from chaos.clock import NS, MonotonicClock
+
+
+class Terminal:
+    """Progress lines with the seconds since the start; nothing but results for `--quiet`."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        """Colour and width follow the terminal; plain text where there is none."""
+        self._quiet = quiet
+        self._clock = MonotonicClock()
+        self._start_ns = self._clock.now_ns()
+        self._errors = Console(stderr=True, highlight=False)
+        self.output = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+    def tell(self, text: str) -> None:
+        """Print one line of progress."""
+        if not self._quiet:
+            elapsed_s = (self._clock.now_ns() - self._start_ns) / NS
+            line = Text(f"{elapsed_s:7.1f} s  ", style="dim")
+            self._errors.print(line.append(text, style="not dim"), soft_wrap=True)
+
+    def complain(self, text: str) -> None:
+        """Print an error, also with `--quiet`."""
+        self._errors.print(
+            Text("gameday: ", style="bold red").append(text, "not bold default"), soft_wrap=True
+        )
+
+    def object(self, value: Any) -> None:
+        """Print one JSON object or array as the whole result."""
+        sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")

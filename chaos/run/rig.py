@@ -1,0 +1,84 @@
+"""What a run works with: the API, the data plane, the workload, the clock; wired by the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from chaos.aws.rds import ControlPlane
+from chaos.model.access import DatabaseAccess
+from chaos.model.ledger import Ledger
+from chaos.model.topology import Capacity, Topology
+from chaos.run.interrupt import InterruptibleClock
+
+
+class Worker(Protocol):
+    """A process (or several) that works beside the run."""
+
+    def start(self, timeout_s: float) -> None:
+        """Return once it serves its purpose."""
+
+    def check(self) -> None:
+        """Raise if it died."""
+
+    def stop(self, timeout_s: float) -> None:
+        """Finish what is in flight, flush, end."""
+
+
+class Workload(Protocol):
+    """Traffic, probes and the tables they write, as `loadgen.workload` provides them."""
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return each arm's settings, for the record."""
+
+    def prepare(self, access: DatabaseAccess, run: str) -> None:
+        """Create the tables of a run."""
+
+    def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[Worker]:
+        """Make the processes, not started yet."""
+
+    def reconcile(self, access: DatabaseAccess, folder: Path, run: str) -> Ledger:
+        """Compare what was acknowledged with what the tables hold."""
+
+    def drop(self, access: DatabaseAccess, run: str) -> None:
+        """Remove the tables of a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    """What a run works with. `connect` makes the data plane's access from a topology."""
+
+    rds: ControlPlane
+    cluster_kind: str  # test | aws
+    connect: Callable[[Topology], DatabaseAccess]
+    workload: Workload
+    clock: InterruptibleClock
+    tell: Callable[[str], None]
+    seed: int
+
+
+class Restoring:
+    """What undo records are replayed with: the RDS API and the run's tables."""
+
+    def __init__(self, rds: ControlPlane, drop: Callable[[str], None]) -> None:
+        """Join the two."""
+        self._rds = rds
+        self._drop = drop
+
+    def topology(self) -> Topology:
+        """Describe the cluster."""
+        return self._rds.topology()
+
+    def create_instance(self, instance: str, settings: Mapping[str, Any]) -> None:
+        """CreateDBInstance."""
+        self._rds.create_instance(instance, settings)
+
+    def set_capacity(self, capacity: Capacity) -> None:
+        """ModifyDBCluster."""
+        self._rds.set_capacity(capacity)
+
+    def drop_tables(self, run: str) -> None:
+        """Remove the tables of a run."""
+        self._drop(run)

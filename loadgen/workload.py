@@ -1,0 +1,62 @@
+"""Traffic, probes and their tables as one workload, in the shape that the runner asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chaos.model.access import DatabaseAccess
+from chaos.model.ledger import Ledger
+from loadgen import ledger
+from loadgen.arms import CATALOGUE
+from loadgen.config import ArmTraffic, TrafficConfig
+from loadgen.probes import driver as probes
+from loadgen.probes.config import ProbesConfig
+from loadgen.traffic import Traffic
+
+
+class LocustWorkload:
+    """Locust traffic in every arm, and probes beside it."""
+
+    def __init__(self, arms: tuple[ArmTraffic, ...], seed: int) -> None:
+        """Describe the workload; nothing is started."""
+        self._arms = arms
+        self._seed = seed
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return each arm's rates and client settings, for the record."""
+        described = {arm.name: arm for arm in CATALOGUE}
+        return {
+            traffic.arm: {
+                "description": described[traffic.arm].description,
+                "settings": dict(described[traffic.arm].settings),
+                "writes_per_s": traffic.writes_per_s,
+                "reads_per_s": traffic.reads_per_s,
+                "users": traffic.users,
+                "queue_max": traffic.queue_max,
+            }
+            for traffic in self._arms
+        }
+
+    def prepare(self, access: DatabaseAccess, run: str) -> None:
+        """Create the tables of traffic and probes."""
+        ledger.prepare(access, run)
+        probes.prepare(access, run)
+
+    def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[Traffic | probes.Probes]:
+        """Make the probes and the traffic of every arm, not started yet."""
+        traffic = TrafficConfig(run=folder.name, arms=self._arms, seed=self._seed)
+        return (
+            probes.Probes(ProbesConfig(run=folder.name), access, folder),
+            Traffic(traffic, access, folder),
+        )
+
+    def reconcile(self, access: DatabaseAccess, folder: Path, run: str) -> Ledger:
+        """Compare what was acknowledged with what the table holds."""
+        return ledger.reconcile(access, folder, run)
+
+    def drop(self, access: DatabaseAccess, run: str) -> None:
+        """Remove every table of the run."""
+        probes.drop(access, run)
+        ledger.drop(access, run)
