@@ -71,11 +71,12 @@ def query(host: str, server: NameServer | None = None) -> Answer:
             continue
         except dns.exception.DNSException as error:
             return Answer(error=type(error).__name__)
-        return _answer(host, reply)
+        return read_answer(host, reply)
     return Answer(error="timeout")
 
 
-def _answer(host: str, reply: dns.message.Message) -> Answer:
+def read_answer(host: str, reply: dns.message.Message) -> Answer:
+    """Follow the alias chain of `host` through one reply."""
     if reply.rcode() != dns.rcode.NOERROR:
         return Answer(error=dns.rcode.to_text(reply.rcode()))
     chain: list[str] = []
@@ -109,7 +110,7 @@ def _query_system(host: str) -> Answer:
         return Answer(error="timeout")
     except dns.exception.DNSException as error:
         return Answer(error=type(error).__name__)
-    return _answer(host, reply)
+    return read_answer(host, reply)
 
 
 def install(server: NameServer) -> None:

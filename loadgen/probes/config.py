@@ -1,0 +1,27 @@
+"""What the runner tells the probes process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbesConfig:
+    """How densely to watch. `run` is the run's id, which names the probe table.
+
+    An outage is reported between its true length and about one grid step (`period_s / slots`) and a
+    connect more. Why these values: tests/benchmarks/ground_truth.py, which measures others too.
+    """
+
+    run: str
+    slots: int = 20
+    """Sessions of each endpoint stream; even ones are impatient, odd ones patient."""
+    period_s: float = 0.2
+    """Time between two turns of one session."""
+    deadline_s: float = 0.18
+    """When an impatient session gives up; must be shorter than the period."""
+    instance_slots: int = 2
+    instance_period_s: float = 0.1
+    """The same for the stream that asks each instance for its role."""
+    open_timeout_s: float = 5.0
+    """How long an endpoint may refuse before the probes give up starting."""

@@ -1,0 +1,71 @@
+"""The probes of a run as the runner sees them: start, check, stop."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from chaos.errors import HostError
+from chaos.model.access import DatabaseAccess
+from chaos.worker import WorkerProcess
+from loadgen.probes.config import ProbesConfig
+
+
+class Probes:
+    """One probes process; it appends to the run folder's `operations/` and `observations.jsonl`."""
+
+    def __init__(self, config: ProbesConfig, access: DatabaseAccess, folder: Path) -> None:
+        """Start nothing yet. The table must be there (`loadgen.probes.table.prepare`)."""
+        self._config = config
+        self._access = access
+        self._folder = folder
+        self._process: WorkerProcess | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id; only once started."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, timeout_s: float) -> None:
+        """Start the process; return once the cluster and the reader endpoint answered it.
+
+        Raises:
+            HostError: an endpoint does not answer, or the process died; says why.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._process = WorkerProcess(
+            "probes",
+            "loadgen.probes",
+            {
+                "config": asdict(self._config),
+                "access": self._access.as_json(),
+                "folder": str(self._folder),
+            },
+            self._folder / "probes.log",
+        )
+        try:
+            self._process.await_ready(timeout_s)
+        except HostError:
+            self._process.stop(1.0)
+            raise
+
+    def check(self) -> None:
+        """Raise `HostError` if the process died: from then on nobody watches."""
+        if self._process is None or not self._process.alive():
+            raise HostError(f"the probes process died; see {self._folder / 'probes.log'}")
+
+    def stop(self, timeout_s: float) -> None:
+        """Let it finish, flush and end; harmless when it is not running.
+
+        Raises:
+            HostError: it did not end by itself in time, or ended with an error.
+        """
+        if self._process is None:
+            return
+        status = self._process.stop(timeout_s)
+        self._process = None
+        if status:
+            raise HostError(
+                f"the probes process ended with status {status}; see {self._folder / 'probes.log'}"
+            )

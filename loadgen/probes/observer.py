@@ -1,0 +1,216 @@
+"""Everything the probes of one run watch, and what they write of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+
+from chaos.clock import NS, MonotonicClock
+from chaos.errors import DatabaseError
+from chaos.model.access import DatabaseAccess
+from chaos.model.operation import PROBE_ARM, Kind, OperationWriter, Outcome
+from chaos.model.record import LineWriter, Observation
+from chaos.names import Answer
+from loadgen.probes.config import ProbesConfig
+from loadgen.probes.failures import MISSED
+from loadgen.probes.resolver import Resolver, open_resolver
+from loadgen.probes.session import Question, Turn
+from loadgen.probes.sightings import NameSightings, RoleSightings
+from loadgen.probes.stream import Stream
+from loadgen.probes.table import table_of
+
+OBSERVER = "probes"
+FLUSH_S = 0.2
+ALIVE_S = 1.0
+OPEN_RETRY_S = 0.25
+CLOSE_GRACE_S = 0.5
+CLUSTER_NAME_S = 0.05
+READER_NAME_S = 0.1
+INSTANCE_NAME_S = 0.2
+
+_READ = b"SELECT aurora_db_instance_identifier()"
+_ROLE = (
+    b"SELECT aurora_db_instance_identifier(), pg_is_in_recovery(),"
+    b" to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+)
+
+
+class Observer:
+    """The streams and name watches of one run; `run` starts them, `close` flushes everything."""
+
+    def __init__(self, config: ProbesConfig, access: DatabaseAccess, folder: Path) -> None:
+        self._config = config
+        self._access = access
+        self._clock = MonotonicClock()
+        self._operations = OperationWriter(folder / "operations", PROBE_ARM)
+        self._observations = LineWriter(folder / "observations.jsonl")
+        self._instances = [name for name in access.endpoints if name not in {"cluster", "reader"}]
+        self._roles = {instance: RoleSightings(instance) for instance in self._instances}
+        self._names = {
+            endpoint: NameSightings(endpoint, access.endpoints) for endpoint in access.endpoints
+        }
+        self._streams: dict[str, Stream] = {}
+        self._resolver: Resolver | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._samples = 0
+
+    async def open(self) -> None:
+        """Reach the cluster and the reader endpoint once.
+
+        Raises:
+            DatabaseError: one of them did not answer in time; says why.
+            HostError: no name server to ask.
+        """
+        access, config = self._access, self._config
+        self._resolver = await open_resolver(access.endpoints, access.name_server, self._heard)
+        questions = self._questions()
+        for question in questions:
+            of_instance = question.endpoint in self._roles
+            period_s = config.instance_period_s if of_instance else config.period_s
+            self._streams[question.endpoint] = Stream(
+                question,
+                slots=config.instance_slots if of_instance else config.slots,
+                period_s=period_s,
+                deadline_s=min(config.deadline_s, 0.9 * period_s),
+                resolver=self._resolver,
+                record=self._record,
+            )
+        for endpoint in ("cluster", "reader"):
+            turn = await self._streams[endpoint].open(config.open_timeout_s, OPEN_RETRY_S)
+            if turn.outcome is not Outcome.OK:
+                raise DatabaseError(
+                    f"the {endpoint} endpoint {access.endpoints[endpoint]}:{access.port} did not"
+                    f" answer a probe within {config.open_timeout_s:g} s ({turn.error}); check that"
+                    " the cluster is available and reachable from here"
+                )
+
+    def start(self) -> None:
+        """Begin the grid: every stream, every name, and the records of being alive."""
+        assert self._resolver is not None
+        origin_ns = self._clock.now_ns() + NS // 100
+        # The streams are staggered against each other too, by less than a grid step.
+        for number, stream in enumerate(self._streams.values()):
+            self._begin(stream.run(origin_ns + number * 1_700_000))
+        for endpoint in self._access.endpoints:
+            interval_s = {"cluster": CLUSTER_NAME_S, "reader": READER_NAME_S}.get(
+                endpoint, INSTANCE_NAME_S
+            )
+            self._begin(self._resolver.watch(endpoint, interval_s))
+        self._begin(self._keep_records())
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch until `stop` is set.
+
+        Raises:
+            Exception: whatever ended one of the tasks, which are all meant to last.
+        """
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in done - {stopping}:
+            task.result()
+
+    async def close(self) -> None:
+        """End the turns in flight, write what is left and close the files."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(stream.close(CLOSE_GRACE_S) for stream in self._streams.values()))
+        if self._resolver is not None:
+            self._resolver.close()
+        self._operations.close()
+        self._observations.close()
+
+    def _questions(self) -> list[Question]:
+        access = self._access
+        table = table_of(self._config.run).as_string()
+        write = (
+            f"UPDATE {table} SET turns = turns + 1 WHERE slot = $1"  # noqa: S608 - quoted by table_of
+            " RETURNING aurora_db_instance_identifier()"
+        )
+        statements = [("cluster", Kind.WRITE, write.encode()), ("reader", Kind.READ, _READ)]
+        statements += [(instance, Kind.READ, _ROLE) for instance in self._instances]
+        return [
+            Question(
+                endpoint=endpoint,
+                kind=kind,
+                statement=statement,
+                parameters={
+                    "application_name": "gameday probe",
+                    "gssencmode": "disable",
+                    **access.parameters(endpoint),
+                },
+            )
+            for endpoint, kind, statement in statements
+        ]
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    def _record(self, question: Question, turn: Turn) -> None:
+        self._samples += 1
+        self._operations.operation(
+            kind=question.kind,
+            endpoint=question.endpoint,
+            intended_ns=turn.intended_ns,
+            started_ns=turn.started_ns,
+            ended_ns=turn.ended_ns,
+            outcome=turn.outcome,
+            instance=turn.row[0] if turn.row else "",
+            error=turn.error,
+            backend_pid=turn.backend_pid,
+        )
+        roles = self._roles.get(question.endpoint)
+        if roles is not None and (turn.waiting or turn.error != MISSED):
+            self._sight(roles, turn)
+
+    def _sight(self, roles: RoleSightings, turn: Turn) -> None:
+        if turn.outcome is Outcome.OK:
+            identifier, recovering, since = turn.row
+            seen = roles.answered(
+                turn.started_ns,
+                turn.ended_ns,
+                answered_by=identifier,
+                recovering=recovering == "t",
+                since=since,
+            )
+        else:
+            seen = roles.missed(turn.started_ns, turn.ended_ns, turn.error)
+        for observation in seen:
+            self._observations.append(observation)
+
+    def _heard(self, endpoint: str, started_ns: int, ended_ns: int, answer: Answer) -> None:
+        self._samples += 1
+        names = self._names[endpoint]
+        before = names.addresses
+        observation = names.heard(started_ns, ended_ns, answer)
+        if observation is not None:
+            self._observations.append(observation)
+        if names.addresses != before and endpoint in self._streams:
+            self._streams[endpoint].endpoint_moved(names.addresses)
+
+    async def _keep_records(self) -> None:
+        alive_ns = self._clock.now_ns()
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            self._operations.flush()
+            now_ns = self._clock.now_ns()
+            if now_ns - alive_ns >= int((ALIVE_S - FLUSH_S / 2) * NS):
+                self._say_alive(alive_ns, now_ns)
+                alive_ns = now_ns
+
+    def _say_alive(self, since_ns: int, now_ns: int) -> None:
+        lag_ns = max((stream.lateness_ns_max for stream in self._streams.values()), default=0)
+        for stream in self._streams.values():
+            stream.lateness_ns_max = 0
+        self._observations.append(
+            Observation(
+                at_ns=now_ns,
+                since_ns=since_ns,
+                kind="alive",
+                subject=OBSERVER,
+                value=str(self._samples),
+                detail={"lag_ms_max": round(lag_ns / 1e6, 1)},
+            )
+        )
