@@ -2,4 +2,6 @@
 
 pytest_plugins = [
     "fix_history",
+    "fix_control_plane",
+    "fix_rds",
 ]

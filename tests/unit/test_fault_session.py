@@ -1,0 +1,176 @@
+"""The life of a fault, on a virtual clock and a cluster in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.errors import GuardRefused, RunAborted, RunInterrupted
+from chaos.faults.base import Context, Fault
+from chaos.faults.delete_reader import DeleteReader
+from chaos.faults.failover_cluster import FailoverCluster
+from chaos.faults.noop import Noop
+from chaos.faults.reboot_instance import RebootInstance
+from chaos.faults.scale_capacity import ScaleCapacity
+from chaos.model.record import Event, read_events
+from chaos.model.topology import Capacity, Role
+from chaos.run.journal import Journal
+from chaos.run.restore import open_records, replay
+from chaos.run.session import FaultSession
+from fix_rds import FakeRds, VirtualClock, topology
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: VirtualClock) -> Journal:
+    return Journal(tmp_path / "journal.jsonl", clock, lambda _: None)
+
+
+def inject(fault: Fault, rds: FakeRds, journal: Journal) -> list[Event]:
+    FaultSession(
+        fault=fault,
+        fault_id=1,
+        step=1,
+        repeat=1,
+        context=Context(rds, rds.identify),
+        restorer=rds,
+        journal=journal,
+        clock=rds.clock,
+    ).run()
+    return recorded(journal)
+
+
+def recorded(journal: Journal) -> list[Event]:
+    return read_events(journal._path)
+
+
+def verbs(events: list[Event]) -> list[str]:
+    return [e.data["verb"] for e in events if e.type == "fault" and e.data["state"] == "started"]
+
+
+def effect(events: list[Event]) -> dict[str, Any]:
+    return dict(next(e.data for e in events if e.data.get("verb") == "effect" and "effect" in e.data))
+
+
+FAULTS = [
+    (FailoverCluster(settle_s=0), "i2"),
+    (FailoverCluster(target="i3", settle_s=0), "i3"),
+    (RebootInstance(settle_s=0), "i1"),
+    (DeleteReader(settle_s=0), "i2"),
+    (ScaleCapacity(min_acu=0.5, max_acu=2, settle_s=0), "c1"),
+    (Noop(settle_s=0), "c1"),
+]
+
+
+@pytest.mark.parametrize(("fault", "actual"), FAULTS, ids=lambda v: getattr(v, "fault", v))
+def test_a_fault_lives_through_its_verbs_in_order(
+    fault: Fault, actual: str, rds: FakeRds, journal: Journal
+) -> None:
+    events = inject(fault, rds, journal)
+    assert verbs(events) == ["inject", "effect", "hold", "recover", "recovered"]
+    assert effect(events)["effect"] == "taken"
+    assert effect(events)["actual_target"] == actual
+
+
+@pytest.mark.parametrize(("fault", "actual"), FAULTS, ids=lambda v: getattr(v, "fault", v))
+def test_afterwards_members_and_capacity_are_as_before(
+    fault: Fault, actual: str, rds: FakeRds, journal: Journal
+) -> None:
+    before = rds.state
+    inject(fault, rds, journal)
+    assert {m.id for m in rds.state.members} == {m.id for m in before.members}
+    assert rds.state.capacity == before.capacity
+    assert journal.open_undo == {}
+
+
+def test_an_accepted_call_without_effect_is_recorded_as_none(rds: FakeRds, journal: Journal) -> None:
+    rds.ignores = {"failover"}
+    events = inject(FailoverCluster(effect_timeout_s=5, settle_s=0), rds, journal)
+    assert effect(events)["effect"] == "none"
+    assert "waited 5 s" in effect(events)["error"]
+
+
+def test_a_target_that_the_service_does_not_honour_is_told(rds: FakeRds, journal: Journal) -> None:
+    rds.failover = lambda target: FakeRds.failover(rds, "i2")  # type: ignore[method-assign]
+    events = inject(FailoverCluster(target="i3", settle_s=0), rds, journal)
+    assert effect(events)["requested_target"] == "i3"
+    assert effect(events)["actual_target"] == "i2"
+
+
+def test_the_undo_record_is_on_disk_before_the_change(rds: FakeRds, journal: Journal) -> None:
+    seen: list[str] = []
+    delete = rds.delete_instance
+
+    def deleting(instance: str) -> None:
+        seen.extend(open_records(journal._path))
+        delete(instance)
+
+    rds.delete_instance = deleting  # type: ignore[method-assign]
+    inject(DeleteReader(settle_s=0), rds, journal)
+    assert seen == ["u1"]
+
+
+@pytest.mark.parametrize("stop_at_s", [0.05, 1.0, 2.5, 4.0])
+def test_a_fault_cut_short_leaves_records_that_restore_the_cluster(
+    rds: FakeRds, journal: Journal, clock: VirtualClock, stop_at_s: float
+) -> None:
+    def stop() -> None:
+        raise RunInterrupted("planted")
+
+    before = {m.id: m.settings for m in rds.state.members}
+    clock.after(stop_at_s, stop)
+    with pytest.raises(RunInterrupted):
+        inject(DeleteReader(hold_s=10), rds, journal)
+
+    after_crash = Journal(journal._path, clock, lambda _: None)
+    after_crash.resume(open_records(journal._path))
+    assert replay(after_crash, rds, clock, "c1") == []
+    clock.sleep(5)
+    assert {m.id: m.settings for m in rds.state.members} == before
+    assert open_records(journal._path) == {}
+
+
+def test_what_cannot_be_undone_is_named_with_the_command(rds: FakeRds, journal: Journal) -> None:
+    rds.state = topology(status="modifying")
+    journal.undo(ScaleCapacity(min_acu=1, max_acu=2).undo(_before(topology()))[0], "c1")
+    rds.state = topology(status="modifying", capacity=Capacity(min_acu=1, max_acu=2))
+    left = replay(journal, rds, rds.clock, "c1", timeout_s=3)
+    assert len(left) == 1
+    assert "MinCapacity=1,MaxCapacity=8" in left[0]
+
+
+def test_a_cluster_that_does_not_come_back_aborts_the_run(rds: FakeRds, journal: Journal) -> None:
+    rds.ignores = {"create_instance"}
+    with pytest.raises(RunAborted, match="all its members available"):
+        inject(DeleteReader(recovery_timeout_s=5), rds, journal)
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "why"),
+    [
+        (FailoverCluster(), topology(members=topology().members[:1]), "no reader to fail over to"),
+        (FailoverCluster(target="i1"), topology(), "its readers are i2, i3"),
+        (FailoverCluster(target="nope"), topology(), "its readers are i2, i3"),
+        (DeleteReader(target="i1"), topology(), "is the writer"),
+        (RebootInstance(target="reader:tier=9"), topology(), "matches target 'reader:tier=9'"),
+        (ScaleCapacity(min_acu=1, max_acu=8), topology(), "already scales"),
+        (ScaleCapacity(min_acu=1, max_acu=8), topology(capacity=None), "no Serverless v2"),
+    ],
+)
+def test_a_fault_without_a_target_is_refused(fault: Fault, state: Any, why: str) -> None:
+    with pytest.raises(GuardRefused, match=why):
+        fault.resolve(state)
+
+
+def test_selectors_mean_the_member_they_say() -> None:
+    assert RebootInstance(target="any reader").resolve(topology()) == "i2"
+    assert RebootInstance(target="reader:tier=2").resolve(topology()) == "i3"
+    assert topology().writer is not None
+    assert topology().writer.role is Role.WRITER
+
+
+def _before(state: Any) -> Any:
+    from chaos.faults.base import Before
+
+    return Before(topology=state, target="c1", identity=None)
