@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import re
+import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -75,12 +76,28 @@ def load(
     try:
         return Experiment.model_validate_json(json.dumps(tree), strict=True, context={"arms": arms})
     except ValidationError as error:
-        lines = [
-            f"{path}:{_position(tree, problem['loc'], problem['type'])}: "
-            f"{_told(tree, problem['loc'])}{_explain(problem)}"
-            for problem in error.errors()
-        ]
+        lines = []
+        for problem in _root_causes(error):
+            location = problem["loc"]
+            if problem["type"] == "union_tag_invalid":
+                location = (*location, problem["ctx"]["discriminator"].strip("'"))
+            at, told = _position(tree, location, problem["type"]), _told(tree, location)
+            lines.append(f"{path}:{at}: {told}{_explain(problem)}")
         raise DefinitionError("\n".join(dict.fromkeys(lines))) from error
+
+
+def _root_causes(error: ValidationError) -> list[Any]:
+    """Leave out a list's complaint of being too short where its entries have complaints already."""
+    problems: list[Any] = error.errors()
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short"
+        or not any(
+            other is not problem and other["loc"][: len(problem["loc"])] == problem["loc"]
+            for other in problems
+        )
+    ]
 
 
 def _parse(path: Path) -> CommentedMap:
@@ -204,7 +221,7 @@ def _explain(problem: Any) -> str:
     if kind == "value_error":
         return str(context["error"])
     message = problem["msg"][:1].lower() + problem["msg"][1:]
-    return f"{message}, not {problem['input']!r}"
+    return f"{message}, not {reprlib.repr(problem['input'])}"
 
 
 def allowed_keys(location: Sequence[int | str]) -> list[str]:
