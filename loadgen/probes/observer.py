@@ -76,9 +76,10 @@ class Observer:
                 resolver=self._resolver,
                 record=self._record,
             )
-        for endpoint in ("cluster", "reader"):
-            turn = await self._streams[endpoint].open(config.open_timeout_s, OPEN_RETRY_S)
-            if turn.outcome is not Outcome.OK:
+        for endpoint, stream in self._streams.items():
+            required = endpoint not in self._roles
+            turn = await stream.open(config.open_timeout_s if required else 0.0, OPEN_RETRY_S)
+            if required and turn.outcome is not Outcome.OK:
                 raise DatabaseError(
                     f"the {endpoint} endpoint {access.endpoints[endpoint]}:{access.port} did not"
                     f" answer a probe within {config.open_timeout_s:g} s ({turn.error}); check that"

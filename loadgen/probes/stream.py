@@ -42,12 +42,18 @@ class Stream:
         """The worst lateness of a turn; whoever reads it sets it back to 0."""
 
     async def open(self, timeout_s: float, interval_s: float) -> Turn:
-        """Try one operation until it succeeds; return the last one, successful or not."""
+        """Try one operation until it succeeds, then connect every session; nothing is recorded.
+
+        Return the last try of that operation, successful or not.
+        """
         deadline_ns = self._clock.now_ns() + int(timeout_s * NS)
         while True:
             turn = await self._sessions[-1].turn(self._clock.now_ns(), self._last_success_ns)
             if turn.outcome is Outcome.OK:
                 self._last_success_ns = turn.ended_ns
+                # One after the other: the grid must begin on connections, not with a crowd.
+                for session in self._sessions[:-1]:
+                    await session.turn(self._clock.now_ns(), turn.ended_ns)
                 return turn
             if self._clock.now_ns() >= deadline_ns:
                 return turn
