@@ -1,0 +1,114 @@
+"""A block of loopback addresses per cluster, leased by listening on its control address.
+
+Block N is 127.77.N.0/24. Whoever listens on 127.77.N.1:5380 holds it; the kernel frees the lease
+when that process dies, however it dies, so no lock file can go stale. Two clusters on one machine
+never share an address, and instances of one cluster can share the database port as RDS's do.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass, field
+
+from chaos.errors import HostError
+
+CONTROL_PORT = 5380
+DNS_PORT = 5300
+_BLOCKS = range(1, 251)
+_FIRST_INSTANCE = 10
+_INSTANCES_MAX = 245
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBlock:
+    """One leased /24; `listener` is the control address's listening socket, to serve HTTP on."""
+
+    number: int
+    listener: socket.socket = field(repr=False)
+
+    @classmethod
+    def lease(cls) -> AddressBlock:
+        """Take the first free block.
+
+        Raises:
+            HostError: all are taken, or this machine does not answer on 127.77.0.0/16.
+        """
+        for number in _BLOCKS:
+            listener = _listen(f"127.77.{number}.1", CONTROL_PORT)
+            if listener is not None:
+                return cls(number, listener)
+        raise HostError(
+            f"all {len(_BLOCKS)} address blocks of this machine are in use by test clusters; "
+            "stop one with `gameday cluster down`"
+        )
+
+    @property
+    def control(self) -> str:
+        """The address of the control plane and of the name server."""
+        return f"127.77.{self.number}.1"
+
+    @property
+    def control_port(self) -> int:
+        """The TCP port of the control plane."""
+        return CONTROL_PORT
+
+    @property
+    def dns_port(self) -> int:
+        """The UDP and TCP port of the name server on the control address."""
+        return DNS_PORT
+
+    def instance_address(self, number: int) -> str:
+        """Return the address of the cluster's instance `number`, which counts from 1.
+
+        Raises:
+            HostError: the cluster has used up the addresses of its block.
+        """
+        if not 1 <= number <= _INSTANCES_MAX:
+            raise HostError(
+                f"a test cluster can create {_INSTANCES_MAX} instances in its life, and this is "
+                f"number {number}; start a new cluster"
+            )
+        return f"127.77.{self.number}.{_FIRST_INSTANCE + number}"
+
+    def close(self) -> None:
+        """Give the block back."""
+        self.listener.close()
+
+
+def port_is_free(address: str, port: int) -> bool:
+    """Tell whether a server could listen on `address:port` now."""
+    probe = _listen(address, port)
+    if probe is None:
+        return False
+    probe.close()
+    return True
+
+
+def free_port(address: str) -> int:
+    """Return a port that nothing uses on `address`, nor on the wildcard address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _listen(address: str, port: int) -> socket.socket | None:
+    """Return a listening socket, or None where another one has the address."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Connections of an earlier holder in TIME_WAIT do not count; another listener always does.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise HostError(
+                f"cannot listen on {address}: this machine's loopback does not answer on all of "
+                "127.0.0.0/8; the test cluster needs Linux"
+            ) from error
+        raise HostError(f"cannot listen on {address}:{port}: {error.strerror}") from error
+    return listener

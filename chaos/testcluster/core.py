@@ -1,0 +1,292 @@
+"""What the parts of one cluster share: its state under one lock, and how background work is done.
+
+The lock guards plain values and is never held while anything blocks. An instance's status says who may
+touch it: whoever moved it away from `available` owns it until it is `available` again, so two
+operations never work on one instance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from chaos.clock import Anchor, MonotonicClock
+from chaos.errors import HostError
+from chaos.testcluster.addresses import AddressBlock
+from chaos.testcluster.events import FAILOVER_FAILED, EventKind
+from chaos.testcluster.node import Foundation, Node
+from chaos.testcluster.profiles import Pacer
+from chaos.testcluster.records import (
+    ApiError,
+    ClusterSpec,
+    EventRecord,
+    InstanceSpec,
+    ServerlessBounds,
+)
+
+log = logging.getLogger(__name__)
+
+AVAILABLE = "available"
+REBOOTING = "rebooting"
+CREATING = "creating"
+DELETING = "deleting"
+MODIFYING = "modifying"
+FAILING_OVER = "failing-over"
+FAILED = "failed"
+
+_ZONES = ("a", "b", "c")
+_WRITER_SESSION = "MASTER_SESSION_ID"
+_EVENTS_MAX = 10_000
+_JOIN_TIMEOUT_S = 15.0
+
+
+class Closing(Exception):  # noqa: N818 - not an error: the cluster is being closed
+    """Ends background work because the cluster closes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Member:
+    """One instance; every field is guarded by the core's lock, the node guards itself."""
+
+    spec: InstanceSpec
+    node: Node
+    availability_zone: str
+    created_at: datetime
+    status: str
+    capacity_acu: float | None
+    in_reader_endpoint: bool = False
+
+    @property
+    def id(self) -> str:
+        """The instance identifier."""
+        return self.spec.id
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it is available and its process runs."""
+        return self.status == AVAILABLE and self.node.pid is not None
+
+
+class Core:
+    """The state of one cluster. Attributes below `lock` are read and written under it."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        *,
+        block: AddressBlock,
+        directory: Path,
+        foundation: Foundation,
+        pacer: Pacer,
+    ) -> None:
+        self.spec = spec
+        self.block = block
+        self.directory = directory
+        self.foundation = foundation
+        self.pacer = pacer
+        self.hash = endpoint_hash(block.number, spec.id)
+        self.anchor = Anchor.take()
+        self.created_at = self.now()
+        self.closing = threading.Event()
+
+        self.lock = threading.RLock()
+        self.status = CREATING
+        self.members: dict[str, Member] = {}
+        self.writer: str | None = None
+        self.shown_writer: str | None = None  # as the API shows it, which lags
+        self.dns_writer: str | None = None  # as the cluster endpoint answers, which lags more
+        self.bounds: ServerlessBounds | None = spec.serverless
+        self.dormant: Path | None = None  # the data of a cluster whose last instance was deleted
+        self._created = 0
+        self._events: list[EventRecord] = []
+        self._threads: set[threading.Thread] = set()
+
+    # -- members ---------------------------------------------------------------------------------
+
+    def add_member(self, spec: InstanceSpec, status: str) -> Member:
+        """Add an instance with the next address; its server is not started."""
+        with self.lock:
+            self._created += 1
+            zones = self.zones
+            zone = spec.availability_zone or zones[(self._created - 1) % len(zones)]
+            node = Node(
+                spec.id,
+                # Numbered, because an identifier may be used again after a deletion.
+                self.directory / f"{self._created}-{spec.id}",
+                self.block.instance_address(self._created),
+                self.foundation,
+            )
+            member = Member(
+                spec=replace(spec, availability_zone=zone),
+                node=node,
+                availability_zone=zone,
+                created_at=self.now(),
+                status=status,
+                capacity_acu=self._first_capacity(spec),
+            )
+            self.members[spec.id] = member
+            return member
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The availability zones of the cluster's region."""
+        return tuple(self.spec.region + letter for letter in _ZONES)
+
+    def _first_capacity(self, spec: InstanceSpec) -> float | None:
+        if self.bounds is None or spec.instance_class != "db.serverless":
+            return None
+        return max(self.bounds.min_acu, 0.5)
+
+    def require_member(self, instance: str) -> Member:
+        """Return the instance of that name.
+
+        Raises:
+            ApiError: DBInstanceNotFound.
+        """
+        member = self.members.get(instance)
+        if member is None:
+            raise ApiError("DBInstanceNotFound", f"DBInstance {instance} not found.")
+        return member
+
+    def writer_member(self) -> Member | None:
+        """Return the present writer, or None."""
+        with self.lock:
+            return self.members.get(self.writer) if self.writer is not None else None
+
+    def others(self, *but: Member | None) -> list[Member]:
+        """Return the members except these."""
+        with self.lock:
+            return [m for m in self.members.values() if not any(m is b for b in but)]
+
+    def publish_topology(self) -> None:
+        """Tell every node what `aurora_replica_status()` has to show."""
+        with self.lock:
+            shown = [
+                {"id": m.id, "session": self._session(m)}
+                for m in self.members.values()
+                if m.status not in {CREATING, DELETING, FAILED}
+            ]
+            nodes = [m.node for m in self.members.values() if m.node.directory.is_dir()]
+        for node in nodes:
+            node.write_topology(shown)
+
+    def _session(self, member: Member) -> str:
+        if member.id == self.writer:
+            return _WRITER_SESSION
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{member.node.address}.{member.id}"))
+
+    # -- time and events -------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the wall-clock time, for display."""
+        return self.anchor.wall(MonotonicClock().now_ns())
+
+    def record(self, kind: EventKind, source: str, *, name: str = "") -> None:
+        """Append one event about the cluster or an instance."""
+        event = EventRecord(
+            at=self.now(),
+            source_type=kind.source_type,
+            source_id=source,
+            event_id=kind.event_id,
+            categories=kind.categories,
+            message=kind.message.format(name=name),
+        )
+        with self.lock:
+            self._events.append(event)
+            del self._events[:-_EVENTS_MAX]
+
+    def events(self) -> tuple[EventRecord, ...]:
+        """Return the events so far, oldest first."""
+        with self.lock:
+            return tuple(self._events)
+
+    # -- background work -------------------------------------------------------------------------
+
+    def pause(self, duration_s: float) -> None:
+        """Pace background work by `duration_s` seconds.
+
+        Raises:
+            Closing: the cluster closes meanwhile.
+        """
+        if self.closing.wait(max(duration_s, 0)):
+            raise Closing
+
+    def background(
+        self, what: str, work: Callable[[], None], *, failed: Callable[[], None]
+    ) -> None:
+        """Run `work` in a thread of its own.
+
+        An exception of it is logged, recorded as event 0069, and followed by `failed`, which is
+        called under the lock to set the statuses that tell the user.
+        """
+
+        def body() -> None:
+            try:
+                work()
+            except Closing:
+                log.debug("%s ended because the cluster closes", what)
+            except Exception:
+                if self.closing.is_set():
+                    log.debug("%s failed while the cluster closed", what, exc_info=True)
+                else:
+                    log.exception("%s of test cluster %s failed", what, self.spec.id)
+                    self.record(FAILOVER_FAILED, self.spec.id)
+                    with self.lock:
+                        failed()
+            finally:
+                with self.lock:
+                    self._threads.discard(threading.current_thread())
+
+        thread = threading.Thread(target=body, name=f"{self.spec.id} {what}", daemon=True)
+        with self.lock:
+            if self.closing.is_set():
+                return
+            self._threads.add(thread)
+        thread.start()
+
+    def end_background(self) -> None:
+        """Ask all background work to end, and wait for it, bounded."""
+        with self.lock:
+            self.closing.set()
+            threads: Iterable[threading.Thread] = tuple(self._threads)
+        deadline = MonotonicClock().now_ns() + int(_JOIN_TIMEOUT_S * 1e9)
+        for thread in threads:
+            if thread is threading.current_thread() or thread.ident is None:
+                continue
+            thread.join(max((deadline - MonotonicClock().now_ns()) / 1e9, 0.01))
+            if thread.is_alive():
+                log.warning("%s did not end within %g s", thread.name, _JOIN_TIMEOUT_S)
+
+
+def endpoint_hash(block: int, cluster: str) -> str:
+    """Return the 12 letters and digits in a cluster's endpoint names: the same for the same two."""
+    number = int.from_bytes(hashlib.sha256(f"{block}/{cluster}".encode()).digest()[:8])
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    digits = []
+    for _ in range(11):
+        number, digit = divmod(number, len(letters))
+        digits.append(letters[digit])
+    return "c" + "".join(digits)
+
+
+def require_available(member: Member) -> None:
+    """Raise InvalidDBInstanceState unless the instance is available."""
+    if member.status != AVAILABLE:
+        raise ApiError(
+            "InvalidDBInstanceState",
+            f"Instance {member.id} is not in available state; it is {member.status}.",
+        )
+
+
+def require_writer(core: Core) -> Member:
+    """Return the writer, for background work that cannot go on without one."""
+    writer = core.writer_member()
+    if writer is None:
+        raise HostError(f"cluster {core.spec.id} has no writer")
+    return writer

@@ -1,0 +1,56 @@
+"""The RDS events that the test cluster emits, with AWS's identifiers, categories and words.
+
+Source: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_Events.Messages.html
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class EventKind(NamedTuple):
+    """One documented event; `message` may hold `{name}`, an instance identifier."""
+
+    source_type: str
+    event_id: str
+    categories: tuple[str, ...]
+    message: str
+
+
+CLUSTER_CREATED = EventKind("db-cluster", "RDS-EVENT-0170", ("creation",), "DB cluster created.")
+FAILOVER_FAILED = EventKind(
+    "db-cluster",
+    "RDS-EVENT-0069",
+    ("failover",),
+    "Cluster failover failed, check the health of your cluster instances and try again.",
+)
+FAILOVER_BACK = EventKind(
+    "db-cluster", "RDS-EVENT-0070", ("failover",), "Promoting previous primary again: {name}"
+)
+FAILOVER_COMPLETED = EventKind(
+    "db-cluster", "RDS-EVENT-0071", ("failover",), "Completed failover to DB instance: {name}"
+)
+FAILOVER_SAME_AZ = EventKind(
+    "db-cluster", "RDS-EVENT-0072", ("failover",), "Started same AZ failover to DB instance: {name}"
+)
+FAILOVER_CROSS_AZ = EventKind(
+    "db-cluster",
+    "RDS-EVENT-0073",
+    ("failover",),
+    "Started cross AZ failover to DB instance: {name}",
+)
+
+INSTANCE_DELETED = EventKind("db-instance", "RDS-EVENT-0003", ("deletion",), "DB instance deleted.")
+INSTANCE_SHUTDOWN = EventKind(
+    "db-instance", "RDS-EVENT-0004", ("availability",), "DB instance shutdown."
+)
+INSTANCE_CREATED = EventKind("db-instance", "RDS-EVENT-0005", ("creation",), "DB instance created.")
+INSTANCE_RESTARTED = EventKind(
+    "db-instance", "RDS-EVENT-0006", ("availability",), "DB instance restarted."
+)
+TOPOLOGY_UPDATED = EventKind(
+    "db-instance", "RDS-EVENT-0385", ("notification",), "Cluster topology is updated."
+)
+INSTANCE_FAILED = EventKind(
+    "db-instance", "RDS-EVENT-0031", ("failure",), "DB instance put into failed state."
+)

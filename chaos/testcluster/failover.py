@@ -1,0 +1,306 @@
+"""A failover: fence the old writer, promote a reader, show it late, bring the old writer back.
+
+    accepted --shutdown--> old writer down --promote--> new writer
+                                                          +-- api lag --> the API shows it
+                                                          +-- DNS lag --> the cluster endpoint answers it
+                                                          +-- rejoin  --> the old writer is a reader
+
+The old writer is dead before anything is promoted, always: two writers are impossible. API and DNS
+follow at their own pace; when both have, the cluster is `available`. The delays are modelled.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from chaos.errors import DatabaseError, HostError, WaitTimeout
+from chaos.testcluster import events
+from chaos.testcluster.core import (
+    AVAILABLE,
+    DELETING,
+    FAILED,
+    FAILING_OVER,
+    MODIFYING,
+    REBOOTING,
+    Core,
+    Member,
+)
+from chaos.testcluster.election import ranked
+from chaos.testcluster.profiles import Delays
+from chaos.testcluster.readers import restart, start_reader
+from chaos.testcluster.records import ApiError
+
+log = logging.getLogger(__name__)
+
+_SHUTDOWN_GRACE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One accepted failover. `target` is `failing-over`'s first choice; `delete_old` ends in removal."""
+
+    old: Member
+    target: Member
+    delays: Delays
+    planned: bool
+    delete_old: bool = False
+
+
+class Failover:
+    """The failovers of one cluster, one at a time."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    # -- accepting -------------------------------------------------------------------------------
+
+    def request(self, target: str | None) -> None:
+        """Accept FailoverDBCluster, and do it in the background.
+
+        Raises:
+            ApiError: the cluster or the target cannot fail over now.
+        """
+        core = self._core
+        with core.lock:
+            if core.status not in {AVAILABLE, MODIFYING}:
+                raise ApiError(
+                    "InvalidDBClusterStateFault",
+                    f"Database cluster:{core.spec.id} is not in available state; "
+                    f"it is {core.status}.",
+                )
+            old = core.writer_member()
+            if old is None or len(core.members) < 2:  # noqa: PLR2004 - a writer and a reader
+                raise ApiError(
+                    "InvalidDBClusterStateFault",
+                    f"Database cluster:{core.spec.id} should have at least two database instances "
+                    "for failover",
+                )
+            if old.status != AVAILABLE:
+                raise ApiError(
+                    "InvalidDBInstanceState",
+                    f"Instance {old.id} should be in valid state for failover.",
+                )
+            chosen = self._require_target(old, target)
+            self._begin(old, chosen, planned=True)
+
+    def _require_target(self, old: Member, target: str | None) -> Member:
+        core = self._core
+        if target is None:
+            chosen = self._elect(old)
+            if chosen is None:
+                raise ApiError(
+                    "InvalidDBClusterStateFault",
+                    f"Database cluster:{core.spec.id} should have at least two database instances "
+                    "in valid states or a valid target instance for failover.",
+                )
+            return chosen
+        member = core.members.get(target)
+        if member is None:
+            raise ApiError("DBInstanceNotFound", f"DBInstance {target} not found.")
+        if member is old:
+            raise ApiError(
+                "InvalidDBInstanceState",
+                f"Instance {target} is already the writer of cluster {core.spec.id}; "
+                "a valid target instance for failover is one of its readers.",
+            )
+        if not member.healthy:
+            raise ApiError(
+                "InvalidDBInstanceState",
+                f"Instance {target} should be in valid state for failover.",
+            )
+        return member
+
+    def automatic(self, old: Member, *, planned: bool = False, delete_old: bool = False) -> bool:
+        """Begin a failover away from `old` if a healthy reader exists; the caller holds the lock."""
+        chosen = self._elect(old)
+        if chosen is None:
+            return False
+        self._begin(old, chosen, planned=planned, delete_old=delete_old)
+        return True
+
+    def _elect(self, old: Member, *tried: Member) -> Member | None:
+        rng = self._core.pacer.generator("election")
+        candidates = [m for m in self._core.others(old, *tried) if m.healthy]
+        return next(iter(ranked(candidates, rng)), None)
+
+    def _begin(
+        self, old: Member, target: Member, *, planned: bool, delete_old: bool = False
+    ) -> None:
+        core = self._core
+        core.status = FAILING_OVER
+        old.status = DELETING if delete_old else REBOOTING
+        target.status = REBOOTING
+        same = old.availability_zone == target.availability_zone
+        kind = events.FAILOVER_SAME_AZ if same else events.FAILOVER_CROSS_AZ
+        core.record(kind, core.spec.id, name=target.id)
+        plan = Plan(
+            old=old,
+            target=target,
+            delays=core.pacer.next("failover"),
+            planned=planned,
+            delete_old=delete_old,
+        )
+        core.background("failover", lambda: self._run(plan), failed=lambda: self._failed(plan))
+
+    # -- doing it --------------------------------------------------------------------------------
+
+    def _run(self, plan: Plan) -> None:
+        core = self._core
+        if plan.planned:
+            core.pause(plan.delays.shutdown)
+            plan.old.node.shut_down(grace_s=_SHUTDOWN_GRACE_S)
+        else:
+            plan.old.node.kill()
+        core.record(events.INSTANCE_SHUTDOWN, plan.old.id)
+        if not core.spec.read_availability:
+            self._restart_readers(plan)
+        core.pause(plan.delays.promote)
+        new = self._promote(plan)
+        if new is plan.old:
+            self._settle(plan, new)
+            return
+        self._bring_back(plan)
+        self._settle(plan, new)
+
+    def _promote(self, plan: Plan) -> Member:
+        """Return the new writer: the target, else another healthy reader, else the old writer."""
+        core = self._core
+        tried: list[Member] = []
+        candidate: Member | None = plan.target
+        while candidate is not None:
+            tried.append(candidate)
+            try:
+                self._check_continues(candidate)
+                candidate.node.promote()
+            except (HostError, WaitTimeout) as error:
+                log.warning("cannot promote %s: %s", candidate.id, error)
+                self._revive(candidate)
+                with core.lock:
+                    candidate = self._elect(plan.old, *tried)
+                    if candidate is not None:
+                        candidate.status = REBOOTING
+            else:
+                self._install(candidate)
+                return candidate
+        core.record(events.FAILOVER_BACK, core.spec.id, name=plan.old.id)
+        plan.old.node.start(None)
+        self._install(plan.old)
+        return plan.old
+
+    def _check_continues(self, candidate: Member) -> None:
+        """Refuse a reader that could not read on from storage: promoting it would lose commits."""
+        lsn = candidate.node.replayed_lsn()
+        if lsn is None or not self._core.foundation.storage.continues(lsn):
+            raise HostError(f"{candidate.id} has replayed up to {lsn}, which is too far behind")
+
+    def _install(self, new: Member) -> None:
+        """Make the promoted node the writer for storage, the other nodes and drivers."""
+        core = self._core
+        with core.lock:
+            core.writer = new.id
+        core.foundation.storage.attach(new.node.data)
+        for other in core.others(new):
+            other.node.follow(new.node.address)
+        core.publish_topology()
+        try:
+            new.node.drop_sessions()  # As Aurora's promotion does; PostgreSQL's would keep them.
+        except DatabaseError as error:
+            log.warning("sessions of %s were not dropped: %s", new.id, error)
+        core.record(events.INSTANCE_RESTARTED, new.id)
+
+    def _settle(self, plan: Plan, new: Member) -> None:
+        """Let the API and the cluster endpoint follow, each after its lag; then it is complete."""
+        core = self._core
+        waited = 0.0
+        lags = [("api", plan.delays.api_lag), ("dns", plan.delays.dns_lag)]
+        for view, lag in sorted(lags, key=lambda view_and_lag: view_and_lag[1]):
+            core.pause(lag - waited)
+            waited = lag
+            with core.lock:
+                if view == "api":
+                    core.shown_writer = new.id
+                    new.status = AVAILABLE
+                else:
+                    core.dns_writer = new.id
+                    new.in_reader_endpoint = True  # Shown only while another one is the writer.
+            if view == "dns":
+                core.record(events.TOPOLOGY_UPDATED, new.id)
+        with core.lock:
+            core.status = AVAILABLE
+        core.record(events.FAILOVER_COMPLETED, core.spec.id, name=new.id)
+
+    # -- the other instances ---------------------------------------------------------------------
+
+    def _bring_back(self, plan: Plan) -> None:
+        core, old = self._core, plan.old
+
+        def rejoin() -> None:
+            core.pause(plan.delays.rejoin)
+            start_reader(core, old)
+            self._reader_is_back(old)
+
+        def remove() -> None:
+            # Its name must outlive the cluster endpoint's answer, which still points to it.
+            core.pause(max(plan.delays.delete, plan.delays.dns_lag))
+            old.node.remove()
+            with core.lock:
+                core.members.pop(old.id, None)
+            core.publish_topology()
+            core.record(events.INSTANCE_DELETED, old.id)
+
+        work = remove if plan.delete_old else rejoin
+        core.background(f"return of {old.id}", work, failed=lambda: self._lost(old))
+
+    def _restart_readers(self, plan: Plan) -> None:
+        """Restart the remaining readers, as versions without read availability do."""
+        core = self._core
+        for member in core.others(plan.old, plan.target):
+            with core.lock:
+                if not member.healthy:
+                    continue
+                member.status = REBOOTING
+                member.in_reader_endpoint = False
+            core.record(events.INSTANCE_SHUTDOWN, member.id)
+            self._restart_reader(member)
+
+    def _restart_reader(self, member: Member) -> None:
+        core = self._core
+        delays = core.pacer.next(f"restart of {member.id}")
+
+        def work() -> None:
+            restart(core, member, delays.reboot)
+            self._reader_is_back(member)
+
+        core.background(f"restart of {member.id}", work, failed=lambda: self._lost(member))
+
+    def _revive(self, member: Member) -> None:
+        """Bring a reader that could not be promoted back to being a reader."""
+        core = self._core
+
+        def work() -> None:
+            member.node.kill()
+            start_reader(core, member)
+            self._reader_is_back(member)
+
+        core.background(f"recovery of {member.id}", work, failed=lambda: self._lost(member))
+
+    def _reader_is_back(self, member: Member) -> None:
+        core = self._core
+        with core.lock:
+            member.status = AVAILABLE
+            member.in_reader_endpoint = True
+        core.publish_topology()
+        core.record(events.INSTANCE_RESTARTED, member.id)
+
+    # -- when it goes wrong ----------------------------------------------------------------------
+
+    def _lost(self, member: Member) -> None:
+        member.status = FAILED
+        self._core.record(events.INSTANCE_FAILED, member.id)
+
+    def _failed(self, plan: Plan) -> None:
+        for member in (plan.old, plan.target):
+            if member.status == REBOOTING:
+                member.status = AVAILABLE if member.node.pid is not None else FAILED
+        self._core.status = AVAILABLE

@@ -1,0 +1,191 @@
+"""Rebooting, creating and deleting instances, at the profile's pace."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from chaos.testcluster import events
+from chaos.testcluster.core import (
+    AVAILABLE,
+    CREATING,
+    DELETING,
+    FAILED,
+    FAILING_OVER,
+    REBOOTING,
+    Core,
+    Member,
+    require_available,
+)
+from chaos.testcluster.failover import Failover
+from chaos.testcluster.readers import clone, restart, start_in_role
+from chaos.testcluster.records import ApiError, InstanceSpec
+
+log = logging.getLogger(__name__)
+
+_DELETE_GRACE_S = 1.0
+
+
+class Instances:
+    """The operations on single instances of one cluster."""
+
+    def __init__(self, core: Core, failover: Failover) -> None:
+        self._core = core
+        self._failover = failover
+
+    # -- reboot ----------------------------------------------------------------------------------
+
+    def reboot(self, instance: str, *, force_failover: bool) -> None:
+        """Accept RebootDBInstance: a restart in place, never a failover.
+
+        Raises:
+            ApiError: there is no such instance, it is busy, or `force_failover` was asked for.
+        """
+        core = self._core
+        with core.lock:
+            member = core.require_member(instance)
+            if force_failover:
+                raise ApiError(
+                    "InvalidParameterCombination",
+                    "ForceFailover cannot be specified since the instance is not configured for "
+                    "Multi-AZ; use FailoverDBCluster for a DB cluster.",
+                )
+            require_available(member)
+            self.restart(member, planned=True)
+
+    def restart(self, member: Member, *, planned: bool) -> None:
+        """Restart an instance in place in the background; the caller holds the lock.
+
+        `planned`: it is shut down first. Otherwise it has already ended by itself.
+        """
+        core = self._core
+        delays = core.pacer.next(f"restart of {member.id}")
+        member.status = REBOOTING
+        member.in_reader_endpoint = False
+        is_writer = core.writer == member.id
+
+        def work() -> None:
+            if planned:
+                core.pause(delays.shutdown)
+            core.record(events.INSTANCE_SHUTDOWN, member.id)
+            if is_writer and not core.spec.read_availability:
+                with core.lock:
+                    for reader in core.others(member):
+                        if reader.healthy:
+                            self.restart(reader, planned=True)
+            restart(core, member, delays.reboot)
+            self._available(member)
+            core.record(events.INSTANCE_RESTARTED, member.id)
+
+        core.background(f"restart of {member.id}", work, failed=lambda: self._lost(member))
+
+    # -- create ----------------------------------------------------------------------------------
+
+    def create(self, spec: InstanceSpec) -> None:
+        """Accept CreateDBInstance: a reader cloned from the writer, or the writer where none is.
+
+        Raises:
+            ApiError: the name is taken, or the cluster is busy.
+        """
+        core = self._core
+        with core.lock:
+            if spec.id in core.members:
+                raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
+            if core.status in {CREATING, DELETING, FAILING_OVER}:
+                raise ApiError(
+                    "InvalidDBClusterStateFault",
+                    f"DBCluster {core.spec.id} is not in available state; it is {core.status}.",
+                )
+            member = core.add_member(spec, CREATING)
+            dormant, core.dormant = core.dormant, None
+            if dormant is not None:
+                core.writer = spec.id
+        delays = core.pacer.next("creation")
+
+        def work() -> None:
+            core.pause(delays.create)
+            if dormant is not None:
+                self._wake(member, dormant)
+            else:
+                clone(core, member)
+            start_in_role(core, member)
+            self._available(member)
+            core.record(events.INSTANCE_CREATED, member.id)
+            core.record(events.TOPOLOGY_UPDATED, member.id)
+
+        core.background(f"creation of {spec.id}", work, failed=lambda: self._lost(member))
+
+    def _wake(self, member: Member, dormant: Path) -> None:
+        """Give the data of a cluster without instances to its new writer."""
+        core = self._core
+        member.node.adopt(dormant)
+        core.foundation.storage.attach(member.node.data)
+        with core.lock:
+            core.shown_writer = core.dns_writer = member.id
+
+    # -- delete ----------------------------------------------------------------------------------
+
+    def delete(self, instance: str) -> None:
+        """Accept DeleteDBInstance. A writer with readers fails over first.
+
+        Raises:
+            ApiError: there is no such instance, or it or the cluster is busy.
+        """
+        core = self._core
+        with core.lock:
+            member = core.require_member(instance)
+            if member.status == DELETING:
+                raise ApiError(
+                    "InvalidDBInstanceState", f"Instance {instance} is already being deleted."
+                )
+            if member.status in {CREATING, REBOOTING}:
+                require_available(member)
+            if core.writer != member.id:
+                self._remove(member, keep_data=False)
+                return
+            if len(core.members) == 1:
+                self._remove(member, keep_data=True)
+                return
+            if core.status == FAILING_OVER or not self._failover.automatic(
+                member, planned=True, delete_old=True
+            ):
+                raise ApiError(
+                    "InvalidDBClusterStateFault",
+                    f"Instance {instance} is the writer of cluster {core.spec.id}, and no other "
+                    "instance is in a valid state to take over.",
+                )
+
+    def _remove(self, member: Member, *, keep_data: bool) -> None:
+        core = self._core
+        member.status = DELETING
+        member.in_reader_endpoint = False
+        delays = core.pacer.next("deletion")
+
+        def work() -> None:
+            core.publish_topology()
+            core.record(events.TOPOLOGY_UPDATED, member.id)
+            core.pause(delays.delete)
+            member.node.shut_down(grace_s=_DELETE_GRACE_S)
+            dormant = member.node.release(core.directory / "volume") if keep_data else None
+            member.node.remove()
+            with core.lock:
+                core.members.pop(member.id, None)
+                if keep_data:
+                    core.dormant = dormant
+                    core.writer = core.shown_writer = core.dns_writer = None
+            core.record(events.INSTANCE_DELETED, member.id)
+
+        core.background(f"deletion of {member.id}", work, failed=lambda: self._lost(member))
+
+    # -- outcomes --------------------------------------------------------------------------------
+
+    def _available(self, member: Member) -> None:
+        core = self._core
+        with core.lock:
+            member.status = AVAILABLE
+            member.in_reader_endpoint = True
+        core.publish_topology()
+
+    def _lost(self, member: Member) -> None:
+        member.status = FAILED
+        self._core.record(events.INSTANCE_FAILED, member.id)

@@ -1,0 +1,369 @@
+"""One PostgreSQL server process tree: start, stop, kill, promote, follow.
+
+A node knows nothing of the cluster's statuses or pacing; it does what it is told at once, with every
+wait bounded. Its state is read from `postmaster.pid`, which PostgreSQL keeps current, so no query has
+to get through where connections are exhausted.
+
+Layout: `DIRECTORY/data` (PGDATA), and beside it `postgresql.conf`, `pg_hba.conf`, `topology.json`,
+`server.log`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from chaos.errors import DatabaseError, HostError
+from chaos.testcluster.account import Account
+from chaos.testcluster.configuration import CONTROL_ROLE, HBA, STREAM_ROLE, NodeSettings
+from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.processes import kill_all, sweep_lock_file
+from chaos.testcluster.storage import Storage
+from chaos.testcluster.template import Template
+from chaos.wait import wait_until
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.005
+_START_TIMEOUT_S = 30.0
+_PROMOTE_TIMEOUT_S = 30.0
+_CLONE_TIMEOUT_S = 120.0
+_STATEMENT_TIMEOUT_MS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What all nodes of one cluster share."""
+
+    binaries: PostgresBinaries
+    account: Account
+    template: Template
+    storage: Storage
+    port: int
+
+
+class Node:
+    """One server, on `address`; methods may be called from any thread, one at a time each."""
+
+    def __init__(
+        self, identifier: str, directory: Path, address: str, foundation: Foundation
+    ) -> None:
+        self.identifier = identifier
+        self.directory = directory
+        self.data = directory / "data"
+        self.address = address
+        self._foundation = foundation
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._upstream: str | None = None
+
+    # -- what is there ---------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's process id, None while it is not running."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the last postmaster ended, -N by signal N; None while it runs or before any ran."""
+        process = self._process
+        return None if process is None else process.poll()
+
+    @property
+    def upstream(self) -> str | None:
+        """The address of the writer it streams from, None for the writer."""
+        return self._upstream
+
+    def state(self) -> str:
+        """Return what the postmaster last said of itself: `starting`, `ready`, `standby`, or ''."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        if len(lines) < 8 or lines[0] != str(self.pid):  # noqa: PLR2004 - the status is line 8
+            return ""
+        return lines[7].strip()
+
+    def log_tail(self, lines: int = 5) -> str:
+        """Return the last lines of the server's log, on one line."""
+        try:
+            text = (self.directory / "server.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return "no log"
+        return " | ".join(text.splitlines()[-lines:])
+
+    # -- data directory --------------------------------------------------------------------------
+
+    def create_from_template(self) -> None:
+        """Make the data directory a copy of the template."""
+        self.directory.mkdir(mode=0o755)
+        self._foundation.template.copy_to(self.data, self._foundation.account)
+
+    def clone_from(self, writer_address: str) -> None:
+        """Make the data directory a copy of the running writer's.
+
+        Raises:
+            HostError: pg_basebackup failed, as when the writer went away.
+        """
+        foundation = self._foundation
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.directory.mkdir(mode=0o755, exist_ok=True)
+        foundation.account.give(self.directory)
+        connection = (
+            f"host={writer_address} port={foundation.port} user={STREAM_ROLE} connect_timeout=2 "
+            f"application_name={self.identifier}-clone sslmode=disable"
+        )
+        foundation.account.run(
+            [
+                foundation.binaries.program("pg_basebackup"),
+                *("--pgdata", str(self.data), "--dbname", connection),
+                *("--checkpoint", "fast", "--wal-method", "stream"),
+                *("--no-sync", "--no-manifest", "--no-password"),
+            ],
+            timeout_s=_CLONE_TIMEOUT_S,
+            environment={"PGPASSWORD": foundation.template.stream_password},
+        )
+
+    def adopt(self, data: Path) -> None:
+        """Make a stopped server's data directory this node's."""
+        self.directory.mkdir(mode=0o755)
+        self._foundation.account.give(self.directory)
+        data.rename(self.data)
+
+    def release(self, place: Path) -> Path:
+        """Move this stopped node's data directory to `place` and return that."""
+        self.data.rename(place)
+        return place
+
+    def remove(self) -> None:
+        """Kill the server if it runs, and remove all its files."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self, upstream: str | None) -> None:
+        """Start as a reader of the writer at address `upstream`, or as the writer (None).
+
+        Returns when it accepts connections.
+
+        Raises:
+            HostError: the server ended instead; with the end of its log.
+            WaitTimeout: it did not get that far within 30 s.
+        """
+        with self._lock:
+            signal_file = self.data / "standby.signal"
+            if upstream is None:
+                signal_file.unlink(missing_ok=True)
+            else:
+                signal_file.touch(mode=0o600)
+                self._foundation.account.give(signal_file)
+            self._configure(upstream)
+            with (self.directory / "server.log").open("ab") as output:
+                self._process = self._foundation.account.spawn(
+                    [
+                        self._foundation.binaries.program("postgres"),
+                        *("-D", str(self.data)),
+                        *("-c", f"config_file={self.directory / 'postgresql.conf'}"),
+                    ],
+                    log=output,
+                )
+            wait_until(
+                self._accepts,
+                f"{self.identifier} to accept connections",
+                timeout_s=_START_TIMEOUT_S,
+                interval_s=_POLL_S,
+            )
+
+    def _accepts(self) -> bool:
+        if self.exit_status is not None:
+            raise HostError(
+                f"{self.identifier} ended with status {self.exit_status} instead of starting: "
+                f"{self.log_tail()}"
+            )
+        return self.state() in {"ready", "standby"}
+
+    def shut_down(self, *, grace_s: float) -> None:
+        """End all sessions (SQLSTATE 57P01) and the server; kill it after `grace_s` seconds."""
+        with self._lock:
+            pid = self.pid
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGINT)
+                self._await_exit(grace_s)
+            self.kill()
+
+    def quit(self, *, grace_s: float) -> None:
+        """End the server at once, letting it clean up after itself; kill it after `grace_s`."""
+        with self._lock:
+            pid = self.pid
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGQUIT)
+                self._await_exit(grace_s)
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL every process of the server; harmless when it is down."""
+        with self._lock:
+            pid = self.pid
+            kill_all(self.data, pid)
+            if self._process is not None:
+                self._process.wait(timeout=_START_TIMEOUT_S)
+            sweep_lock_file(self.data)
+
+    def _await_exit(self, grace_s: float) -> None:
+        process = self._process
+        if process is not None:
+            # Not gone in time is no error here: the caller kills what is left.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=grace_s)
+
+    # -- replication -----------------------------------------------------------------------------
+
+    def promote(self) -> None:
+        """Turn this reader into a writer, after it has replayed all that storage holds.
+
+        Raises:
+            HostError: the server ended meanwhile.
+            WaitTimeout: it was not writable within 30 s.
+        """
+        with self._lock:
+            pid = self.pid
+            if pid is None:
+                raise HostError(f"cannot promote {self.identifier}: it is not running")
+            trigger = self.data / "promote"
+            trigger.touch(mode=0o600)
+            self._foundation.account.give(trigger)
+            os.kill(pid, signal.SIGUSR1)
+
+            def promoted() -> bool:
+                return self._accepts() and self.state() == "ready"
+
+            wait_until(
+                promoted,
+                f"{self.identifier} to become the writer",
+                timeout_s=_PROMOTE_TIMEOUT_S,
+                interval_s=0.002,
+            )
+            self._configure(None)
+
+    def follow(self, upstream: str) -> None:
+        """Stream from another writer from now on, without a restart; also while it is down."""
+        with self._lock:
+            self._configure(upstream)
+            pid = self.pid
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGHUP)
+
+    def streams(self) -> bool:
+        """Tell whether this reader receives its upstream's changes now."""
+        return (
+            self.ask("SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')")
+            is True
+        )
+
+    def has_replayed(self, lsn: str) -> bool:
+        """Tell whether this reader has replayed up to `lsn`."""
+        return self.ask(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn") is True
+
+    def replayed_lsn(self) -> str | None:
+        """Return how far this reader has replayed, None where it cannot be asked."""
+        lsn = self.ask("SELECT pg_last_wal_replay_lsn()::text")
+        return lsn if isinstance(lsn, str) else None
+
+    # -- SQL as the control plane ----------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def connect(self, database: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
+        """Open a session of the control plane's superuser, bounded in every statement.
+
+        Raises:
+            DatabaseError: the server does not answer or refused a statement.
+        """
+        try:
+            with psycopg.connect(
+                host=self.address,
+                port=self._foundation.port,
+                user=CONTROL_ROLE,
+                password=self._foundation.template.control_password,
+                dbname=database,
+                connect_timeout=2,
+                sslmode="disable",
+                application_name="control-plane",
+                options=f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}",
+                autocommit=True,
+            ) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise DatabaseError(
+                f"the control plane cannot use {self.identifier}: {str(error).strip()}",
+                sqlstate=error.sqlstate,
+            ) from error
+
+    def ask(self, query: str) -> object:
+        """Return the first value of a query's first row; None where the node cannot be asked."""
+        try:
+            with self.connect() as connection:
+                row = connection.execute(query.encode()).fetchone()
+        except DatabaseError as error:
+            log.debug("%s", error)
+            return None
+        return row[0] if row else None
+
+    def drop_sessions(self) -> None:
+        """End every client's session (SQLSTATE 57P01).
+
+        Raises:
+            DatabaseError: the node cannot be asked.
+        """
+        with self.connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def write_topology(self, members: list[dict[str, str]]) -> None:
+        """Set what `aurora_replica_status()` of this node says the cluster is made of."""
+        self._write("topology.json", json.dumps(members))
+
+    def _configure(self, upstream: str | None) -> None:
+        self._upstream = upstream
+        settings = NodeSettings(
+            identifier=self.identifier,
+            data=self.data,
+            hba=self.directory / "pg_hba.conf",
+            address=self.address,
+            port=self._foundation.port,
+            upstream=upstream,
+            stream_password=self._foundation.template.stream_password,
+            storage=self._foundation.storage.path,
+        )
+        self._write("pg_hba.conf", HBA)
+        self._write("postgresql.conf", settings.render())
+
+    def _write(self, name: str, text: str) -> None:
+        """Replace a file of this node so that the server reads the old or the new, never a part."""
+        path = self.directory / name
+        fresh = path.with_name(f"{name}.{threading.get_ident()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(text)
+        self._foundation.account.give(fresh)
+        fresh.replace(path)

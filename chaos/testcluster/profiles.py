@@ -1,0 +1,144 @@
+"""How long the modelled steps take: named profiles of delay ranges, drawn reproducibly.
+
+PostgreSQL itself fails over in a tenth of a second, so the control plane adds delays. They are a model:
+no figure that comes from them is AWS's. `fast` keeps tests short; `aurora` follows what AWS documents
+and what was published (failover typically under 60 s, often under 30 s; the endpoint's DNS follows
+within 30 s: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/ , "Fast failover"). Creation
+and deletion are shortened in both, since nobody waits ten minutes for a model.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from chaos.errors import DefinitionError
+
+
+class Range(NamedTuple):
+    """Seconds, drawn uniformly between the two."""
+
+    low_s: float
+    high_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The modelled durations of one kind of cluster."""
+
+    name: str
+    detect: Range  # an instance's death -> the control plane acts on it
+    shutdown: Range  # an accepted request -> the instance goes down
+    promote: Range  # the old writer is down -> the new one is promoted
+    api_lag: Range  # promotion -> DescribeDBClusters shows it
+    dns_lag: Range  # promotion -> the cluster endpoint's name answers it
+    rejoin: Range  # promotion -> the old writer starts again, as a reader
+    reboot: Range  # down -> starts again
+    create: Range  # accepted -> its data are there
+    delete: Range  # accepted -> gone
+    modify: Range  # accepted -> new bounds are in force
+    capacity_step: Range  # from one step of capacity to the next
+    cluster_ttl_s: int
+    reader_ttl_s: int
+    instance_ttl_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delays:
+    """The modelled durations of one operation, in seconds; see `Profile`."""
+
+    detect: float
+    shutdown: float
+    promote: float
+    api_lag: float
+    dns_lag: float
+    rejoin: float
+    reboot: float
+    create: float
+    delete: float
+    modify: float
+    capacity_step: float
+
+
+FAST = Profile(
+    name="fast",
+    detect=Range(0.05, 0.15),
+    shutdown=Range(0.05, 0.10),
+    promote=Range(0.25, 0.50),
+    api_lag=Range(0.10, 0.25),
+    dns_lag=Range(0.50, 0.90),
+    rejoin=Range(0.10, 0.25),
+    reboot=Range(0.30, 0.60),
+    create=Range(0.20, 0.40),
+    delete=Range(0.10, 0.20),
+    modify=Range(0.10, 0.20),
+    capacity_step=Range(0.05, 0.08),
+    cluster_ttl_s=1,
+    reader_ttl_s=1,
+    instance_ttl_s=5,
+)
+
+AURORA = Profile(
+    name="aurora",
+    detect=Range(2.0, 5.0),
+    shutdown=Range(0.5, 1.5),
+    promote=Range(4.0, 10.0),
+    api_lag=Range(1.0, 4.0),
+    dns_lag=Range(5.0, 25.0),
+    rejoin=Range(4.0, 10.0),
+    reboot=Range(5.0, 15.0),
+    create=Range(60.0, 120.0),
+    delete=Range(20.0, 60.0),
+    modify=Range(2.0, 8.0),
+    capacity_step=Range(1.0, 3.0),
+    cluster_ttl_s=5,
+    reader_ttl_s=1,
+    instance_ttl_s=5,
+)
+
+PROFILES = {profile.name: profile for profile in (FAST, AURORA)}
+
+
+def profile_named(name: str) -> Profile:
+    """Return the profile of that name.
+
+    Raises:
+        DefinitionError: there is none.
+    """
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise DefinitionError(
+            f"no profile {name!r}; allowed are {', '.join(sorted(PROFILES))}"
+        ) from None
+
+
+class Pacer:
+    """Draws the delays of operations, so that the k-th of a kind is the same whenever it happens.
+
+    Each draw has a generator of its own, seeded by (seed, kind, k): neither the order in which
+    threads run nor operations of another kind change it.
+    """
+
+    def __init__(self, profile: Profile, seed: int) -> None:
+        self.profile = profile
+        self._seed = seed
+        self._drawn: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def next(self, kind: str) -> Delays:
+        """Return the delays of the next operation of this kind."""
+        rng = self.generator(kind)
+        return Delays(
+            **{f.name: rng.uniform(*getattr(self.profile, f.name)) for f in fields(Delays)}
+        )
+
+    def generator(self, kind: str) -> random.Random:
+        """Return a generator for the next operation of this kind."""
+        with self._lock:
+            self._drawn[kind] += 1
+            number = self._drawn[kind]
+        return random.Random(f"{self._seed}/{kind}/{number}")

@@ -1,0 +1,56 @@
+"""A stand-in for Aurora's shared storage, under which promotion loses no acknowledged commit.
+
+Readers stream asynchronously. What makes them lose nothing is a folder that all see, as Aurora's
+storage volume: a symbolic link to the current writer's `pg_wal`, from which every node's
+`restore_command` copies. A promoted reader first replays all it can get from there, so everything the
+fenced writer had written, acknowledged or not; its history then continues the old writer's exactly,
+which comes back as a reader without being rewound. Only after the promotion is the link moved.
+
+A commit is acknowledged after its WAL was written to the kernel, so a killed process loses none of
+it. (A machine's power loss would: `fsync` is off, and all nodes share the machine anyway.)
+
+The alternative was synchronous replication (`synchronous_standby_names = 'ANY 1 (*)'`). Measured
+side by side (tests/benchmarks/storage_variants.py), it too loses nothing. But it needs the target to be
+caught up from the most advanced reader first, pg_rewind of the old writer (a promoted reader need not
+have its last, unacknowledged records), and it stalls every commit while no reader is connected, which
+Aurora does not.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from chaos.testcluster.configuration import SEGMENT_MB
+
+_SEGMENT_BYTES = SEGMENT_MB * 1024 * 1024
+_SEGMENTS_PER_ID = 2**32 // _SEGMENT_BYTES
+
+
+class Storage:
+    """The link `path` to the current writer's `pg_wal`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def attach(self, writer_data: Path) -> None:
+        """Make `writer_data` the directory whose WAL everybody reads, atomically."""
+        moved = self.path.with_name(self.path.name + ".new")
+        moved.unlink(missing_ok=True)
+        moved.symlink_to(writer_data / "pg_wal")
+        moved.replace(self.path)
+
+    def continues(self, lsn: str) -> bool:
+        """Tell whether a node that has replayed up to `lsn` can read on from here without a gap.
+
+        A writer removes its oldest segments first, so holding the one of `lsn` is enough.
+        """
+        suffix = segment_suffix(lsn)
+        return any(name.endswith(suffix) for name in os.listdir(self.path))  # noqa: PTH208
+
+
+def segment_suffix(lsn: str) -> str:
+    """Return the last 16 digits of the name of the WAL segment that holds `lsn` ("16/B374D848")."""
+    high, low = (int(part, 16) for part in lsn.split("/"))
+    segment = ((high << 32) | low) // _SEGMENT_BYTES
+    return f"{segment // _SEGMENTS_PER_ID:08X}{segment % _SEGMENTS_PER_ID:08X}"

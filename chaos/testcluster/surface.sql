@@ -1,0 +1,111 @@
+-- Aurora's SQL surface, as far as Aurora-aware drivers look. Installed in template1, so every
+-- database has it. Commands end at ";" before an empty line: no function body may hold that.
+-- Columns: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/ (aurora_replica_status).
+
+CREATE ROLE rds_superuser NOLOGIN;
+
+GRANT pg_monitor, pg_signal_backend TO rds_superuser;
+
+-- Identity belongs to the process while data are replicated: the name is a start-up setting.
+CREATE FUNCTION pg_catalog.aurora_db_instance_identifier() RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT pg_catalog.current_setting('cluster_name') $$;
+
+CREATE FUNCTION pg_catalog.aurora_version() RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT pg_catalog.split_part(pg_catalog.current_setting('server_version'), ' ', 1) || '.0' $$;
+
+-- The control plane writes each node its own topology file, beside the node's configuration file.
+CREATE FUNCTION pg_catalog.aurora_replica_status(
+    OUT server_id text, OUT session_id text, OUT durable_lsn bigint, OUT highest_lsn_rcvd bigint,
+    OUT current_read_lsn bigint, OUT cur_replay_latency_in_usec integer, OUT active_txns integer,
+    OUT is_current boolean, OUT last_transport_error integer,
+    OUT last_error_timestamp timestamptz, OUT last_update_timestamp timestamptz,
+    OUT feedback_xmin bigint, OUT feedback_epoch integer, OUT replica_lag_in_msec double precision,
+    OUT log_stream_speed_in_kib_per_second double precision, OUT log_buffer_sequence_number integer,
+    OUT oldest_read_view_trx_id integer, OUT oldest_read_view_lsn bigint,
+    OUT pending_read_ios integer, OUT read_ios integer, OUT iops integer, OUT cpu double precision)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+WITH here AS (
+    SELECT pg_is_in_recovery() AS is_reader,
+           current_setting('cluster_name') AS id,
+           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                ELSE pg_current_wal_lsn() END AS lsn
+), members AS (
+    SELECT member ->> 'id' AS id, member ->> 'session' AS session
+    FROM jsonb_array_elements(
+        pg_read_file(regexp_replace(current_setting('config_file'), '[^/]+$', 'topology.json'))::jsonb
+    ) AS member
+)
+SELECT members.id,
+       members.session,
+       (CASE WHEN members.session = 'MASTER_SESSION_ID' THEN here.lsn - '0/0'::pg_lsn END)::bigint,
+       (CASE WHEN members.session <> 'MASTER_SESSION_ID'
+             THEN coalesce(stream.write_lsn, here.lsn) - '0/0'::pg_lsn END)::bigint,
+       (CASE WHEN members.session <> 'MASTER_SESSION_ID'
+             THEN coalesce(stream.replay_lsn, here.lsn) - '0/0'::pg_lsn END)::bigint,
+       (CASE WHEN members.session <> 'MASTER_SESSION_ID'
+             THEN coalesce(1000000 * extract(epoch FROM stream.replay_lag), 0) END)::integer,
+       NULL::integer,
+       true,
+       0,
+       NULL::timestamptz,
+       CASE WHEN members.id = here.id THEN NULL::timestamptz ELSE clock_timestamp() END,
+       NULL::bigint,
+       NULL::integer,
+       CASE WHEN members.session <> 'MASTER_SESSION_ID'
+            THEN coalesce(1000 * extract(epoch FROM stream.replay_lag), 0)::double precision END,
+       NULL::double precision, NULL::integer, NULL::integer, NULL::bigint,
+       NULL::integer, NULL::integer, NULL::integer,
+       0.0::double precision
+FROM here CROSS JOIN members
+LEFT JOIN pg_stat_replication AS stream ON stream.application_name = members.id
+$$;
+
+-- Not part of a global database: both are empty, which is what drivers test.
+CREATE FUNCTION pg_catalog.aurora_global_db_status(
+    OUT aws_region text, OUT highest_lsn_written bigint, OUT durability_lag_in_msec double precision,
+    OUT rpo_lag_in_msec double precision, OUT last_lag_calculation_time timestamptz,
+    OUT feedback_epoch bigint, OUT feedback_xmin bigint)
+RETURNS SETOF record LANGUAGE sql STABLE
+AS $$ SELECT NULL::text, NULL::bigint, NULL::float8, NULL::float8, NULL::timestamptz, NULL::bigint,
+             NULL::bigint WHERE false $$;
+
+CREATE FUNCTION pg_catalog.aurora_global_db_instance_status(
+    OUT server_id text, OUT session_id text, OUT aws_region text, OUT durable_lsn bigint,
+    OUT highest_lsn_rcvd bigint, OUT feedback_epoch bigint, OUT feedback_xmin bigint,
+    OUT oldest_read_view_lsn bigint, OUT visibility_lag_in_msec double precision)
+RETURNS SETOF record LANGUAGE sql STABLE
+AS $$ SELECT NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint,
+             NULL::bigint, NULL::bigint, NULL::float8 WHERE false $$;
+
+-- Kills the calling backend as a crash would; the server then ends every session with SQLSTATE
+-- 57P02 and itself, and the control plane restarts it in place, without a failover.
+CREATE FUNCTION pg_catalog.aurora_inject_crash(component text DEFAULT 'instance') RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+BEGIN
+    IF lower(component) NOT IN ('instance', 'dispatcher', 'node') THEN
+        RAISE EXCEPTION 'invalid crash type "%"', component
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use instance, dispatcher or node.';
+    END IF;
+    COPY (SELECT) TO PROGRAM 'kill -KILL $PPID';
+    RETURN 'done';
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION pg_catalog.aurora_inject_crash(text) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION pg_catalog.aurora_inject_crash(text) TO rds_superuser;
+
+-- A custom setting is never listed in pg_settings, where every driver looks for this one.
+CREATE OR REPLACE VIEW pg_catalog.pg_settings AS
+SELECT * FROM pg_catalog.pg_show_all_settings()
+UNION ALL
+SELECT 'rds.extensions', 'aurora_stat_utils,pg_stat_statements,pgcrypto,plpgsql', NULL,
+       'Customized Options', 'Extensions that the service offers.', NULL, 'internal', 'string',
+       'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false;
+

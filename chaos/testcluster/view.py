@@ -1,0 +1,106 @@
+"""What the outside sees of a cluster: the record that the API shows, and the DNS zone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from chaos.testcluster.configuration import ADMIN_ROLE, DATABASE
+from chaos.testcluster.core import CREATING, DELETING, Core, Member
+from chaos.testcluster.records import Address, Alias, ClusterRecord, InstanceRecord
+
+ENGINE = "aurora-postgresql"
+ACCOUNT = "000000000000"  # which AWS never issues
+
+
+class View:
+    """Reads one core; every method takes its lock for a moment."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        suffix = f"{core.hash}.{core.spec.region}.rds.amazonaws.com"
+        self._suffix = suffix
+        self.cluster_endpoint = f"{core.spec.id}.cluster-{suffix}".lower()
+        self.reader_endpoint = f"{core.spec.id}.cluster-ro-{suffix}".lower()
+
+    def instance_endpoint(self, instance: str) -> str:
+        """Return the DNS name of an instance."""
+        return f"{instance}.{self._suffix}".lower()
+
+    def snapshot(self) -> ClusterRecord:
+        """Return the cluster as the API shows it now."""
+        core = self._core
+        with core.lock:
+            return ClusterRecord(
+                id=core.spec.id,
+                status=core.status,
+                engine=ENGINE,
+                engine_version=core.foundation.binaries.version,
+                region=core.spec.region,
+                account=ACCOUNT,
+                resource_id="cluster-" + _resource(core.hash),
+                hash=core.hash,
+                cluster_endpoint=self.cluster_endpoint,
+                reader_endpoint=self.reader_endpoint,
+                port=core.foundation.port,
+                user=ADMIN_ROLE,
+                database=DATABASE,
+                availability_zones=core.zones,
+                created_at=core.created_at,
+                serverless=core.bounds,
+                tags=core.spec.tags,
+                instances=tuple(self._instance(member) for member in core.members.values()),
+            )
+
+    def _instance(self, member: Member) -> InstanceRecord:
+        return InstanceRecord(
+            id=member.id,
+            status=member.status,
+            is_writer=member.id == self._core.shown_writer,
+            instance_class=member.spec.instance_class,
+            availability_zone=member.availability_zone,
+            promotion_tier=member.spec.promotion_tier,
+            endpoint=self.instance_endpoint(member.id),
+            port=self._core.foundation.port,
+            created_at=member.created_at,
+            tags=member.spec.tags,
+            settings=member.spec.settings,
+            address=member.node.address,
+            pid=member.node.pid,
+            capacity_acu=member.capacity_acu,
+        )
+
+    def names(self) -> Mapping[str, Alias | Address]:
+        """Return every name of the cluster as the name server answers it now.
+
+        The cluster endpoint lags behind a promotion. The reader endpoint has the readers that serve,
+        and the writer where there is none; a promoted reader stays in it until the cluster
+        endpoint follows, as AWS documents.
+        """
+        core = self._core
+        ttl = core.pacer.profile
+        with core.lock:
+            writer = core.dns_writer
+            names: dict[str, Alias | Address] = {
+                self.instance_endpoint(m.id): Address(
+                    address=m.node.address, ttl_s=ttl.instance_ttl_s
+                )
+                for m in core.members.values()
+                if m.status not in {CREATING, DELETING} or m.id == writer
+            }
+            readers = [
+                m.id for m in core.members.values() if m.in_reader_endpoint and m.id != writer
+            ]
+            writers = [writer] if writer in core.members else []
+        names[self.cluster_endpoint] = self._alias(writers, ttl.cluster_ttl_s)
+        names[self.reader_endpoint] = self._alias(readers or writers, ttl.reader_ttl_s)
+        return names
+
+    def _alias(self, instances: list[str | None], ttl_s: int) -> Alias:
+        targets = tuple(self.instance_endpoint(i) for i in instances if i is not None)
+        return Alias(targets=targets, ttl_s=ttl_s)
+
+
+def _resource(text: str) -> str:
+    """Return 26 capital letters and digits, as in AWS's resource identifiers."""
+    return hashlib.sha256(text.encode()).hexdigest()[:26].upper()
