@@ -1,0 +1,303 @@
+"""The RDS operations that the test cluster offers, each a function of cluster and parameters.
+
+To offer one more, write the function and list it in `ACTIONS`. Messages are AWS's where they are
+known; a member of a request that would have no effect here is refused rather than ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chaos.testcluster.api import describe
+from chaos.testcluster.api.engine import Engine
+from chaos.testcluster.api.events import describe_events
+from chaos.testcluster.api.selection import Parameters, matching, page
+from chaos.testcluster.identifiers import bare, checked, parse_arn
+from chaos.testcluster.records import (
+    ApiError,
+    ClusterRecord,
+    InstanceRecord,
+    InstanceSpec,
+    ServerlessBounds,
+)
+
+TIER_MAX = 15
+TIER_DEFAULT = 1
+ACU_MIN = 0.5
+ACU_MAX = 256.0
+ACU_STEP = 0.5
+
+Result = Mapping[str, Any]
+Action = Callable[[Engine, Parameters], Result]
+
+_CLUSTER_LEVEL = {
+    "AllocatedStorage": "storage",
+    "BackupRetentionPeriod": "backup retention period",
+    "DBName": "database name",
+    "DeletionProtection": "deletion protection",
+    "KmsKeyId": "encryption key",
+    "MasterUserPassword": "master user password",
+    "MasterUsername": "master user name",
+    "Port": "database endpoint port",
+    "PreferredBackupWindow": "backup window",
+    "StorageEncrypted": "encryption",
+}
+_CREATE_READ = frozenset(
+    {
+        "AvailabilityZone",
+        "DBClusterIdentifier",
+        "DBInstanceClass",
+        "DBInstanceIdentifier",
+        "DBParameterGroupName",
+        "Engine",
+        "EngineVersion",
+        "PromotionTier",
+        "Tags",
+    }
+)
+
+
+def describe_db_clusters(engine: Engine, parameters: Parameters) -> Result:
+    """DescribeDBClusters."""
+    cluster = engine.snapshot()
+    wanted = parameters.get("DBClusterIdentifier")
+    if wanted is not None:
+        _require_cluster(cluster, wanted)
+    found = matching(
+        [cluster],
+        parameters.get("Filters", ()),
+        {
+            "clone-group-id": lambda _: (),
+            "db-cluster-id": lambda c: (c.id, describe.cluster_arn(c)),
+            "db-cluster-resource-id": lambda c: (c.resource_id,),
+            "domain": lambda _: (),
+            "engine": lambda c: (c.engine,),
+        },
+    )
+    shown, marker = page([(c.id, describe.db_cluster(c)) for c in found], parameters)
+    return {"DBClusters": shown, "Marker": marker}
+
+
+def describe_db_instances(engine: Engine, parameters: Parameters) -> Result:
+    """DescribeDBInstances."""
+    cluster = engine.snapshot()
+    wanted = parameters.get("DBInstanceIdentifier")
+    found = matching(
+        cluster.instances if wanted is None else (_instance(cluster, wanted),),
+        parameters.get("Filters", ()),
+        {
+            "db-cluster-id": lambda _: (cluster.id, describe.cluster_arn(cluster)),
+            "db-instance-id": lambda i: (i.id, describe.instance_arn(cluster, i.id)),
+            "dbi-resource-id": lambda i: (describe.db_instance(cluster, i)["DbiResourceId"],),
+            "domain": lambda _: (),
+            "engine": lambda _: (cluster.engine,),
+        },
+    )
+    shown, marker = page([(i.id, describe.db_instance(cluster, i)) for i in found], parameters)
+    return {"DBInstances": shown, "Marker": marker}
+
+
+def failover_db_cluster(engine: Engine, parameters: Parameters) -> Result:
+    """FailoverDBCluster; the answer already shows `failing-over`."""
+    _require_cluster(engine.snapshot(), parameters["DBClusterIdentifier"])
+    target = parameters.get("TargetDBInstanceIdentifier")
+    engine.failover(bare(target, "db") if target else None)
+    return {"DBCluster": describe.db_cluster(engine.snapshot())}
+
+
+def reboot_db_instance(engine: Engine, parameters: Parameters) -> Result:
+    """RebootDBInstance; the answer already shows `rebooting`."""
+    instance = _instance(engine.snapshot(), parameters["DBInstanceIdentifier"])
+    engine.reboot(instance.id, force_failover=parameters.get("ForceFailover", False))
+    return _shown(engine, instance)
+
+
+def create_db_instance(engine: Engine, parameters: Parameters) -> Result:
+    """CreateDBInstance, of a member of this cluster."""
+    cluster = engine.snapshot()
+    if "DBClusterIdentifier" not in parameters:
+        raise ApiError(
+            "InvalidParameterCombination",
+            "The test cluster offers only members of its own cluster; set DBClusterIdentifier "
+            f"to {cluster.id}.",
+        )
+    _require_cluster(cluster, parameters["DBClusterIdentifier"])
+    _require_fits(cluster, parameters)
+    instance = checked(parameters["DBInstanceIdentifier"], "DBInstanceIdentifier")
+    kept = {"DBParameterGroupName", *describe.KEPT_SETTINGS}
+    engine.create_instance(
+        InstanceSpec(
+            id=instance,
+            instance_class=parameters["DBInstanceClass"],
+            availability_zone=parameters.get("AvailabilityZone"),
+            promotion_tier=parameters.get("PromotionTier", TIER_DEFAULT),
+            tags=_tags(parameters.get("Tags", ())),
+            settings={name: value for name, value in parameters.items() if name in kept},
+        )
+    )
+    after = engine.snapshot()
+    return {"DBInstance": describe.db_instance(after, _instance(after, instance))}
+
+
+def delete_db_instance(engine: Engine, parameters: Parameters) -> Result:
+    """DeleteDBInstance; members of a cluster have no snapshots of their own."""
+    instance = _instance(engine.snapshot(), parameters["DBInstanceIdentifier"])
+    if "FinalDBSnapshotIdentifier" in parameters:
+        raise ApiError(
+            "InvalidParameterCombination",
+            "FinalDBSnapshotIdentifier cannot be specified when deleting a cluster instance",
+        )
+    engine.delete_instance(instance.id)
+    return _shown(engine, instance)
+
+
+def modify_db_cluster(engine: Engine, parameters: Parameters) -> Result:
+    """ModifyDBCluster, of the Serverless v2 bounds alone."""
+    cluster = engine.snapshot()
+    _require_cluster(cluster, parameters["DBClusterIdentifier"])
+    accepted = {"DBClusterIdentifier", "ApplyImmediately", "ServerlessV2ScalingConfiguration"}
+    _refuse(set(parameters) - accepted, "ModifyDBCluster")
+    scaling = parameters.get("ServerlessV2ScalingConfiguration")
+    if not scaling:
+        raise ApiError("InvalidParameterCombination", "No modifications were requested")
+    engine.modify_cluster(serverless=_bounds(cluster, scaling))
+    return {"DBCluster": describe.db_cluster(engine.snapshot())}
+
+
+def list_tags_for_resource(engine: Engine, parameters: Parameters) -> Result:
+    """ListTagsForResource, of the cluster or an instance."""
+    cluster = engine.snapshot()
+    matching([], parameters.get("Filters", ()), {})
+    name = parameters["ResourceName"]
+    match parse_arn(name):
+        case ("cluster", identifier):
+            _require_cluster(cluster, identifier)
+            tags = cluster.tags
+        case ("db", identifier):
+            tags = _instance(cluster, identifier).tags
+        case _:
+            raise ApiError("InvalidParameterValue", f"Invalid resource name: {name}")
+    return {"TagList": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+
+ACTIONS: Mapping[str, Action] = {
+    "CreateDBInstance": create_db_instance,
+    "DeleteDBInstance": delete_db_instance,
+    "DescribeDBClusters": describe_db_clusters,
+    "DescribeDBInstances": describe_db_instances,
+    "DescribeEvents": describe_events,
+    "FailoverDBCluster": failover_db_cluster,
+    "ListTagsForResource": list_tags_for_resource,
+    "ModifyDBCluster": modify_db_cluster,
+    "RebootDBInstance": reboot_db_instance,
+}
+
+
+def _require_cluster(cluster: ClusterRecord, name: str) -> None:
+    if bare(name, "cluster") != cluster.id:
+        raise ApiError("DBClusterNotFoundFault", f"DBCluster {name} not found.")
+
+
+def _instance(cluster: ClusterRecord, name: str) -> InstanceRecord:
+    wanted = bare(name, "db")
+    for instance in cluster.instances:
+        if instance.id == wanted:
+            return instance
+    raise ApiError("DBInstanceNotFound", f"DBInstance {name} not found.")
+
+
+def _shown(engine: Engine, before: InstanceRecord) -> Result:
+    """Describe an instance after a command, or as it was if the command has removed it already."""
+    cluster = engine.snapshot()
+    now = next((i for i in cluster.instances if i.id == before.id), before)
+    return {"DBInstance": describe.db_instance(cluster, now)}
+
+
+def _require_fits(cluster: ClusterRecord, parameters: Parameters) -> None:
+    """Refuse an instance that could not be a member of this cluster."""
+    for member, what in _CLUSTER_LEVEL.items():
+        if member in parameters:
+            raise ApiError(
+                "InvalidParameterCombination",
+                "The requested DB Instance will be a member of a DB Cluster. "
+                f"Set {what} for the DB Cluster.",
+            )
+    if parameters.get("MultiAZ"):
+        raise ApiError(
+            "InvalidParameterCombination",
+            f"VPC Multi-AZ DB Instances are not available for engine: {cluster.engine}",
+        )
+    _refuse(
+        set(parameters) - _CREATE_READ - set(describe.KEPT_SETTINGS) - {"MultiAZ"},
+        "CreateDBInstance",
+    )
+    if parameters["Engine"] != cluster.engine:
+        raise ApiError(
+            "InvalidParameterCombination",
+            f"The engine name requested for your DB instance ({parameters['Engine']}) doesn't "
+            f"match the engine name of your DB cluster ({cluster.engine}).",
+        )
+    if parameters.get("EngineVersion", cluster.engine_version) != cluster.engine_version:
+        raise ApiError(
+            "InvalidParameterCombination",
+            "The engine version that you requested for your DB instance "
+            f"({parameters['EngineVersion']}) does not match the engine version of your DB cluster "
+            f"({cluster.engine_version}).",
+        )
+    if not parameters["DBInstanceClass"].startswith("db."):
+        raise ApiError(
+            "InvalidParameterValue", f"Invalid DB Instance class: {parameters['DBInstanceClass']}"
+        )
+    tier = parameters.get("PromotionTier", TIER_DEFAULT)
+    if not 0 <= tier <= TIER_MAX:
+        raise ApiError(
+            "InvalidParameterValue", f"Invalid promotion tier {tier}: it must be 0 to {TIER_MAX}."
+        )
+    zone = parameters.get("AvailabilityZone")
+    if zone is not None and zone not in cluster.availability_zones:
+        raise ApiError(
+            "InvalidParameterValue",
+            f"{zone} is not one of the cluster's Availability Zones "
+            f"({', '.join(cluster.availability_zones)}).",
+        )
+
+
+def _refuse(members: set[str], operation: str) -> None:
+    if members:
+        raise ApiError(
+            "InvalidParameterCombination",
+            f"The test cluster does not offer {', '.join(sorted(members))} in {operation}.",
+        )
+
+
+def _bounds(cluster: ClusterRecord, scaling: Mapping[str, Any]) -> ServerlessBounds:
+    """Check new bounds; one that is not given stays as it is."""
+    _refuse(set(scaling) - {"MinCapacity", "MaxCapacity"}, "ServerlessV2ScalingConfiguration")
+    before = cluster.serverless
+    bounds = ServerlessBounds(
+        min_acu=scaling.get("MinCapacity", before.min_acu if before else ACU_MIN),
+        max_acu=scaling.get("MaxCapacity", before.max_acu if before else ACU_MAX),
+    )
+    for name, value, least in (
+        ("MinCapacity", bounds.min_acu, ACU_MIN),
+        ("MaxCapacity", bounds.max_acu, 1.0),
+    ):
+        if not least <= value <= ACU_MAX or value % ACU_STEP:
+            raise ApiError(
+                "InvalidParameterValue",
+                f"Serverless v2 {name} {value:g} isn't valid. Specify {least:g} to {ACU_MAX:g} "
+                f"ACUs in increments of {ACU_STEP:g} (the test cluster does not pause at 0).",
+            )
+    if bounds.min_acu > bounds.max_acu:
+        raise ApiError(
+            "InvalidParameterValue",
+            f"Serverless v2 maximum capacity {bounds.max_acu:g} isn't valid. The maximum capacity "
+            f"must be greater than or equal to the minimum capacity {bounds.min_acu:g}.",
+        )
+    return bounds
+
+
+def _tags(given: Any) -> dict[str, str]:
+    """Return tags by key; AWS takes one without a value as empty."""
+    return {tag["Key"]: tag.get("Value", "") for tag in given if "Key" in tag}
