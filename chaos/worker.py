@@ -1,7 +1,7 @@
 """A worker process of ours: started with a configuration, stopped by closing its standard input.
 
-`import locust` patches the process it happens in, and a busy process measures its own lag, so traffic,
-probes and the test cluster never run in the runner. The contract with such a process:
+`import locust` patches the process it happens in, and a busy process measures its own lag, so
+traffic, probes and the test cluster never run in the runner. The contract with such a process:
 
 - its first line of standard input is its configuration as JSON (credentials never reach `argv`);
 - it prints JSON lines: `{"state": "ready", ...}` once it serves its purpose, `{"state": "error",
@@ -17,6 +17,7 @@ import queue
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class WorkerProcess:
     """One worker; not thread-safe. Its standard error goes to `log`."""
 
     def __init__(self, name: str, module: str, config: dict[str, Any], log: Path) -> None:
-        """Start `python -m module` in a session of its own, so that Ctrl-C reaches only the runner."""
+        """Start `python -m module` in a session of its own: Ctrl-C reaches only the runner."""
         self.name = name
         self.log = log
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -41,11 +42,9 @@ class WorkerProcess:
                 start_new_session=True,
             )
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it died at once; await_ready tells why
             self._process.stdin.write((json.dumps(config) + "\n").encode())
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died at once; await_ready tells why
         self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
         self._reader.start()
 
@@ -75,13 +74,24 @@ class WorkerProcess:
             raise HostError(f"{self.name} could not start: {why}; see {self.log}")
         return message
 
+    def last_error(self) -> str:
+        """Return why it gave up, where it said so after it was ready; empty otherwise."""
+        error = ""
+        while not self._messages.empty():
+            message = self._messages.get()
+            if message.get("state") == "error":
+                error = message.get("message", "")
+        return error
+
+    def close_input(self) -> None:
+        """Tell it to end, without waiting; `stop` waits. For several that are to end together."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it is gone already; the exit status tells
+            self._process.stdin.close()
+
     def stop(self, timeout_s: float) -> int:
         """Close its input, wait, and kill it if it does not end in time; return its exit status."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it is gone already; the exit status tells
+        self.close_input()
         try:
             status = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:

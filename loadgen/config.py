@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmTraffic:
-    """The arrivals of one arm. Rates are per second; arrivals follow the schedule whatever happens."""
+    """The arrivals of one arm, per second; they follow the schedule whatever happens."""
 
     arm: str
     writes_per_s: float
     reads_per_s: float
     users: int = 20
-    """Greenlets that carry operations out; more operations than users wait in the queue."""
+    """Locust users for each kind of operation; more operations than users wait in the queue."""
     queue_max: int = 1000
-    """Arrivals that may wait for a user; further ones are recorded as failed, never sent."""
+    """Arrivals of a kind that may wait for a user; more are recorded as failed, never sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

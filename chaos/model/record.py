@@ -53,6 +53,7 @@ class Observation:
     capacity   instance            current ACU; or the cluster's "min-max" (API)
     api        cluster             "ok", or why the RDS API did not answer
     alive      observer            its sample count; written about once a second
+    lag        arm                 ms by which its load generator was late at most, since `since_ns`
 
     The value changed after `since_ns` (start of the last sample that saw the old one; None for a
     first sample) and not later than `at_ns` (end of the first sample that saw the new one).

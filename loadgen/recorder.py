@@ -1,0 +1,73 @@
+"""What one traffic process records: its operations, and how late it was itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chaos.clock import NS
+from chaos.model.operation import Kind, OperationWriter
+from chaos.model.record import LineWriter, Observation
+
+FLUSH_EVERY_S = 0.25
+LAG_EVERY_NS = NS
+
+
+class Recorder:
+    """The files of one arm, flushed by `tick`, and a `lag` observation about once a second.
+
+    Lag is the generator's own delay: how late it started an operation for which a user was free, or
+    how late its loop woke up. It bounds what the arm's latencies owe to the load generator.
+    """
+
+    def __init__(self, folder: Path, arm: str, now_ns: int) -> None:
+        """Open the files of `arm` in the run folder.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.operations = OperationWriter(folder / "operations", arm)
+        self.served: set[Kind] = set()
+        """Kinds of which an operation has succeeded."""
+        self.last_error = ""
+        """The newest failed attempt in the driver's own words, for people; never in a record."""
+        self._observations = LineWriter(folder / "observations.jsonl")
+        self._arm = arm
+        self._lag_ns = 0
+        self._lag_since_ns = now_ns
+
+    def late(self, lag_ns: int) -> None:
+        """Note a delay of the generator itself."""
+        self._lag_ns = max(self._lag_ns, lag_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Flush; write the lag observation once it covers a second.
+
+        Raises:
+            OSError: the disk is full or the folder is gone.
+        """
+        self.operations.flush()
+        if now_ns - self._lag_since_ns >= LAG_EVERY_NS:
+            self._write_lag(now_ns)
+
+    def close(self, now_ns: int) -> None:
+        """Write what is left and close the files.
+
+        Raises:
+            OSError: the disk is full or the folder is gone.
+        """
+        self._write_lag(now_ns)
+        self._observations.close()
+        self.operations.close()
+
+    def _write_lag(self, now_ns: int) -> None:
+        self._observations.append(
+            Observation(
+                at_ns=now_ns,
+                since_ns=self._lag_since_ns,
+                kind="lag",
+                subject=self._arm,
+                value=f"{self._lag_ns / 1e6:.1f}",
+            )
+        )
+        self._lag_ns = 0
+        self._lag_since_ns = now_ns

@@ -1,0 +1,86 @@
+"""The ledger's table and the SQL that traffic and ledger run on it.
+
+One table a run, in a schema of ours. Every write is one row. Rows of an idempotent client are
+`keyed`: a unique index holds each to one row, however often it is sent. The rows of any other
+client are plain, so that repeating a write that had been committed really duplicates it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+SCHEMA = "gameday"
+_NAME_MAX = 63  # bytes of a PostgreSQL identifier; the rest would be cut off silently
+
+
+def table_of(run: str) -> str:
+    """Return the qualified name of a run's table, safe in SQL and different for any two runs."""
+    name = "writes_" + re.sub(r"[^a-z0-9]+", "_", run.lower()).strip("_")
+    if name != f"writes_{run}" or len(name) > _NAME_MAX:
+        digest = hashlib.sha256(run.encode()).hexdigest()[:8]
+        name = f"{name[: _NAME_MAX - 9]}_{digest}"
+    return f"{SCHEMA}.{name}"
+
+
+# Two runs that prepare or drop at once would otherwise race for the schema.
+LOCK = "SELECT pg_advisory_xact_lock(hashtext('gameday schema'))"
+STATEMENT_TIMEOUT = "SET statement_timeout = '60s'"
+# The comment tells our schema from one that somebody else called the same.
+CREATE_SCHEMA = """
+DO $$ BEGIN
+    IF to_regnamespace('gameday') IS NULL THEN
+        CREATE SCHEMA gameday;
+        COMMENT ON SCHEMA gameday IS 'aurora-gameday: tables of its runs';
+    END IF;
+END $$"""
+DROP_SCHEMA = """
+DO $$ BEGIN
+    IF obj_description(to_regnamespace('gameday'), 'pg_namespace')
+            = 'aurora-gameday: tables of its runs' THEN
+        DROP SCHEMA gameday;
+    END IF;
+EXCEPTION WHEN dependent_objects_still_exist THEN
+    NULL;  -- another run's tables are in it
+END $$"""
+CREATE_TABLE = """
+CREATE TABLE {table} (
+    arm text NOT NULL,
+    write_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    keyed boolean NOT NULL,
+    written_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)"""
+CREATE_INDEX = "CREATE INDEX ON {table} (arm, write_id)"
+CREATE_KEY = "CREATE UNIQUE INDEX ON {table} (arm, write_id) WHERE keyed"
+
+WRITE = """
+INSERT INTO {table} (arm, write_id, attempt, keyed) VALUES (:arm, :write_id, :attempt, false)"""
+WRITE_KEYED = """
+INSERT INTO {table} (arm, write_id, attempt, keyed) VALUES (:arm, :write_id, :attempt, true)
+ON CONFLICT (arm, write_id) WHERE keyed DO NOTHING"""
+# The arm's latest write: one index entry and one row, however large the table has become.
+READ = """
+SELECT write_id, written_at FROM {table} WHERE arm = :arm ORDER BY write_id DESC LIMIT 1"""
+DROP_TABLE = "DROP TABLE IF EXISTS {table}"
+FOUND = "SELECT write_id, count(*) FROM {table} WHERE arm = %s GROUP BY write_id ORDER BY write_id"
+SESSIONS_LEFT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ANY(%s)"
+
+IDENTITY = "SELECT aurora_db_instance_identifier(), pg_backend_pid()"
+# A PostgreSQL that is not Aurora has no such function; its address tells it from others.
+IDENTITY_BY_ADDRESS = "SELECT host(inet_server_addr()), pg_backend_pid()"
+
+
+class WriteIds:
+    """Ids for the writes of one process: `ARM * 10**12 + PROCESS * 10**9 + n`, n counting from 1.
+
+    They are unique within a run without any coordination, and a person can read them.
+    """
+
+    def __init__(self, arm_number: int, process_number: int = 0) -> None:
+        self._last = arm_number * 10**12 + process_number * 10**9
+
+    def next(self) -> int:
+        """Return the next id."""
+        self._last += 1
+        return self._last

@@ -1,0 +1,120 @@
+"""The traffic of a run as the runner sees it: one process an arm, started, checked, stopped.
+
+Each arm has a process of its own, since an arm whose client code keeps its event loop busy must not
+distort what another measures. The runner's process imports neither Locust nor gevent.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chaos.clock import NS
+from chaos.errors import DefinitionError, HostError
+from chaos.model.access import DatabaseAccess
+from chaos.worker import WorkerProcess
+from loadgen.arms import find
+from loadgen.config import TrafficConfig
+
+MODULE = "loadgen.locust_process"
+STOP_S_MIN = 10.0
+"""What `stop` should be given: a process drains and ends within 7 s of being told to."""
+
+
+class Traffic:
+    """The traffic of one run; not thread-safe, and started once."""
+
+    def __init__(self, config: TrafficConfig, access: DatabaseAccess, folder: Path) -> None:
+        """Check the configuration; `folder` is the run folder.
+
+        Raises:
+            DefinitionError: an arm is unknown, named twice, or has nothing to do.
+        """
+        names = [traffic.arm for traffic in config.arms]
+        for traffic in config.arms:
+            find(traffic.arm)
+            if names.count(traffic.arm) > 1:
+                raise DefinitionError(f"arm {traffic.arm} is named twice; name each arm once")
+            if traffic.users < 1 or max(traffic.writes_per_s, traffic.reads_per_s) <= 0:
+                raise DefinitionError(
+                    f"arm {traffic.arm} has no traffic; give it users and a rate above 0"
+                )
+        self._config = config
+        self._access = access
+        self._folder = folder
+        self._processes: list[WorkerProcess] = []
+
+    def start(self, timeout_s: float) -> None:
+        """Start every arm; return when each has committed a write and done a read.
+
+        Raises:
+            HostError: an arm did not get that far in `timeout_s`; says what stopped it. No process
+                is left.
+        """
+        assert not self._processes, "traffic is started once"
+        deadline_ns = time.monotonic_ns() + int(timeout_s * NS)
+        # The process itself gives up first, since it knows why.
+        settings = [
+            (f"traffic of arm {traffic.arm}", self._settings(number, timeout_s * 0.8))
+            for number, traffic in enumerate(self._config.arms, 1)
+        ]
+        try:
+            for name, config in settings:
+                arm = config["traffic"]["arm"]
+                log = self._folder / "logs" / f"traffic-{arm}.log"
+                self._processes.append(WorkerProcess(name, MODULE, config, log))
+            for process in self._processes:
+                process.await_ready(max(0.0, (deadline_ns - time.monotonic_ns()) / NS))
+        except BaseException:
+            self._abandon()
+            raise
+
+    def check(self) -> None:
+        """Raise if traffic no longer flows as configured.
+
+        Raises:
+            HostError: the process of an arm has ended; names the arm and, where it said so, why.
+        """
+        for process in self._processes:
+            if not process.alive():
+                why = process.last_error() or "its process died"
+                raise HostError(f"{process.name} ended: {why}; see {process.log}")
+
+    def stop(self, timeout_s: float) -> None:
+        """Let nothing new arrive, finish what is in flight, flush; all arms at once.
+
+        Raises:
+            HostError: an arm did not end properly, so that its newest records may be missing.
+        """
+        processes, self._processes = self._processes, []
+        deadline_ns = time.monotonic_ns() + int(timeout_s * NS)
+        for process in processes:
+            process.close_input()
+        failed: list[str] = []
+        for process in processes:
+            status = process.stop(max(0.1, (deadline_ns - time.monotonic_ns()) / NS))
+            if status != 0:
+                why = process.last_error() or f"exit status {status}"
+                failed.append(f"{process.name} did not end properly: {why}; see {process.log}")
+        if failed:
+            raise HostError("; ".join(failed))
+
+    def _abandon(self) -> None:
+        processes, self._processes = self._processes, []
+        for process in processes:
+            process.close_input()
+        for process in processes:
+            process.stop(1.0)
+
+    def _settings(self, number: int, ready_within_s: float) -> dict[str, Any]:
+        return {
+            "traffic": asdict(self._config.arms[number - 1]),
+            "arm_number": number,
+            "access": self._access.as_json(),
+            "folder": str(self._folder),
+            "run": self._config.run,
+            "seed": self._config.seed,
+            "ready_within_s": ready_within_s,
+        }
