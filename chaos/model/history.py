@@ -39,12 +39,16 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The operations of one arm, endpoint and kind, ordered by intended start."""
+    """The operations of one arm, endpoint and kind, ordered by intended start.
+
+    `positions` are their indices in the arm's log, which is what attempts refer to.
+    """
 
     arm: str
     endpoint: str
     kind: Kind
     records: Records
+    positions: NDArray[np.int64]
 
     def seconds(self, field_name: str, origin_ns: int) -> NDArray[np.float64]:
         """Return an instant column in seconds since the origin."""
@@ -62,12 +66,16 @@ class OperationLog:
 
     def streams(self) -> Iterator[Stream]:
         """Yield one stream for each endpoint and kind that occurs, ordered by intended start."""
-        keys = np.unique(self.operations[["endpoint", "kind"]])
-        for endpoint, kind in keys:
-            mask = (self.operations["endpoint"] == endpoint) & (self.operations["kind"] == kind)
-            records = self.operations[mask]
-            order = np.argsort(records["intended_ns"], kind="stable")
-            yield Stream(self.arm, self.names[endpoint], Kind(int(kind)), records[order])
+        # One number for endpoint and kind: sorting pairs of millions of operations takes a minute.
+        codes = self.operations["endpoint"].astype(np.int64) << 8 | self.operations["kind"]
+        for code in np.flatnonzero(np.bincount(codes)):
+            positions = np.flatnonzero(codes == code)
+            order = np.argsort(self.operations["intended_ns"][positions], kind="stable")
+            positions = positions[order]
+            endpoint, kind = divmod(int(code), 256)
+            yield Stream(
+                self.arm, self.names[endpoint], Kind(kind), self.operations[positions], positions
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

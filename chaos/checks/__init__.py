@@ -1,0 +1,22 @@
+"""Checks: pure functions of recorded data that turn a history into findings and a verdict.
+
+`CATALOGUE` lists every check that an experiment may name; a new one is a class in a file of its own
+and a line here. What no experiment asks for is judged all the same: chaos.checks.assumptions.
+"""
+
+from __future__ import annotations
+
+from chaos.checks.acknowledged_writes import AcknowledgedWrites
+from chaos.checks.base import Check
+from chaos.checks.interruption import Interruption
+from chaos.checks.restored import Restored
+from chaos.checks.success_ratio import SuccessRatio
+
+CATALOGUE: tuple[type[Check], ...] = (
+    Interruption,
+    AcknowledgedWrites,
+    Restored,
+    SuccessRatio,
+)
+
+__all__ = ["CATALOGUE", "Check"]

@@ -1,0 +1,130 @@
+"""Writes that clients were told are committed, against what the table holds afterwards."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from chaos.checks.base import Check
+from chaos.checks.recording import Recording
+from chaos.model.ledger import ArmLedger
+from chaos.model.operation import Kind
+from chaos.model.verdict import Finding, Verdict
+
+# Fewer acknowledged writes than this on either side of an injection prove nothing about loss.
+_WRITES_MIN = 10
+
+
+class AcknowledgedWrites(Check):
+    """No acknowledged write is lost, none is there twice, by the ledger read after the run.
+
+    Unknown while the ledger is incomplete, while too few writes were acknowledged before and after
+    each injection, or while a write that was reported as certainly without effect is there.
+    """
+
+    check: Literal["acknowledged-writes"] = "acknowledged-writes"
+    arm: str | None = Field(None, description="Arm whose writes are judged; absent: every arm.")
+    lost_writes_max: int = Field(
+        0, ge=0, description="Most acknowledged writes of an arm that may be missing afterwards."
+    )
+    duplicated_writes_max: int | None = Field(
+        None, ge=0, description="Most writes of an arm that may be there twice; absent: any number."
+    )
+
+    def judge(self, recording: Recording) -> list[Finding]:
+        """Return a finding for each arm, and one more where duplicates are bounded."""
+        ledger = recording.history.ledger
+        arms = (self.arm,) if self.arm is not None else recording.arms
+        if ledger is None or not ledger.complete:
+            reason = ledger.why if ledger else "the table was never read"
+            why = f"no complete ledger of the writes: {reason}"
+            return [self._finding(arm, Verdict.UNKNOWN, why) for arm in arms or ("",)]
+        if not arms:
+            return [self._finding("", Verdict.UNKNOWN, "no arm left operations")]
+        findings = []
+        for arm in arms:
+            counts = ledger.arms.get(arm, ArmLedger())
+            doubt = self._doubt(recording, arm, counts)
+            findings.append(self._lost(arm, counts, doubt))
+            if self.duplicated_writes_max is not None:
+                findings.append(self._duplicated(arm, counts, doubt))
+        return findings
+
+    def _doubt(self, recording: Recording, arm: str, counts: ArmLedger) -> str:
+        """Return why the counts cannot show that all is well; empty where they can."""
+        if counts.failed_applied:
+            return (
+                f"{counts.failed_applied} writes reported as certainly without effect are there "
+                f"(ids {_ids(counts.failed_applied_ids)}): outcomes are misclassified"
+            )
+        if counts.unexpected:
+            return f"{counts.unexpected} writes are there that no record tells of"
+        for number, injection in enumerate(recording.injections, 1):
+            before = _acknowledged(recording, arm, recording.since_ns, injection.requested_ns)
+            after = _acknowledged(recording, arm, injection.requested_ns, recording.until_ns)
+            if min(before, after) < _WRITES_MIN:
+                return (
+                    f"only {before} acknowledged writes before and {after} after injection "
+                    f"{number}; {_WRITES_MIN} on each side are needed"
+                )
+        return "" if recording.injections else "no fault was injected"
+
+    def _lost(self, arm: str, counts: ArmLedger, doubt: str) -> Finding:
+        limit = self.lost_writes_max
+        if counts.lost > limit:
+            why = f"{counts.lost} acknowledged writes are gone: ids {_ids(counts.lost_ids)}"
+            return self._finding(arm, Verdict.FAIL, why, counts.lost, limit)
+        why = f"{counts.lost} of {counts.acknowledged} acknowledged writes are gone"
+        if doubt:
+            return self._finding(arm, Verdict.UNKNOWN, f"{doubt}; {why}", counts.lost, limit)
+        return self._finding(arm, Verdict.PASS, why, counts.lost, limit)
+
+    def _duplicated(self, arm: str, counts: ArmLedger, doubt: str) -> Finding:
+        limit = self.duplicated_writes_max
+        assert limit is not None
+        found = counts.duplicated
+        if found > limit:
+            why = f"{found} writes are there more than once: ids {_ids(counts.duplicated_ids)}"
+            return self._finding(arm, Verdict.FAIL, why, found, limit, unit="duplicated writes")
+        why = f"{found} writes are there more than once"
+        verdict = Verdict.UNKNOWN if doubt else Verdict.PASS
+        told = f"{doubt}; {why}" if doubt else why
+        return self._finding(arm, verdict, told, found, limit, unit="duplicated writes")
+
+    def _finding(
+        self,
+        arm: str,
+        verdict: Verdict,
+        why: str,
+        measured: int | None = None,
+        limit: int | None = None,
+        *,
+        unit: str = "lost writes",
+    ) -> Finding:
+        return Finding(
+            check=self.check,
+            verdict=verdict,
+            why=why,
+            arm=arm,
+            operation="write",
+            measured=measured,
+            limit=self.lost_writes_max if limit is None else limit,
+            unit=unit,
+        )
+
+
+def _acknowledged(recording: Recording, arm: str, since_ns: int, until_ns: int) -> int:
+    """Count writes whose success the client was told of within an interval."""
+    total = 0
+    for stream_arm, endpoint, kind in recording.streams:
+        if stream_arm == arm and kind in {Kind.WRITE, Kind.TRANSACTION}:
+            trace = recording.trace(arm, endpoint, kind)
+            assert trace is not None
+            ended = trace.ended[trace.succeeded]
+            total += int(((ended >= since_ns) & (ended < until_ns)).sum())
+    return total
+
+
+def _ids(ids: tuple[int, ...]) -> str:
+    return ", ".join(str(number) for number in ids) or "unknown"

@@ -1,0 +1,214 @@
+"""What must hold for a verdict to mean anything; judged in every run, written in no experiment.
+
+A run that proves nothing must not pass: no traffic before a fault, no success after it, a fault
+without effect, a recording that stopped early, a generator that fell behind, a run without an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from chaos.checks.base import Check
+from chaos.checks.recording import SLOW_S, Injection, Recording, kind_of
+from chaos.clock import NS
+from chaos.model.operation import PROBE_ARM, Kind
+from chaos.model.verdict import Finding, Verdict
+
+PREFIX = "assumption/"
+"""Begins the `check` of each finding made here."""
+
+NO_EFFECT_EXPECTED = frozenset({"noop"})
+_LOOK_BACK_S = 2.0
+_SUCCESSES_MIN = 3
+# Arrivals at a slow rate are looked for over this many of their own periods.
+_LOOK_BACK_PERIODS = 5
+# Records are flushed every quarter of a second, observers speak once a second.
+_SHORT_S = 3.0
+# From here on the generator's lag alone makes operations bad.
+_LAG_S_MAX = SLOW_S
+
+StreamKey = tuple[str, str, Kind]
+
+
+def judge_assumptions(recording: Recording, checks: Sequence[Check]) -> list[Finding]:
+    """Return the findings of every assumption; those that hold are told as well."""
+    judges: tuple[Callable[[], Iterator[Finding]], ...] = (
+        lambda: _status(recording),
+        lambda: _effect(recording),
+        lambda: _traffic(recording, _judged_streams(recording, checks)),
+        lambda: _complete(recording),
+        lambda: _observers(recording),
+        lambda: _lag(recording),
+        lambda: _steady(recording),
+    )
+    return [finding for judge in judges for finding in judge()]
+
+
+def _finding(name: str, verdict: Verdict, why: str, stream: StreamKey | None = None) -> Finding:
+    arm, endpoint, kind = stream or ("", "", None)
+    return Finding(
+        check=PREFIX + name,
+        verdict=verdict,
+        why=why,
+        arm=arm,
+        endpoint=endpoint,
+        operation=kind.name.lower() if kind is not None else "",
+        unit="",
+    )
+
+
+def _status(recording: Recording) -> Iterator[Finding]:
+    status = run_status(recording)
+    if status == "completed":
+        yield _finding("run-ended", Verdict.PASS, "the run completed")
+    elif status:
+        yield _finding("run-ended", Verdict.UNKNOWN, f"the run was {status}, not completed")
+    else:
+        yield _finding("run-ended", Verdict.UNKNOWN, "the journal ends without a status")
+
+
+def run_status(recording: Recording) -> str:
+    """Return how the run ended, by its journal; empty where that does not tell."""
+    ends = [
+        str(e.data.get("status", ""))
+        for e in recording.history.events
+        if e.type == "run" and e.data.get("state") == "ended"
+    ]
+    return ends[-1] if ends else ""
+
+
+def _effect(recording: Recording) -> Iterator[Finding]:
+    if not recording.injections:
+        yield _finding("effect", Verdict.UNKNOWN, "no fault was injected")
+    for number, injection in enumerate(recording.injections, 1):
+        name = f"{injection.fault} {number}"
+        if injection.effect == "taken":
+            yield _finding("effect", Verdict.PASS, f"{name} took effect")
+        elif injection.fault in NO_EFFECT_EXPECTED:
+            yield _finding("effect", Verdict.PASS, f"{name} disturbs nothing, as it should")
+        elif injection.effect == "none":
+            why = f"{name} had no effect: {injection.error or 'nothing changed'}"
+            yield _finding("effect", Verdict.UNKNOWN, why)
+        else:
+            why = f"whether {name} took effect was never established"
+            yield _finding("effect", Verdict.UNKNOWN, why)
+
+
+def _judged_streams(recording: Recording, checks: Sequence[Check]) -> list[StreamKey]:
+    """Return the streams that an objective speaks of, else those of every arm."""
+    asked = {
+        (str(getattr(check, "arm")), str(getattr(check, "endpoint")), kind_of(operation))  # noqa: B009 - only some checks have these fields
+        for check in checks
+        if (operation := getattr(check, "operation", None)) is not None
+    }
+    return sorted(asked) or [key for key in recording.streams if key[0] != PROBE_ARM]
+
+
+def _traffic(recording: Recording, streams: Sequence[StreamKey]) -> Iterator[Finding]:
+    if not streams:
+        yield _finding("traffic", Verdict.UNKNOWN, "no operation of any arm was recorded")
+    for stream in streams:
+        trace = recording.trace(*stream)
+        if trace is None:
+            yield _finding("traffic", Verdict.UNKNOWN, "no operation was recorded", stream)
+            continue
+        period_s = float(np.median(np.diff(trace.intended))) / NS if len(trace.intended) > 1 else 0
+        look_back_ns = round(max(_LOOK_BACK_S, _LOOK_BACK_PERIODS * period_s) * NS)
+        ended = trace.ended[trace.succeeded]
+        started = trace.started[trace.succeeded]
+        faulty = list(_gaps(recording.injections, started, ended, look_back_ns))
+        if faulty:
+            yield _finding("traffic", Verdict.UNKNOWN, "; ".join(faulty), stream)
+        else:
+            why = "operations succeeded before and after each fault"
+            yield _finding("traffic", Verdict.PASS, why, stream)
+
+
+def _gaps(
+    injections: Sequence[Injection],
+    started: np.typing.NDArray[np.int64],
+    ended: np.typing.NDArray[np.int64],
+    look_back_ns: int,
+) -> Iterator[str]:
+    for number, injection in enumerate(injections, 1):
+        name = f"{injection.fault} {number}"
+        at = injection.requested_ns
+        before = int(((ended > at - look_back_ns) & (ended <= at)).sum())
+        if before < _SUCCESSES_MIN:
+            yield f"only {before} operations succeeded in the {look_back_ns / NS:g} s before {name}"
+        disturbed = injection.effect_ns or injection.accepted_ns or at
+        if not ((started >= disturbed) & (started < injection.until_ns)).any():
+            yield f"nothing succeeded after {name}"
+
+
+def _complete(recording: Recording) -> Iterator[Finding]:
+    """Every arm's operations reach to the end of the recording."""
+    short = []
+    for arm, log in recording.history.arms.items():
+        if not len(log.operations):
+            short.append(f"{arm} recorded nothing")
+            continue
+        last = int(log.operations["ended_ns"].max())
+        missing_s = (recording.until_ns - last) / NS
+        if missing_s > _SHORT_S:
+            short.append(f"operations of {arm} end {missing_s:.1f} s before the recording does")
+    if not recording.history.arms:
+        short.append("no operations were recorded")
+    if short:
+        yield _finding("recording", Verdict.UNKNOWN, "; ".join(short))
+    else:
+        yield _finding("recording", Verdict.PASS, "operations reach to the end of the recording")
+
+
+def _observers(recording: Recording) -> Iterator[Finding]:
+    """Every observer that spoke once speaks until the end, without pauses."""
+    spoken: dict[str, list[int]] = {}
+    for observation in recording.observed("alive"):
+        spoken.setdefault(observation.subject, []).append(observation.at_ns)
+    silent = []
+    for observer, instants in spoken.items():
+        inside = [at for at in instants if recording.since_ns <= at <= recording.until_ns]
+        spans = np.diff([recording.since_ns, *inside, recording.until_ns]) / NS
+        if spans.max() > _SHORT_S:
+            silent.append(f"{observer} was silent for {spans.max():.1f} s")
+    if not spoken:
+        silent.append("no observer ever spoke")
+    if silent:
+        yield _finding("observers", Verdict.UNKNOWN, "; ".join(silent))
+    else:
+        why = f"{len(spoken)} observers spoke until the end"
+        yield _finding("observers", Verdict.PASS, why)
+
+
+def _lag(recording: Recording) -> Iterator[Finding]:
+    """The processes that send traffic kept to their schedule."""
+    lag_s = recording.lag_s(recording.since_ns, recording.until_ns)
+    if lag_s > _LAG_S_MAX:
+        why = (
+            f"the traffic generator fell {lag_s:.3f} s behind its schedule: shorter windows may be "
+            f"its own; lower the rates or give it more processors"
+        )
+        yield _finding("generator-lag", Verdict.UNKNOWN, why)
+    else:
+        yield _finding("generator-lag", Verdict.PASS, f"at most {lag_s:.3f} s behind its schedule")
+
+
+def _steady(recording: Recording) -> Iterator[Finding]:
+    """The steady state held before the method, and held again after it."""
+    declared = recording.history.experiment.get("steady_state") or ()
+    events = [e.data for e in recording.history.events if e.type == "steady"]
+    for when in ("before", "after"):
+        told = [e for e in events if e.get("when") == when]
+        faulty = [f"{e.get('probe')}: {e.get('why') or 'outside'}" for e in told if not e.get("ok")]
+        if faulty:
+            verdict = Verdict.FAIL if when == "after" else Verdict.UNKNOWN
+            why = f"no steady state {when} the method: {'; '.join(faulty)}"
+            yield Finding(check="steady-state", verdict=verdict, why=why, unit="")
+        elif told:
+            why = f"the steady state held {when} the method"
+            yield Finding(check="steady-state", verdict=Verdict.PASS, why=why, unit="")
+        elif declared:
+            why = f"the steady state was never observed {when} the method"
+            yield Finding(check="steady-state", verdict=Verdict.UNKNOWN, why=why, unit="")

@@ -1,0 +1,183 @@
+"""What each operation of a stream proves about when its client was not served.
+
+A *bad* operation either did not succeed, or succeeded later than `slow_s` after its intended start.
+It proves that its client was not served at some instant between a `not_before` and a `not_after`:
+
+- an attempt that failed at once: between its start and its end;
+- an attempt that hung: between its start and the longest that a healthy answer takes (`answer`);
+- an attempt that failed at once on an open connection, with an error that only says that the
+  connection is gone: not after its end. When it broke is not known: a pool hands out dead
+  connections long after the service is back;
+- an arrival that was never sent (`QueueFull`): nothing. Its client felt it, so it is bad, but it
+  was refused by its own queue.
+
+A probe turn that its process missed is no operation at all: it is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.clock import NS
+from chaos.model.history import OperationLog, Records, Stream
+from chaos.model.operation import Outcome
+
+Instants = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+NEVER = np.iinfo(np.int64).max
+NOTHING_PROVEN = np.iinfo(np.int64).min
+QUEUE_FULL = "QueueFull"
+MISSED = "Missed"
+# What a client reads on a connection that broke earlier: no SQLSTATE, or the server's farewell.
+_CONNECTION_GONE = ("-----", "57P01", "57P02", "57P05", "08")
+_ANSWERS_MAX = 1000
+_ANSWERS_MIN = 100
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A stream's operations as columns, ordered by intended start; instants in nanoseconds."""
+
+    log: OperationLog
+    positions: Instants
+    records: Records
+    slow_ns: int
+
+    @classmethod
+    def of(cls, log: OperationLog, stream: Stream, slow_s: float) -> Trace:
+        """Take a stream's operations, without the turns that were missed."""
+        missed = _named(stream.records["error"], log, MISSED)
+        kept = slice(None) if not missed.any() else ~missed
+        return cls(log, stream.positions[kept], stream.records[kept], round(slow_s * NS))
+
+    @cached_property
+    def intended(self) -> Instants:
+        """When each operation was due."""
+        return np.ascontiguousarray(self.records["intended_ns"])
+
+    @cached_property
+    def started(self) -> Instants:
+        """When each began."""
+        return np.ascontiguousarray(self.records["started_ns"])
+
+    @cached_property
+    def ended(self) -> Instants:
+        """When each returned."""
+        return np.ascontiguousarray(self.records["ended_ns"])
+
+    @cached_property
+    def succeeded(self) -> Flags:
+        """Whether each succeeded, however late."""
+        return np.asarray(self.records["outcome"] == Outcome.OK)
+
+    @cached_property
+    def bad(self) -> Flags:
+        """Whether each failed, or succeeded too late for its client."""
+        return ~self.succeeded | (self.ended - self.intended > self.slow_ns)
+
+    @cached_property
+    def dropped(self) -> Flags:
+        """Whether each was refused by the client's own queue."""
+        return _named(self.records["error"], self.log, QUEUE_FULL)
+
+    def answer_ns(self, before_ns: int) -> int:
+        """Return the longest that a healthy answer takes.
+
+        Assumed: twice the slowest of the last thousand good, unrepeated answers before an instant;
+        `slow_s` where there are too few, and at most that.
+        """
+        until = int(np.searchsorted(self.intended, before_ns))
+        since = max(0, until - 2 * _ANSWERS_MAX)
+        part = slice(since, until)
+        good = ~self.bad[part] & (self.records["attempts"][part] == 1)
+        taken = (self.ended[part] - self.started[part])[good][-_ANSWERS_MAX:]
+        if len(taken) < _ANSWERS_MIN:
+            return self.slow_ns
+        return min(self.slow_ns, 2 * int(taken.max()))
+
+    def proof(self, first: int, last: int) -> tuple[int, int]:
+        """Return what the bad operations from `first` to `last` (inclusive) prove together.
+
+        That is: not served at an instant not before the first value, and at one not after the
+        second; `NOTHING_PROVEN` and `NEVER` where they prove nothing.
+        """
+        owners = self._tries.owner
+        low, high = np.searchsorted(owners, first), np.searchsorted(owners, last, side="right")
+        tries = self._tries.part(slice(low, high))
+        started, ended = tries.started, tries.ended
+        answer = self.answer_ns(int(self.intended[first]))
+        blank = tries.stale & (ended - started <= answer)
+        not_after = np.where(tries.several, ended, np.minimum(ended, started + answer))
+        return (
+            int(started.max(where=~blank, initial=NOTHING_PROVEN)),
+            int(not_after.min(initial=NEVER)),
+        )
+
+    @cached_property
+    def _tries(self) -> _Tries:
+        """Every try of a bad operation that proves something.
+
+        Operations without recorded attempts stand for themselves.
+        """
+        owners = np.full(len(self.log.operations), -1, dtype=np.int64)
+        owners[self.positions[self.bad]] = np.flatnonzero(self.bad)
+        attempts = self.log.attempts
+        if len(attempts):
+            attempts = attempts[attempts["operation"] < len(owners)]
+            attempts = attempts[owners[attempts["operation"]] >= 0]
+        told = owners[attempts["operation"]]
+        queued = self.succeeded & (self.ended - self.started <= self.slow_ns)
+        silent = self.bad & ~queued & ~self.dropped
+        silent[told] = False
+        untold = np.flatnonzero(silent)
+        operations = self.records[untold]
+        tries = _Tries(
+            owner=np.concatenate([told, untold]),
+            started=np.concatenate([attempts["started_ns"], operations["started_ns"]]),
+            ended=np.concatenate([attempts["ended_ns"], operations["ended_ns"]]),
+            several=np.concatenate([np.zeros(len(told), bool), operations["attempts"] > 1]),
+            stale=np.concatenate([_stale(self.log, attempts), _stale(self.log, operations)]),
+        )
+        order = np.argsort(tries.owner, kind="stable")
+        return tries.part(order[~self.dropped[tries.owner[order]]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tries:
+    """Tries as columns, ordered by the operation that made them."""
+
+    owner: Instants
+    """Row of the operation in its trace."""
+    started: Instants
+    ended: Instants
+    several: Flags
+    """Whether it stands for several tries, not told one by one."""
+    stale: Flags
+    """Whether it may have met a connection that broke earlier."""
+
+    def part(self, rows: slice | NDArray[np.intp]) -> _Tries:
+        """Return some rows."""
+        return _Tries(
+            owner=self.owner[rows],
+            started=self.started[rows],
+            ended=self.ended[rows],
+            several=self.several[rows],
+            stale=self.stale[rows],
+        )
+
+
+def _stale(log: OperationLog, records: Records) -> Flags:
+    """Tell which failures may be those of a connection that was open and broke earlier."""
+    gone = np.array([name.startswith(_CONNECTION_GONE) for name in log.names])
+    return np.asarray(gone[records["error"]] & (records["backend_pid"] != 0))
+
+
+def _named(errors: NDArray[np.uint16], log: OperationLog, name: str) -> Flags:
+    """Tell which errors are `----- NAME`."""
+    ids = [number for number, text in enumerate(log.names) if text.endswith(f" {name}")]
+    return np.isin(errors, ids)

@@ -1,0 +1,140 @@
+"""The judgement of a run: every finding, the worst verdict, the named instants; `verdict.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from chaos.checks.assumptions import judge_assumptions, run_status
+from chaos.checks.base import Check
+from chaos.checks.information import Felt, felt, inform, over_repeats, repeats
+from chaos.checks.instants import instants
+from chaos.checks.recording import Injection, Recording
+from chaos.model.history import History
+from chaos.model.ledger import ArmLedger, Ledger
+from chaos.model.verdict import Finding, Verdict, worst
+
+_WRITES = ("acknowledged", "lost", "duplicated", "unknown_applied", "unknown_lost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a run showed. `verdict` is the worst of the judged findings."""
+
+    run: str
+    experiment: str
+    claim: str
+    status: str
+    verdict: Verdict
+    cluster_kind: str
+    cluster: str
+    origin: str
+    """Wall-clock time of second 0, ISO 8601."""
+    findings: tuple[Finding, ...]
+    repeats: tuple[Mapping[str, Any], ...] = ()
+    faults: tuple[Mapping[str, Any], ...] = ()
+    writes: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `verdict.json` holds it."""
+        return {
+            "run": self.run,
+            "experiment": self.experiment,
+            "claim": self.claim,
+            "status": self.status,
+            "verdict": self.verdict.value,
+            "cluster_kind": self.cluster_kind,
+            "cluster": self.cluster,
+            "origin": self.origin,
+            "findings": [finding.as_json() for finding in self.findings],
+            "repeats": list(self.repeats),
+            "faults": list(self.faults),
+            "writes": dict(self.writes),
+            "statistics": dict(self.statistics),
+        }
+
+
+def judge(history: History, objectives: Sequence[Check]) -> Judgement:
+    """Judge a recorded run; the same history and objectives always give the same judgement.
+
+    A check that crashes is `unknown` with its error, never a pass. Findings come in this order:
+    objectives, assumptions, what no objective speaks of.
+    """
+    recording = Recording(history)
+    judged = [
+        finding
+        for check in objectives
+        for finding in _guarded(check.check, lambda check=check: check.judge(recording))  # type: ignore[misc]
+    ]
+    if not judged:
+        why = "the experiment has no objective"
+        judged = [Finding(check="objectives", verdict=Verdict.UNKNOWN, why=why)]
+    judged += _guarded("assumptions", lambda: judge_assumptions(recording, objectives))
+    shown: list[Felt] = []
+
+    def informed() -> list[Finding]:
+        shown.extend(felt(recording))
+        return inform(recording, objectives, shown)
+
+    findings = (*judged, *_guarded("windows", informed))
+    environment, experiment = history.environment, history.experiment
+    return Judgement(
+        run=str(environment.get("run") or history.folder.name),
+        experiment=str(experiment.get("name", "")),
+        claim=str(experiment.get("claim", "")),
+        status=run_status(recording) or "unknown",
+        verdict=worst(f.verdict for f in findings if f.verdict is not None),
+        cluster_kind=str(environment.get("cluster_kind", "")),
+        cluster=str(environment.get("cluster", "")),
+        origin=history.anchor.wall(history.origin_ns).isoformat(),
+        findings=findings,
+        repeats=tuple(repeats(recording, shown)),
+        faults=tuple(_fault(recording, injection) for injection in recording.injections),
+        writes=_writes(history.ledger),
+        statistics={"interruption": over_repeats(shown)},
+    )
+
+
+def _guarded(check: str, judged: Callable[[], list[Finding]]) -> list[Finding]:
+    """Return what a check found; a crash of it is a finding that proves nothing."""
+    try:
+        return judged()
+    except Exception as error:  # noqa: BLE001 - whatever breaks a check must not break the verdict
+        why = f"the check itself failed: {type(error).__name__}: {error}"
+        return [Finding(check=check, verdict=Verdict.UNKNOWN, why=why)]
+
+
+def _fault(recording: Recording, injection: Injection) -> dict[str, Any]:
+    try:
+        named: list[dict[str, Any]] = [i.as_json() for i in instants(recording, injection)]
+    except Exception as error:  # noqa: BLE001 - a verdict without instants is better than none
+        why = f"{type(error).__name__}: {error}"
+        named = [{"name": "instants", "at_s": None, "uncertainty_s": None, "why": why}]
+    return {
+        "fault_id": injection.fault_id,
+        "fault": injection.fault,
+        "step": injection.step,
+        "repeat": injection.repeat,
+        "parameters": dict(injection.parameters),
+        "requested_target": injection.requested_target,
+        "actual_target": injection.actual_target,
+        "effect": injection.effect or "unknown",
+        "error": injection.error,
+        "instants": named,
+    }
+
+
+def _writes(ledger: Ledger | None) -> dict[str, Any]:
+    if ledger is None:
+        return {"complete": False, "why": "the table was never read", "arms": {}}
+    arms: Mapping[str, ArmLedger] = ledger.arms
+    totals = {name: sum(getattr(counts, name) for counts in arms.values()) for name in _WRITES}
+    return {
+        **totals,
+        "complete": ledger.complete,
+        "why": ledger.why,
+        "read_from": ledger.read_from,
+        "arms": {arm: asdict(counts) for arm, counts in arms.items()},
+    }

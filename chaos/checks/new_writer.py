@@ -1,0 +1,146 @@
+"""The instants of a failover: the old writer, the new one, and when each witness knew of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from chaos.checks.scene import CLUSTER, Instant, Scene, named
+from chaos.model.operation import Kind, Outcome
+
+_READ_ONLY = "25006"
+
+
+def failover(scene: Scene) -> Iterator[Instant]:
+    """Yield what tells the old writer from the new one."""
+    old, new = scene.old_writer, scene.new_writer
+    yield _last_commit(scene, old)
+    if not new:
+        why = "no other instance became the writer"
+        for name in (
+            "new writer by SQL",
+            "API shows the new writer",
+            "cluster DNS answers the new writer",
+            "last stale DNS answer",
+            "first new connection to the new writer",
+        ):
+            yield scene.missing(name, why)
+    else:
+        yield scene.change(
+            "new writer by SQL",
+            (o for o in scene.seen("role", new) if o.value == "writer"),
+            "sql",
+            "no instance said so by SQL",
+            instance=new,
+        )
+        yield scene.change(
+            "API shows the new writer",
+            (o for o in scene.seen("writer") if o.value == new),
+            "api",
+            "the API never named it",
+            instance=new,
+        )
+        yield from _names(scene, old, new)
+        yield _first_connection(scene, new)
+    yield from first_commits(scene, new)
+    yield from _last_read_only(scene)
+
+
+def _last_commit(scene: Scene, old: str) -> Instant:
+    name = "last commit on the old writer"
+    if not old:
+        return scene.missing(name, "the writer before the fault is not known")
+    found = [
+        (int(last["ended_ns"]), int(last["started_ns"]), arm)
+        for arm, writes in scene.writes(old)
+        if len(writes)
+        for last in (writes[np.argmax(writes["ended_ns"])],)
+    ]
+    if not found:
+        why = "no write was committed on it after the request"
+        return scene.missing(name, why, instance=old)
+    ended, started, arm = max(found)
+    return scene.at(name, started, ended, "operations", arm=arm, instance=old)
+
+
+def _names(scene: Scene, old: str, new: str) -> Iterator[Instant]:
+    answers = list(scene.seen("dns", CLUSTER))
+    first = next((n for n, o in enumerate(answers) if o.value == new), len(answers))
+    yield scene.change(
+        "cluster DNS answers the new writer",
+        answers[first:],
+        "dns",
+        "no answer led to it",
+        endpoint=CLUSTER,
+        instance=new,
+    )
+    name = "last stale DNS answer"
+    stale = [n for n, o in enumerate(answers) if n > first and o.value == old]
+    if not stale:
+        yield scene.missing(name, "none was seen after the first right one", endpoint=CLUSTER)
+        return
+    after = answers[stale[-1] + 1 :][:1]
+    if not after:
+        why = f"the last answer seen still led to {old}"
+        yield scene.missing(name, why, endpoint=CLUSTER, instance=old)
+        return
+    yield scene.change(name, after, "dns", "", endpoint=CLUSTER, instance=old)
+
+
+def _first_connection(scene: Scene, new: str) -> Instant:
+    name = "first new connection to the new writer"
+    found = []
+    for arm, log, inside in scene.logs():
+        operations = log.operations
+        wanted = inside & (operations["outcome"] == Outcome.OK)
+        wanted &= named(operations["endpoint"], log, CLUSTER) & named(
+            operations["instance"], log, new
+        )
+        reached = operations[wanted]
+        if len(reached):
+            first = reached[np.argmin(reached["ended_ns"])]
+            found.append((int(first["ended_ns"]), int(first["started_ns"]), arm))
+    if not found:
+        return scene.missing(name, "no operation on the cluster endpoint reached it", instance=new)
+    ended, started, arm = min(found)
+    return scene.at(name, started, ended, "operations", arm=arm, instance=new)
+
+
+def first_commits(scene: Scene, new: str) -> Iterator[Instant]:
+    """Yield for each arm the first write committed by the new writer, or after the interruption."""
+    name = "first committed write"
+    for arm, writes in scene.writes(new):
+        if (arm, CLUSTER, Kind.WRITE) not in scene.recording.streams:
+            continue
+        about = {"arm": arm, "endpoint": CLUSTER}
+        if new and len(writes):
+            first = writes[np.argmin(writes["ended_ns"])]
+            ended, started = int(first["ended_ns"]), int(first["started_ns"])
+            yield scene.at(name, started, ended, "operations", **about, instance=new)
+        elif new:
+            yield scene.missing(name, "none was committed by the new writer", **about)
+        else:
+            stream = (arm, CLUSTER, Kind.WRITE)
+            yield scene.last_return(name, [stream], "no writes were recorded")
+
+
+def _last_read_only(scene: Scene) -> Iterator[Instant]:
+    """Yield for each arm when a demoted writer last refused one of its writes."""
+    name = "last 25006"
+    for arm, log, _ in scene.logs():
+        codes = [n for n, text in enumerate(log.names) if text.startswith(_READ_ONLY)]
+        found = []
+        for records in (log.attempts, log.operations):
+            refused = records[np.isin(records["error"], codes)]
+            ended = refused["ended_ns"]
+            inside = (ended >= scene.injection.requested_ns) & (ended < scene.injection.until_ns)
+            refused = refused[inside]
+            if len(refused):
+                last = refused[np.argmax(refused["ended_ns"])]
+                found.append((int(last["ended_ns"]), int(last["started_ns"])))
+        if found:
+            ended_ns, started_ns = max(found)
+            yield scene.at(name, started_ns, ended_ns, "operations", arm=arm)
+        else:
+            yield scene.missing(name, "no write was refused as read-only", arm=arm)

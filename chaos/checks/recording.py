@@ -1,0 +1,244 @@
+"""What checks ask of a history, computed once: injections, streams, windows, states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.checks.evidence import Trace
+from chaos.checks.windows import Window, find_windows
+from chaos.clock import NS
+from chaos.model.history import History, Stream
+from chaos.model.operation import PROBE_ARM, Kind
+from chaos.model.record import Event, Observation
+
+SLOW_S = 1.0
+"""An operation of an arm later than this was interrupted, whatever it returned.
+
+One second is where a person notices that an application waits; retries below it go unfelt.
+"""
+PROBE_SLOW_S = 0.25
+"""The same for a probe: just above the 0.18 s after which an impatient one gives up."""
+STABLE_S = 2.0
+"""Only good operations for this long end a window. Longer than the pauses between the parts of one
+failover (a name that flaps, a reconnect), shorter than the pause between two injections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injection:
+    """One injection of a fault as the journal tells it; instants in monotonic nanoseconds."""
+
+    fault_id: str
+    fault: str
+    step: int
+    repeat: int
+    parameters: Mapping[str, Any]
+    requested_target: str
+    actual_target: str
+    effect: str
+    """`taken`, `none`, or empty where the journal ends before it was known."""
+    error: str
+    requested_ns: int
+    accepted_ns: int | None
+    effect_ns: int | None
+    recover_ns: int | None
+    """When undoing it began."""
+    recovered_ns: int | None
+    until_ns: int
+    """The next injection, or the end of the recording: what happens before it is counted here."""
+
+
+class Recording:
+    """A history and what follows from it; computed when first asked for, then kept."""
+
+    def __init__(self, history: History) -> None:
+        """Take a history, which is never changed."""
+        self.history = history
+        self._streams: dict[tuple[str, str, Kind], Stream] | None = None
+        self._traces: dict[tuple[str, str, Kind, float], Trace] = {}
+        self._windows: dict[tuple[str, str, Kind, float, float], tuple[Window, ...]] = {}
+
+    @cached_property
+    def since_ns(self) -> int:
+        """The start of the recording: from when every worker served, else the first operation."""
+        told = self._phase("recording", "started")
+        if told is not None:
+            return told
+        return min((int(ops["intended_ns"].min()) for ops in self._logs()), default=self._first())
+
+    @cached_property
+    def until_ns(self) -> int:
+        """The end of the recording: when the workers were told to stop, else the last operation."""
+        told = self._phase("recording", "ended")
+        if told is not None:
+            return told
+        return max((int(ops["ended_ns"].max()) for ops in self._logs()), default=self._first())
+
+    @cached_property
+    def injections(self) -> tuple[Injection, ...]:
+        """Every injection that was begun, in order."""
+        verbs: dict[str, list[Event]] = {}
+        for event in self.history.events:
+            if event.type == "fault":
+                verbs.setdefault(str(event.data.get("fault_id")), []).append(event)
+        starts = {
+            fault_id: begun
+            for fault_id, events in verbs.items()
+            if (begun := _instant(events, "inject", "started")) is not None
+        }
+        order = sorted(starts, key=lambda fault_id: starts[fault_id])
+        ends = [*(starts[fault_id] for fault_id in order[1:]), self.until_ns]
+        return tuple(
+            _injection(fault_id, verbs[fault_id], starts[fault_id], max(end, starts[fault_id]))
+            for fault_id, end in zip(order, ends, strict=True)
+        )
+
+    @property
+    def streams(self) -> Mapping[tuple[str, str, Kind], Stream]:
+        """Every stream by arm, endpoint and kind."""
+        if self._streams is None:
+            self._streams = {
+                (s.arm, s.endpoint, s.kind): s
+                for log in self.history.arms.values()
+                for s in log.streams()
+            }
+        return self._streams
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that left operations, without the probes."""
+        return tuple(arm for arm in self.history.arms if arm != PROBE_ARM)
+
+    def trace(
+        self, arm: str, endpoint: str, kind: Kind, slow_s: float | None = None
+    ) -> Trace | None:
+        """Return one stream's operations, or None where there were none."""
+        stream = self.streams.get((arm, endpoint, kind))
+        if stream is None:
+            return None
+        slow_s = default_slow_s(arm) if slow_s is None else slow_s
+        key = (arm, endpoint, kind, slow_s)
+        if key not in self._traces:
+            self._traces[key] = Trace.of(self.history.arms[arm], stream, slow_s)
+        return self._traces[key]
+
+    def windows(
+        self,
+        arm: str,
+        endpoint: str,
+        kind: Kind,
+        *,
+        slow_s: float | None = None,
+        stable_s: float = STABLE_S,
+    ) -> tuple[Window, ...]:
+        """Return the interruption windows of one stream; none where it has no operations."""
+        trace = self.trace(arm, endpoint, kind, slow_s)
+        if trace is None:
+            return ()
+        key = (arm, endpoint, kind, trace.slow_ns / NS, stable_s)
+        if key not in self._windows:
+            self._windows[key] = find_windows(trace, stable_s=stable_s, until_ns=self.until_ns)
+        return self._windows[key]
+
+    def seconds(self, instant_ns: int) -> float:
+        """Return an instant in seconds since the run's origin."""
+        return self.history.seconds(instant_ns)
+
+    def observed(self, kind: str, subject: str | None = None) -> Iterator[Observation]:
+        """Yield the observations of one kind, of one subject if given, in order."""
+        return (
+            o for o in self.history.observations if o.kind == kind and subject in {None, o.subject}
+        )
+
+    def state(self, kind: str, at_ns: int) -> dict[str, str]:
+        """Return what was last seen of each subject by an instant."""
+        return {o.subject: o.value for o in self.observed(kind) if o.at_ns <= at_ns}
+
+    def lag_s(self, since_ns: int, until_ns: int) -> float:
+        """Return how far the processes that send traffic fell behind their own clock at worst.
+
+        From `lag_s_max` of their `alive` and `lag` observations, each of which speaks of the second
+        before it.
+        """
+        told = (
+            float(o.detail["lag_s_max"])
+            for kind in ("alive", "lag")
+            for o in self.observed(kind)
+            if "lag_s_max" in o.detail and since_ns <= o.at_ns <= until_ns + 2 * NS
+        )
+        return max(told, default=0.0)
+
+    def _logs(self) -> Iterator[NDArray[np.void]]:
+        return (log.operations for log in self.history.arms.values() if len(log.operations))
+
+    def _first(self) -> int:
+        return min((e.at_ns for e in self.history.events), default=self.history.origin_ns)
+
+    def _phase(self, phase: str, state: str) -> int | None:
+        found = (
+            e.at_ns
+            for e in self.history.events
+            if e.type == "phase" and e.data.get("phase") == phase and e.data.get("state") == state
+        )
+        return next(found, None)
+
+
+def default_slow_s(arm: str) -> float:
+    """Return the latency beyond which an operation of an arm (or of the probes) is bad."""
+    return PROBE_SLOW_S if arm == PROBE_ARM else SLOW_S
+
+
+def kind_of(operation: str) -> Kind:
+    """Return the kind of operation that a definition calls `write` or `read`."""
+    return Kind[operation.upper()]
+
+
+def in_period(windows: Iterable[Window], injection: Injection) -> tuple[Window, ...]:
+    """Return the windows that were open at some time from an injection to the next."""
+    return tuple(
+        w
+        for w in windows
+        if (w.to_ns is None or w.to_ns >= injection.requested_ns)
+        and w.first_bad_ns < injection.until_ns
+    )
+
+
+def _injection(fault_id: str, events: list[Event], start: int, until: int) -> Injection:
+    def told(name: str) -> Any:
+        values = (e.data[name] for e in reversed(events) if e.data.get(name))
+        return next(values, "")
+
+    return Injection(
+        fault_id=fault_id,
+        fault=str(told("fault")),
+        step=int(told("step") or 0),
+        repeat=int(told("repeat") or 0),
+        parameters=told("parameters") or {},
+        requested_target=str(told("requested_target")),
+        actual_target=str(told("actual_target")),
+        effect=str(told("effect")),
+        error=str(told("error")),
+        requested_ns=start,
+        accepted_ns=_instant(events, "inject", "ended", failed=False),
+        effect_ns=_instant(events, "effect", "ended", failed=False),
+        recover_ns=_instant(events, "recover", "started"),
+        recovered_ns=_instant(events, "recovered", "ended", failed=False),
+        until_ns=until,
+    )
+
+
+def _instant(events: list[Event], verb: str, state: str, *, failed: bool = True) -> int | None:
+    """Return when a verb began or ended; with `failed` false, only where it ended well."""
+    found = (
+        e.at_ns
+        for e in events
+        if e.data.get("verb") == verb
+        and e.data.get("state") == state
+        and (failed or not e.data.get("error"))
+    )
+    return next(found, None)

@@ -1,0 +1,85 @@
+"""Whether the cluster has its first shape again once the run is over."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from chaos.checks.base import Check
+from chaos.checks.recording import Recording
+from chaos.model.verdict import Finding, Verdict
+
+_GONE = "deleted"
+_AVAILABLE = "available"
+
+
+class Restored(Check):
+    """The same members, all available, one writer, and the capacity bounds of before.
+
+    Compares what the API and each instance showed before the first injection with what they showed
+    last. Which member is the writer may differ after a failover.
+    """
+
+    check: Literal["restored"] = "restored"
+
+    def judge(self, recording: Recording) -> list[Finding]:
+        """Return one finding."""
+        if not recording.injections:
+            return [self._finding(Verdict.UNKNOWN, "no fault was injected")]
+        last_injection = recording.injections[-1]
+        before_ns = recording.injections[0].requested_ns
+        latest_ns = max((o.at_ns for o in recording.history.observations), default=0)
+        before = recording.state("status", before_ns)
+        if not before or not recording.state("writer", before_ns):
+            return [self._finding(Verdict.UNKNOWN, "no topology was seen before the first fault")]
+        if latest_ns <= (last_injection.recovered_ns or last_injection.until_ns):
+            why = "the cluster was not observed after the last fault"
+            return [self._finding(Verdict.UNKNOWN, why)]
+        faulty = _differences(recording, before_ns, latest_ns)
+        if faulty:
+            return [self._finding(Verdict.FAIL, "; ".join(faulty))]
+        members = len(before) - len(recording.state("writer", before_ns))
+        return [self._finding(Verdict.PASS, f"all {members} members are back, bounds as before")]
+
+    def _finding(self, verdict: Verdict, why: str) -> Finding:
+        return Finding(check=self.check, verdict=verdict, why=why)
+
+
+def _differences(recording: Recording, before_ns: int, latest_ns: int) -> list[str]:
+    """Return what is not as it was, each as a clause."""
+    told: list[str] = []
+    statuses = recording.state("status", latest_ns)
+    for subject in recording.state("status", before_ns):
+        status = statuses[subject]
+        if status == _GONE:
+            told.append(f"{subject} is gone")
+        elif status != _AVAILABLE:
+            told.append(f"{subject} is {status}")
+    known = set(recording.state("status", before_ns))
+    told += [
+        f"{subject} was not there before"
+        for subject, status in statuses.items()
+        if subject not in known and status != _GONE
+    ]
+    writers = recording.state("writer", latest_ns)
+    told += [f"{cluster} has no writer" for cluster, writer in writers.items() if not writer]
+    told += _differences_by_sql(recording, statuses, set(writers.values()), latest_ns)
+    capacity = recording.state("capacity", latest_ns)
+    for cluster in writers:
+        bounds = recording.state("capacity", before_ns).get(cluster)
+        if bounds is not None and capacity[cluster] != bounds:
+            told.append(f"capacity of {cluster} is {capacity[cluster]} ACU, it was {bounds}")
+    return told
+
+
+def _differences_by_sql(
+    recording: Recording, statuses: dict[str, str], writers: set[str], latest_ns: int
+) -> list[str]:
+    """Return how the instances' own word, where it was asked for, differs from the API's."""
+    told = []
+    for instance, role in recording.state("role", latest_ns).items():
+        if statuses.get(instance) == _GONE:
+            continue
+        expected = "writer" if instance in writers else "reader"
+        if role != expected:
+            told.append(f"{instance} is {role} by SQL, {expected} by the API")
+    return told

@@ -1,0 +1,203 @@
+"""Interruption windows: from recorded operations to intervals with bounds on both sides.
+
+A window holds bad operations (chaos.checks.evidence) that no stable stretch separates: `stable_s`
+in which every operation that was due was good. Its bounds are instants that the stream proves:
+
+`from`      the start of the last success that had returned before the first bad operation was due.
+            It was served at or after that start, so the outage began no earlier.
+`to`        the first return of a success that began no earlier than the last bad operation was due,
+            or of a late one: nothing returns during an outage, so it was over by then. Where every
+            bad operation returned only after that (they all hung), a success could in theory have
+            slipped in before an outage that began later. Such an outage fits between two successes;
+            should the widest of those gaps be longer, it is the window.
+`measured`  `to - from`: never below the time for which the client was not served.
+`lower_s`   the time between the earliest and the latest instant at which the client certainly was
+            not served. The truth lies in [`lower_s`, `measured_s`], `uncertainty_s` wide.
+
+What no client noticed leaves no window: an outage shorter than `slow_s` that patient clients sat
+out, or one that fell between two operations (`longest_silence` bounds that).
+
+Truth is the client's: a pool that hands out connections to a demoted writer is interrupted for as
+long as it does, whatever the cluster says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.checks.evidence import NEVER, NOTHING_PROVEN, Trace
+from chaos.clock import NS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One interruption of one stream, in monotonic nanoseconds; see the module for the bounds."""
+
+    from_ns: int
+    to_ns: int | None
+    """None: no success came before the recording ended."""
+    until_ns: int
+    """End of the recording."""
+    lower_ns: int
+    first_bad_ns: int
+    """Intended start of the first bad operation: the window's start as its definition says it."""
+    last_bad_ns: int
+    bad: int
+    preceded: bool
+    """A success came before it; otherwise `from_ns` is only where the recording begins."""
+    stable_ns: int
+
+    @property
+    def measured_s(self) -> float:
+        """The upper bound; of an open window, what had passed when the recording ended."""
+        return ((self.until_ns if self.to_ns is None else self.to_ns) - self.from_ns) / NS
+
+    @property
+    def lower_s(self) -> float:
+        """The lower bound."""
+        return self.lower_ns / NS
+
+    @property
+    def uncertainty_s(self) -> float:
+        """The width of the interval in which the truth lies."""
+        return self.measured_s - self.lower_s
+
+    @property
+    def settled(self) -> bool:
+        """Whether a whole stable stretch was recorded after it."""
+        return self.to_ns is not None and self.until_ns - self.to_ns >= self.stable_ns
+
+
+def find_windows(trace: Trace, *, stable_s: float, until_ns: int) -> tuple[Window, ...]:
+    """Return the interruption windows of a stream in order.
+
+    `until_ns` is the end of the recording. Time and memory grow with the number of operations
+    (n log n) and of windows; an hour at 5000 operations a second takes seconds.
+    """
+    bad = np.flatnonzero(trace.bad)
+    if not len(bad):
+        return ()
+    served = _Served.of(trace)
+    stable_ns = round(stable_s * NS)
+    due = trace.intended[bad]
+    back = served.first_return(due)
+    # Where no success came after an operation, back is NEVER: subtract, so that nothing overflows.
+    apart = due[1:] - stable_ns >= back[:-1]
+    firsts = np.concatenate([[0], np.flatnonzero(apart) + 1])
+    lasts = np.concatenate([np.flatnonzero(apart), [len(bad) - 1]])
+    return tuple(
+        _window(
+            trace,
+            served,
+            bad=bad[first : last + 1],
+            back_ns=int(back[last]),
+            stable_ns=stable_ns,
+            until_ns=until_ns,
+        )
+        for first, last in zip(firsts, lasts, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """The successes of a stream, arranged for questions about when service was back."""
+
+    started: NDArray[np.int64]
+    """Starts, ascending."""
+    next_return: NDArray[np.int64]
+    """The earliest return among the successes that began at this start or later, then NEVER."""
+    ended: NDArray[np.int64]
+    """Returns, ascending."""
+    latest_start: NDArray[np.int64]
+    """The latest start among the successes that had returned by this return."""
+    late_ended: NDArray[np.int64]
+    """Returns of those that were served late, ascending."""
+
+    @classmethod
+    def of(cls, trace: Trace) -> _Served:
+        started, ended = trace.started[trace.succeeded], trace.ended[trace.succeeded]
+        by_start = np.argsort(started, kind="stable")
+        by_end = np.argsort(ended, kind="stable")
+        next_return = np.minimum.accumulate(ended[by_start][::-1])[::-1]
+        return cls(
+            started=started[by_start],
+            next_return=np.append(next_return, NEVER),
+            ended=ended[by_end],
+            latest_start=np.maximum.accumulate(started[by_end]),
+            late_ended=np.sort(ended[ended - started > trace.slow_ns]),
+        )
+
+    def first_return(self, after: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return when each client is known to be served again after an instant; else NEVER."""
+        began_later = self.next_return[np.searchsorted(self.started, after)]
+        late = np.append(self.late_ended, NEVER)[np.searchsorted(self.late_ended, after)]
+        return np.asarray(np.minimum(began_later, late))
+
+    def last_start(self, before: int) -> int | None:
+        """Return the latest start of a success that had returned by `before`."""
+        count = int(np.searchsorted(self.ended, before, side="right"))
+        return int(self.latest_start[count - 1]) if count else None
+
+    def widest_gap(self, since: int, until: int) -> tuple[int, int]:
+        """Return the longest stretch without service that begins between two instants."""
+        low, high = np.searchsorted(self.started, (since, until), side="left")
+        begins, ends = self.started[low:high], self.next_return[low + 1 : high + 1]
+        closed = ends != NEVER
+        if not closed.any():
+            return 0, 0
+        begins, ends = begins[closed], ends[closed]
+        widest = int(np.argmax(ends - begins))
+        return int(begins[widest]), int(ends[widest])
+
+
+def _window(
+    trace: Trace,
+    served: _Served,
+    *,
+    bad: NDArray[np.intp],
+    back_ns: int,
+    stable_ns: int,
+    until_ns: int,
+) -> Window:
+    first_due, last_due = int(trace.intended[bad[0]]), int(trace.intended[bad[-1]])
+    before = served.last_start(first_due)
+    from_ns = int(trace.intended[0]) if before is None else before
+    to_ns = None if back_ns == NEVER else back_ns
+    if to_ns is not None:
+        returned = int(trace.ended[bad].min(where=~trace.dropped[bad], initial=NEVER))
+        if to_ns < returned != NEVER:
+            gap_from, gap_to = served.widest_gap(to_ns, returned)
+            if gap_to - gap_from > to_ns - from_ns:
+                from_ns, to_ns = gap_from, gap_to
+    upper_ns = (until_ns if to_ns is None else to_ns) - from_ns
+    not_before, not_after = trace.proof(int(bad[0]), int(bad[-1]))
+    lower_ns = 0
+    if not_before != NOTHING_PROVEN and not_after != NEVER:
+        lower_ns = min(max(0, not_before - not_after), upper_ns)
+    return Window(
+        from_ns=from_ns,
+        to_ns=to_ns,
+        until_ns=until_ns,
+        lower_ns=lower_ns,
+        first_bad_ns=first_due,
+        last_bad_ns=last_due,
+        bad=len(bad),
+        preceded=before is not None,
+        stable_ns=stable_ns,
+    )
+
+
+def longest_silence(trace: Trace, since_ns: int, until_ns: int) -> tuple[int, int]:
+    """Return the longest stretch of an interval that may lack service, as two instants.
+
+    Everything succeeded in time around it, so no outage longer than this was there to be seen by
+    clients that fail fast; patient ones may have sat out one of `slow_s`.
+    """
+    served = _Served.of(trace)
+    begins = np.clip(np.append(since_ns, served.started), since_ns, until_ns)
+    ends = np.clip(served.next_return, since_ns, until_ns)
+    widest = int(np.argmax(ends - begins))
+    return int(begins[widest]), int(ends[widest])
