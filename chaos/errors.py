@@ -5,6 +5,7 @@
      +- GuardRefused             4: a guard refused before any fault
      +- RunAborted               3: a stop condition ended the method
      +- RunInterrupted           5: a signal ended the run
+     +- RecoveryFailed           70: something could not be undone; says which command does it
      +- HostError                70: PostgreSQL not found, disk full, port in use, endpoint unreachable
      +- ControlPlaneError        70: the RDS API refused or could not be reached
      +- DatabaseError            70: a database endpoint could not be used
@@ -59,6 +60,10 @@ class RunInterrupted(GamedayError):  # noqa: N818 - an outcome
     """A signal ended the run; the cluster was recovered."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class RecoveryFailed(GamedayError):  # noqa: N818 - an outcome
+    """Something of a run could not be undone; the message has the command that does it."""
 
 
 class HostError(GamedayError):

@@ -11,8 +11,9 @@ from chaos.model.ledger import Ledger
 from loadgen import ledger
 from loadgen.arms import CATALOGUE
 from loadgen.config import ArmTraffic, TrafficConfig
-from loadgen.probes import driver as probes
+from loadgen.probes import table as probe_table
 from loadgen.probes.config import ProbesConfig
+from loadgen.probes.driver import Probes
 from loadgen.traffic import Traffic
 
 
@@ -42,13 +43,13 @@ class LocustWorkload:
     def prepare(self, access: DatabaseAccess, run: str) -> None:
         """Create the tables of traffic and probes."""
         ledger.prepare(access, run)
-        probes.prepare(access, run)
+        probe_table.prepare(access, run)
 
-    def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[Traffic | probes.Probes]:
+    def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[Traffic | Probes]:
         """Make the probes and the traffic of every arm, not started yet."""
         traffic = TrafficConfig(run=folder.name, arms=self._arms, seed=self._seed)
         return (
-            probes.Probes(ProbesConfig(run=folder.name), access, folder),
+            Probes(ProbesConfig(run=folder.name), access, folder),
             Traffic(traffic, access, folder),
         )
 
@@ -58,5 +59,5 @@ class LocustWorkload:
 
     def drop(self, access: DatabaseAccess, run: str) -> None:
         """Remove every table of the run."""
-        probes.drop(access, run)
+        probe_table.drop(access, run)
         ledger.drop(access, run)

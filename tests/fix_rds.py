@@ -47,7 +47,11 @@ def member(name: str, role: Role = Role.READER, tier: int = 1) -> Member:
         promotion_tier=tier,
         instance_class="db.r6g.large",
         availability_zone="eu-west-1a",
-        settings={"DBInstanceClass": "db.r6g.large", "PromotionTier": tier, "Engine": "aurora-postgresql"},
+        settings={
+            "DBInstanceClass": "db.r6g.large",
+            "PromotionTier": tier,
+            "Engine": "aurora-postgresql",
+        },
     )
 
 

@@ -178,8 +178,12 @@ class ControlPlane:
         )
 
     def _pages(self, operation: str, key: str, **parameters: Any) -> list[Mapping[str, Any]]:
-        pages = self._client.get_paginator(operation).paginate(**parameters)
-        return _unthrottled(lambda: [entry for page in pages for entry in page[key]])
+        client: Any = self._client
+        pages = client.get_paginator(operation).paginate(**parameters)
+        found: list[Mapping[str, Any]] = _unthrottled(
+            lambda: [entry for page in pages for entry in page[key]]
+        )
+        return found
 
 
 def _unthrottled(send: Callable[[], Any]) -> Any:

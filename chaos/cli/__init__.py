@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -47,6 +48,7 @@ def _main() -> int:
         complain("interrupted before anything was disturbed")
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # whoever read has gone: nothing to say
+        # Whoever read has gone; keep the interpreter from complaining when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.PASS)
     return int(result) if isinstance(result, int) else int(ExitCode.PASS)

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from chaos.cli import judgement
 from chaos.cli import target as targets
 from chaos.cli.catalogue import ARM_NAMES
-from chaos.cli.judgement import judged
 from chaos.cli.options import DEFAULT_RUNS, AsJson, Quiet, RunsRoot
 from chaos.cli.terminal import Terminal
-from chaos.clock import Anchor
+from chaos.clock import Anchor, MonotonicClock
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import find, load
-from chaos.errors import DefinitionError, ExitCode
+from chaos.errors import DefinitionError, GamedayError, RecoveryFailed
 from chaos.model.topology import Topology
-from chaos.model.verdict import Verdict
 from chaos.run import folder as run_folder
 from chaos.run.interrupt import InterruptibleClock, signals_to
-from chaos.run.rig import Rig
+from chaos.run.journal import Journal
+from chaos.run.restore import open_records, replay
+from chaos.run.rig import Restoring, Rig
 from chaos.run.runner import Ended, Run
 from chaos.testcluster.records import ClusterSpec
-from loadgen.config import ArmTraffic, TrafficConfig
+from loadgen.config import ArmTraffic
 from loadgen.workload import LocustWorkload
-
-_EXIT = {
-    Verdict.PASS: ExitCode.PASS,
-    Verdict.UNKNOWN: ExitCode.INCONCLUSIVE,
-    Verdict.FAIL: ExitCode.FAIL,
-}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(name="run")(run)
+    app.command(name="recover")(recover)
 
 
 def run(
@@ -90,7 +87,7 @@ def run(
         before = target.topology()
         kind = target.kind(before)
         if kind == "aws":
-            faults = [step.fault for step in definition.steps]
+            faults = [step.fault for step in definition.method]
             targets.confirm(before, target.rds.region, faults, yes=yes)
         rig = Rig(
             rds=target.rds,
@@ -106,17 +103,68 @@ def run(
         fields = _environment(definition, rig, before, None if cluster else profile)
         run_folder.write_environment(folder, anchor, fields)
         ended = Run(definition, rig, before, folder, anchor).execute()
-    return _tell_end(definition, folder, ended, terminal, as_json=as_json)
+    return _tell_end(folder, ended, terminal, as_json=as_json)
 
 
-def _tell_end(
-    definition: Experiment, folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool
-) -> int:
-    verdict = judged(definition, folder, terminal, as_json=as_json)
+def recover(
+    run: Annotated[
+        str | None, typer.Argument(help="Folder or id of a run; absent: every run that needs it.")
+    ] = None,
+    *,
+    out: RunsRoot = DEFAULT_RUNS,
+    quiet: Quiet = False,
+) -> None:
+    """Replay the undo records of runs that died before they could restore the cluster."""
+    terminal = Terminal(quiet=quiet)
+    folders = [run_folder.find(out, run)] if run else run_folder.listing(out)
+    needing = [folder for folder in folders if open_records(folder / "journal.jsonl")]
+    if not needing:
+        terminal.tell("nothing to recover")
+    for folder in needing:
+        _recover_one(folder, terminal)
+
+
+def _recover_one(folder: Path, terminal: Terminal) -> None:
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    cluster = environment["cluster"]
+    if environment["cluster_access"] == "embedded":
+        terminal.tell(f"{folder.name}: its embedded test cluster ended with it; nothing is left")
+        records = open_records(folder / "journal.jsonl")
+        journal = Journal(folder / "journal.jsonl", MonotonicClock(), terminal.tell)
+        journal.resume(records)
+        for number in records:
+            journal.undone(number, "the embedded cluster is gone")
+        journal.close()
+        return
+    with targets.opened(cluster, ClusterSpec(), folder / "recover.log", terminal.tell) as target:
+        access = target.connect(target.topology())
+        workload = LocustWorkload((), 0)
+        restoring = Restoring(target.rds, lambda run: workload.drop(access, run))
+        journal = Journal(folder / "journal.jsonl", MonotonicClock(), terminal.tell)
+        target.rds.on_change(lambda call: journal.event("call", **call))
+        journal.resume(open_records(folder / "journal.jsonl"))
+        left = replay(journal, restoring, MonotonicClock(), cluster)
+        journal.close()
+    if left:
+        raise RecoveryFailed(f"{folder.name}: {'; '.join(left)}")
+    terminal.tell(f"{folder.name}: {cluster} is restored")
+
+
+def _tell_end(folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool) -> int:
+    """Judge, render and print; a run that ended by an error still tells what was recorded."""
+    try:
+        terminal.tell("judgement")
+        judgement.judge_folder(folder)
+        judgement.render(folder)
+        judgement.show(folder, terminal, as_json=as_json)
+    except GamedayError as error:
+        if ended.error is None:
+            raise
+        terminal.complain(str(error))
     if ended.error:
         terminal.complain(str(ended.error))
         return int(ended.error.exit_code)
-    return int(_EXIT[verdict])
+    return int(judgement.exit_code(folder))
 
 
 def _assigned(variables: list[str]) -> Mapping[str, str]:
@@ -175,6 +223,7 @@ def _environment(
         "experiment": definition.resolved(),
         "cluster": before.cluster,
         "cluster_kind": rig.cluster_kind,
+        "cluster_access": "embedded" if profile else "named",
         "engine": before.engine,
         "engine_version": before.engine_version,
         "region": rig.rds.region,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -14,9 +14,12 @@ from chaos.checks.base import Check
 from chaos.faults import CATALOGUE as FAULTS
 from chaos.faults.base import Fault
 
-# The unions grow with the catalogues; mypy sees the base classes.
-Step = Annotated[reduce(or_, FAULTS), Field(discriminator="fault")]
-Objective = Annotated[reduce(or_, CHECKS), Field(discriminator="check")]
+if TYPE_CHECKING:  # The unions grow with the catalogues; mypy sees the base classes.
+    Step = Fault
+    Objective = Check
+else:
+    Step = Annotated[reduce(or_, FAULTS), Field(discriminator="fault")]
+    Objective = Annotated[reduce(or_, CHECKS), Field(discriminator="check")]
 
 
 class _Part(BaseModel):
@@ -110,10 +113,10 @@ class Experiment(_Part):
     steady_state: tuple[SteadyState, ...] = Field(
         (), description="Required before the method, observed again after it."
     )
-    method: tuple[Step, ...] = Field(  # type: ignore[valid-type]
+    method: tuple[Step, ...] = Field(
         min_length=1, description="Faults, in order."
     )
-    objectives: tuple[Objective, ...] = Field(  # type: ignore[valid-type]
+    objectives: tuple[Objective, ...] = Field(
         min_length=1, description="What the verdict rests on, judged from recorded data alone."
     )
     rollback: tuple[Literal["restore-writer"], ...] = Field(
@@ -125,22 +128,12 @@ class Experiment(_Part):
         known = {arm.arm for arm in self.workload.arms}
         for part, named in (
             *(("steady_state", state.arm) for state in self.steady_state),
-            *(("objectives", getattr(check, "arm", None)) for check in self.checks),
+            *(("objectives", getattr(check, "arm", None)) for check in self.objectives),
         ):
             if named not in known | {None, "probe"}:
                 allowed = ", ".join(sorted(known))
                 raise ValueError(f"{part} names arm {named!r}; this workload has {allowed}")
         return self
-
-    @property
-    def steps(self) -> tuple[Fault, ...]:
-        """The method, typed by the base class."""
-        return tuple(self.method)
-
-    @property
-    def checks(self) -> tuple[Check, ...]:
-        """The objectives, typed by the base class."""
-        return tuple(self.objectives)
 
     def resolved(self) -> dict[str, Any]:
         """Return the definition with every default spelled out, as the run folder keeps it."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 # intended, started, ended (ns); write id (-1: none); backend pid; endpoint, instance, error (names);
 # attempts; kind; outcome
@@ -163,7 +164,7 @@ class OperationWriter:
         for descriptor in (self._ops, self._attempts, self._names):
             os.close(descriptor)
 
-    def __enter__(self) -> OperationWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

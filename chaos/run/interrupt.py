@@ -78,7 +78,7 @@ class InterruptibleClock(MonotonicClock):
 def signals_to(clock: InterruptibleClock, tell: Callable[[str], None]) -> Iterator[None]:
     """Turn SIGINT and SIGTERM of this process into an interruption of `clock`."""
 
-    def arrived(number: int, frame: FrameType | None) -> None:
+    def arrived(_number: int, _frame: FrameType | None) -> None:
         if clock.interrupted:
             tell("already stopping; restoring the cluster first (gameday recover can do it later)")
         else:

@@ -72,7 +72,7 @@ class Observer:
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
 
-    def start(self) -> None:
+    def start(self, timeout_s: float) -> None:  # noqa: ARG002 - nothing to wait for
         """Begin to poll."""
         self._thread.start()
 

@@ -42,7 +42,7 @@ def replay(
         What could not be undone, each with its reason and the command that a person would type.
     """
     left: list[str] = []
-    for number, record in reversed(journal.open_undo.items()):
+    for number, record in reversed(list(journal.open_undo.items())):
         if not only(record):
             continue
         try:

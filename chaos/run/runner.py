@@ -19,7 +19,6 @@ from chaos.db.identity import identity
 from chaos.definition.experiment import Experiment
 from chaos.errors import GamedayError, GuardRefused, RunAborted, RunInterrupted
 from chaos.faults.base import Context
-from chaos.model.access import DatabaseAccess
 from chaos.model.record import LineWriter
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
@@ -114,7 +113,7 @@ class Run:
     def _guards(self) -> None:
         refusals = []
         for guard in GUARDS:
-            why = guard.refusal(self._before, self.experiment.steps)
+            why = guard.refusal(self._before, self.experiment.method)
             self._journal.event("guard", guard=guard.name, refused=why is not None, why=why)
             if why:
                 refusals.append(why)
@@ -129,7 +128,7 @@ class Run:
         observer = Observer(self.rig.rds, self._observations, self.rig.clock, started_at)
         try:
             with self._phase("preparation"):
-                observer.start()
+                observer.start(WORKERS_START_S)
                 self._workers.append(observer)
                 self._journal.undo(DropTables(run=self.folder.name), self.rig.rds.cluster)
                 self.rig.workload.prepare(self._access, self.folder.name)
@@ -231,7 +230,7 @@ class Run:
     def _method(self) -> None:
         context = Context(self.rig.rds, lambda instance: identity(self._access, instance))
         fault_id = 0
-        for number, fault in enumerate(self.experiment.steps, 1):
+        for number, fault in enumerate(self.experiment.method, 1):
             for repeat in range(1, fault.repeat + 1):
                 fault_id += 1
                 times = f" ({repeat} of {fault.repeat})" if fault.repeat > 1 else ""

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fix_rds import FakeRds, VirtualClock, topology
 
 from chaos.errors import GuardRefused, RunAborted, RunInterrupted
-from chaos.faults.base import Context, Fault
+from chaos.faults.base import Before, Context, Fault
 from chaos.faults.delete_reader import DeleteReader
 from chaos.faults.failover_cluster import FailoverCluster
 from chaos.faults.noop import Noop
@@ -19,7 +20,6 @@ from chaos.model.topology import Capacity, Role
 from chaos.run.journal import Journal
 from chaos.run.restore import open_records, replay
 from chaos.run.session import FaultSession
-from fix_rds import FakeRds, VirtualClock, topology
 
 
 @pytest.fixture
@@ -50,7 +50,9 @@ def verbs(events: list[Event]) -> list[str]:
 
 
 def effect(events: list[Event]) -> dict[str, Any]:
-    return dict(next(e.data for e in events if e.data.get("verb") == "effect" and "effect" in e.data))
+    return dict(
+        next(e.data for e in events if e.data.get("verb") == "effect" and "effect" in e.data)
+    )
 
 
 FAULTS = [
@@ -84,7 +86,9 @@ def test_afterwards_members_and_capacity_are_as_before(
     assert journal.open_undo == {}
 
 
-def test_an_accepted_call_without_effect_is_recorded_as_none(rds: FakeRds, journal: Journal) -> None:
+def test_an_accepted_call_without_effect_is_recorded_as_none(
+    rds: FakeRds, journal: Journal
+) -> None:
     rds.ignores = {"failover"}
     events = inject(FailoverCluster(effect_timeout_s=5, settle_s=0), rds, journal)
     assert effect(events)["effect"] == "none"
@@ -92,7 +96,7 @@ def test_an_accepted_call_without_effect_is_recorded_as_none(rds: FakeRds, journ
 
 
 def test_a_target_that_the_service_does_not_honour_is_told(rds: FakeRds, journal: Journal) -> None:
-    rds.failover = lambda target: FakeRds.failover(rds, "i2")  # type: ignore[method-assign]
+    rds.failover = lambda _: FakeRds.failover(rds, "i2")  # type: ignore[method-assign]
     events = inject(FailoverCluster(target="i3", settle_s=0), rds, journal)
     assert effect(events)["requested_target"] == "i3"
     assert effect(events)["actual_target"] == "i2"
@@ -170,7 +174,5 @@ def test_selectors_mean_the_member_they_say() -> None:
     assert topology().writer.role is Role.WRITER
 
 
-def _before(state: Any) -> Any:
-    from chaos.faults.base import Before
-
+def _before(state: Any) -> Before:
     return Before(topology=state, target="c1", identity=None)

@@ -6,12 +6,12 @@ import os
 import signal
 
 import pytest
+from fix_rds import VirtualClock
 
 from chaos.clock import MonotonicClock
 from chaos.errors import HostError, RunInterrupted, WaitTimeout
 from chaos.run.interrupt import InterruptibleClock, signals_to
 from chaos.wait import wait_until
-from fix_rds import VirtualClock
 
 
 def test_a_signal_ends_the_next_wait_and_only_that() -> None:

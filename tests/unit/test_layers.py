@@ -1,4 +1,4 @@
-"""Imports point down: each package imports only what lies below it, and libraries stay in their place."""
+"""Imports point down: a package imports what lies below it; libraries stay in their place."""
 
 from __future__ import annotations
 
