@@ -32,10 +32,11 @@ from chaos.model.record import Event, LineWriter, Observation
 
 ORIGIN_NS = 1_000 * NS
 WALL_NS = 1_790_000_000 * NS
-LOST = "----- OperationalError"
+LOST = "----- ConnectionLost"
+REFUSED = "----- ConnectionRefused"
 READ_ONLY = "25006 ReadOnlySqlTransaction"
 QUEUE_FULL = "----- QueueFull"
-DEADLINE = "----- Deadline"
+DEADLINE = "----- DeadlineExceeded"
 MISSED = "----- Missed"
 
 
@@ -174,7 +175,7 @@ class RunBuilder:
         accepted_s: float | None = None,
         effect_s: float | None = None,
         ended_s: float | None = None,
-        fault_id: str = "fault-1",
+        fault_id: int = 1,
         repeat: int = 1,
         effect: str = "taken",
         requested_target: str = "",
@@ -220,7 +221,7 @@ class RunBuilder:
             )
         )
 
-    def alive(self, *, until_s: float, observers: tuple[str, ...] = ("probes", "topology")) -> None:
+    def alive(self, *, until_s: float, observers: tuple[str, ...] = ("probes", "api")) -> None:
         """Let every observer tell once a second that it samples."""
         for observer in observers:
             for second in range(int(until_s) + 1):
@@ -248,6 +249,8 @@ class RunBuilder:
         until_s = max((s.until_s for s in self.streams), default=0.0)
         arms = sorted({s.arm for s in self.streams} | set(self.extra))
         self.events.append(Event(at_ns=ORIGIN_NS, type="run", data={"state": "started"}))
+        self.event(0.0, "phase", phase="recording", state="started")
+        self.event(until_s, "phase", phase="recording", state="ended", error=None)
         if status:
             ended_ns = _ns(until_s + 0.5 if ended_s is None else ended_s)
             end = {"state": "ended", "status": status}
@@ -342,7 +345,7 @@ class RunBuilder:
                     started_s=started_s,
                     ended_s=max(started_s, outage.from_s) + 0.0003,
                     outcome=Outcome.UNKNOWN if in_flight else Outcome.FAILED,
-                    error=LOST,
+                    error=LOST if in_flight else REFUSED,
                     backend_pid=4000 if in_flight else 0,
                 )
             ended_s = outage.to_s + latency_s
@@ -403,6 +406,7 @@ def _ns(at_s: float) -> int:
     return ORIGIN_NS + round(at_s * NS)
 
 
+STEADY = {"operations": 150, "success_ratio": 1.0, "latency_ms_p99": 3.1}
 FAILOVER_EXPERIMENT: Mapping[str, Any] = {
     "version": 1,
     "name": "writer-failover",
@@ -452,9 +456,11 @@ def failover_run(folder: Path, *, seed: int = 0, repeats: int = 1) -> RunBuilder
         run.observe(0.2, "capacity", name, "0.5")
     run.topology(0.3, names[0])
     run.observe(0.2, "dns", "cluster", names[0])
-    run.observe(0.2, "dns", "reader", names[1])
+    run.observe(0.2, "dns", "reader", ",".join(names[1:]))
     run.observe(0.3, "capacity", run.cluster, "0.5-8.0")
-    run.event(4.5, "steady", probe="resilient write", when="before", ok=True, measured=1.0, why="")
+    run.event(
+        4.5, "steady", probe="resilient write", when="before", ok=True, measured=STEADY, why=""
+    )
     for repeat in range(repeats):
         _failover(run, 10.0 + 15.0 * repeat, repeat, names)
     run.event(
@@ -463,7 +469,7 @@ def failover_run(folder: Path, *, seed: int = 0, repeats: int = 1) -> RunBuilder
         probe="resilient write",
         when="after",
         ok=True,
-        measured=1.0,
+        measured=STEADY,
         why="",
     )
     run.alive(until_s=until_s)
@@ -485,7 +491,7 @@ def _failover(run: RunBuilder, at_s: float, repeat: int, names: list[str]) -> No
     run.outage(new, at_s + 0.9, at_s + 1.2, Shape.FREEZE)
     run.fault(
         "failover-cluster", at_s, accepted_s=at_s + 0.04, effect_s=at_s + 1.9, ended_s=at_s + 5.0,
-        fault_id=f"fault-{repeat + 1}", repeat=repeat + 1, requested_target="writer",
+        fault_id=repeat + 1, repeat=repeat + 1, requested_target="writer",
         actual_target=old,
     )  # fmt: skip
     for after_s, kind, subject, value in (

@@ -1,17 +1,20 @@
 """What each operation of a stream proves about when its client was not served.
 
 A *bad* operation either did not succeed, or succeeded later than `slow_s` after its intended start.
-It proves that its client was not served at some instant between a `not_before` and a `not_after`:
+Each attempt that went wrong proves that its client was not served at some instant between a
+`not_before` and a `not_after`:
 
 - an attempt that failed at once: between its start and its end;
 - an attempt that hung: between its start and the longest that a healthy answer takes (`answer`);
-- an attempt that failed at once on an open connection, with an error that only says that the
-  connection is gone: not after its end. When it broke is not known: a pool hands out dead
-  connections long after the service is back;
+- an attempt that failed at once with an error that only says that its connection is gone: not
+  after its end. When the connection broke is not known: a pool hands out dead ones long after the
+  service is back;
 - an arrival that was never sent (`QueueFull`): nothing. Its client felt it, so it is bad, but it
   was refused by its own queue.
 
-A probe turn that its process missed is no operation at all: it is left out.
+Two kinds of records are no evidence and left out: a probe's turn that was `Missed`, because its
+process or session was busy, and an operation that the end of the run cut off (`Stopped`) before it
+was late.
 """
 
 from __future__ import annotations
@@ -31,10 +34,19 @@ Flags = NDArray[np.bool_]
 
 NEVER = np.iinfo(np.int64).max
 NOTHING_PROVEN = np.iinfo(np.int64).min
-QUEUE_FULL = "QueueFull"
-MISSED = "Missed"
-# What a client reads on a connection that broke earlier: no SQLSTATE, or the server's farewell.
-_CONNECTION_GONE = ("-----", "57P01", "57P02", "57P05", "08")
+_QUEUE_FULL = "----- QueueFull"
+_MISSED = "----- Missed"
+_STOPPED = "----- Stopped"
+# Without a SQLSTATE these alone tell of the present: the client tried to connect, or waited.
+_PRESENT = (
+    "----- Connect",  # ConnectTimeout, ConnectFailed and ConnectionRefused, ConnectionTimeout...
+    "----- Name",
+    "----- NoRoute",
+    "----- PoolTimeout",
+)
+# ...but these, and the server's farewells, may tell of a connection that broke earlier.
+_GONE = ("-----", "08", "57P01", "57P02", "57P05")
+_GONE_BY_NAME = ("----- ConnectionLost", "----- ConnectionReset")
 _ANSWERS_MAX = 1000
 _ANSWERS_MIN = 100
 
@@ -50,10 +62,13 @@ class Trace:
 
     @classmethod
     def of(cls, log: OperationLog, stream: Stream, slow_s: float) -> Trace:
-        """Take a stream's operations, without the turns that were missed."""
-        missed = _named(stream.records["error"], log, MISSED)
-        kept = slice(None) if not missed.any() else ~missed
-        return cls(log, stream.positions[kept], stream.records[kept], round(slow_s * NS))
+        """Take a stream's operations, without those that are no evidence."""
+        records, slow_ns = stream.records, round(slow_s * NS)
+        cut = _named(records["error"], log, _STOPPED)
+        in_time = records["ended_ns"] - records["intended_ns"] <= slow_ns
+        none = (cut & in_time) | _named(records["error"], log, _MISSED)
+        kept = ~none if none.any() else slice(None)
+        return cls(log, stream.positions[kept], records[kept], slow_ns)
 
     @cached_property
     def intended(self) -> Instants:
@@ -82,8 +97,10 @@ class Trace:
 
     @cached_property
     def dropped(self) -> Flags:
-        """Whether each was refused by the client's own queue."""
-        return _named(self.records["error"], self.log, QUEUE_FULL)
+        """Whether each was never sent: refused by the client's own queue, or still in it."""
+        stopped = _named(self.records["error"], self.log, _STOPPED)
+        unsent = stopped & (self.ended == self.started)
+        return _named(self.records["error"], self.log, _QUEUE_FULL) | unsent
 
     def answer_ns(self, before_ns: int) -> int:
         """Return the longest that a healthy answer takes.
@@ -100,14 +117,14 @@ class Trace:
             return self.slow_ns
         return min(self.slow_ns, 2 * int(taken.max()))
 
-    def proof(self, first: int, last: int) -> tuple[int, int]:
-        """Return what the bad operations from `first` to `last` (inclusive) prove together.
+    def proof(self, first: int, until_ns: int) -> tuple[int, int]:
+        """Return what the operations from row `first`, due until an instant, prove together.
 
         That is: not served at an instant not before the first value, and at one not after the
         second; `NOTHING_PROVEN` and `NEVER` where they prove nothing.
         """
-        owners = self._tries.owner
-        low, high = np.searchsorted(owners, first), np.searchsorted(owners, last, side="right")
+        owners, last = self._tries.owner, np.searchsorted(self.intended, until_ns, side="right")
+        low, high = np.searchsorted(owners, (first, last))
         tries = self._tries.part(slice(low, high))
         started, ended = tries.started, tries.ended
         answer = self.answer_ns(int(self.intended[first]))
@@ -120,19 +137,19 @@ class Trace:
 
     @cached_property
     def _tries(self) -> _Tries:
-        """Every try of a bad operation that proves something.
+        """Every try that proves something.
 
-        Operations without recorded attempts stand for themselves.
+        Operations without recorded attempts stand for themselves: those that failed, and those that
+        took half of `slow_s`, which no healthy answer does.
         """
         owners = np.full(len(self.log.operations), -1, dtype=np.int64)
-        owners[self.positions[self.bad]] = np.flatnonzero(self.bad)
+        owners[self.positions] = np.arange(len(self.positions))
         attempts = self.log.attempts
         if len(attempts):
             attempts = attempts[attempts["operation"] < len(owners)]
             attempts = attempts[owners[attempts["operation"]] >= 0]
         told = owners[attempts["operation"]]
-        queued = self.succeeded & (self.ended - self.started <= self.slow_ns)
-        silent = self.bad & ~queued & ~self.dropped
+        silent = ~self.succeeded | (self.ended - self.started > self.slow_ns // 2)
         silent[told] = False
         untold = np.flatnonzero(silent)
         operations = self.records[untold]
@@ -173,11 +190,18 @@ class _Tries:
 
 def _stale(log: OperationLog, records: Records) -> Flags:
     """Tell which failures may be those of a connection that was open and broke earlier."""
-    gone = np.array([name.startswith(_CONNECTION_GONE) for name in log.names])
-    return np.asarray(gone[records["error"]] & (records["backend_pid"] != 0))
+    gone = np.array(
+        [
+            name.startswith(_GONE_BY_NAME)
+            or (name.startswith(_GONE) and not name.startswith(_PRESENT))
+            for name in log.names
+        ]
+    )
+    return np.asarray(gone[records["error"]])
 
 
 def _named(errors: NDArray[np.uint16], log: OperationLog, name: str) -> Flags:
-    """Tell which errors are `----- NAME`."""
-    ids = [number for number, text in enumerate(log.names) if text.endswith(f" {name}")]
-    return np.isin(errors, ids)
+    """Tell which errors have a name."""
+    if name not in log.names:
+        return np.zeros(len(errors), dtype=bool)
+    return np.asarray(errors == log.names.index(name))

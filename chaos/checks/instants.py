@@ -108,7 +108,8 @@ def _delete_reader(scene: Scene) -> Iterator[Instant]:
     )
     answers = list(scene.seen("dns", _READER))
     back = scene.injection.recover_ns or scene.injection.until_ns
-    named = [n for n, o in enumerate(answers) if o.value == target]
+    # A balancing name's value is every instance that it led to lately, joined by commas.
+    named = [n for n, o in enumerate(answers) if target in o.value.split(",")]
     before = [n for n in named if answers[n].at_ns < back]
     after_last = answers[before[-1] + 1 :] if before else answers
     yield scene.change(

@@ -62,7 +62,7 @@ class Interruption(Check):
         worst = max(windows, key=lambda w: (w.to_ns is None, w.measured_s))
         verdict, why = self._verdict(worst)
         if verdict is Verdict.FAIL and worst.to_ns is not None:
-            lag_s = recording.lag_s(worst.from_ns, worst.to_ns)
+            lag_s = recording.lag_s(self.arm, worst.from_ns, worst.to_ns)
             if lag_s >= worst.measured_s * _LAG_SHARE:
                 verdict = Verdict.UNKNOWN
                 why = f"the traffic generator itself fell {lag_s:.3f} s behind; {why}"

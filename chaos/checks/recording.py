@@ -159,19 +159,28 @@ class Recording:
         """Return what was last seen of each subject by an instant."""
         return {o.subject: o.value for o in self.observed(kind) if o.at_ns <= at_ns}
 
-    def lag_s(self, since_ns: int, until_ns: int) -> float:
-        """Return how far the processes that send traffic fell behind their own clock at worst.
+    def lag_s(self, arm: str, since_ns: int, until_ns: int) -> float:
+        """Return how late the process that generates an arm's operations was itself at worst.
 
-        From `lag_s_max` of their `alive` and `lag` observations, each of which speaks of the second
-        before it.
+        Each observation of it speaks of the time from its `since_ns` to its `at_ns`. The probes
+        tell it with their `alive` (`lag_s_max`), every other arm in `lag` (milliseconds).
         """
-        told = (
-            float(o.detail["lag_s_max"])
-            for kind in ("alive", "lag")
-            for o in self.observed(kind)
-            if "lag_s_max" in o.detail and since_ns <= o.at_ns <= until_ns + 2 * NS
+        if arm == PROBE_ARM:
+            told = [
+                (o, float(o.detail["lag_s_max"]))
+                for o in self.observed("alive")
+                if "lag_s_max" in o.detail
+            ]
+        else:
+            told = [(o, float(o.value) / 1e3) for o in self.observed("lag", arm)]
+        return max(
+            (
+                lag_s
+                for o, lag_s in told
+                if o.at_ns >= since_ns and (o.since_ns or o.at_ns - NS) <= until_ns
+            ),
+            default=0.0,
         )
-        return max(told, default=0.0)
 
     def _logs(self) -> Iterator[NDArray[np.void]]:
         return (log.operations for log in self.history.arms.values() if len(log.operations))
