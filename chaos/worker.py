@@ -89,6 +89,13 @@ class WorkerProcess:
         with suppress(BrokenPipeError):  # it is gone already; the exit status tells
             self._process.stdin.close()
 
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one more JSON line; nothing happens if the process has ended."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write((json.dumps(message) + "\n").encode())
+            self._process.stdin.flush()
+
     def stop(self, timeout_s: float) -> int:
         """Close its input, wait, and kill it if it does not end in time; return its exit status."""
         self.close_input()

@@ -27,6 +27,7 @@ from chaos.testcluster.records import (
     InstanceSpec,
     ServerlessBounds,
 )
+from chaos.testcluster.serverless import validate
 
 REGION = "eu-west-1"
 HASH = "abc123def456"
@@ -132,6 +133,7 @@ class PaperCluster:
         self.record = replace(self.record, instances=left)
 
     def modify_cluster(self, *, serverless: ServerlessBounds) -> None:
+        validate(serverless)
         self._called("modify_cluster", serverless)
         self.record = replace(self.record, serverless=serverless)
 

@@ -139,7 +139,6 @@ class DnsServer:
         except OSError:
             self._udp.close()
             raise
-        self.port: int = self._udp.getsockname()[1]
         self._closing = False
         self._threads = (
             threading.Thread(target=self._serve_udp, name="dns udp", daemon=True),

@@ -324,7 +324,6 @@ def test_capacity_changes_what_it_names_and_keeps_the_rest(
         ({}, "InvalidParameterCombination"),
         ({"Port": 5433}, "InvalidParameterCombination"),
         ({"ServerlessV2ScalingConfiguration": {"MinCapacity": 0.3}}, "InvalidParameterValue"),
-        ({"ServerlessV2ScalingConfiguration": {"MinCapacity": 0.0}}, "InvalidParameterValue"),
         ({"ServerlessV2ScalingConfiguration": {"MaxCapacity": 0.5}}, "InvalidParameterValue"),
         ({"ServerlessV2ScalingConfiguration": {"MaxCapacity": 256.5}}, "InvalidParameterValue"),
         ({"ServerlessV2ScalingConfiguration": {"MinCapacity": 9.0}}, "InvalidParameterValue"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import socket
 import threading
 from collections import Counter
@@ -35,22 +36,25 @@ class Served:
     def __init__(self, cluster: PaperCluster) -> None:
         self.cluster = cluster
         self.authority = Authority(DOMAIN, cluster.names, seed=1)
-        self.server = DnsServer(self.authority, "127.0.0.1", 0)
-        self.name_server = NameServer(address="127.0.0.1", port=self.server.port, domain=DOMAIN)
+        # An address of its own: a free UDP port of a shared one may be in use for TCP.
+        low, high = divmod(random.SystemRandom().randrange(1 << 16), 256)
+        self.address = f"127.78.{low}.{high}"
+        self.server = DnsServer(self.authority, self.address, 5300)
+        self.name_server = NameServer(address=self.address, port=5300, domain=DOMAIN)
 
     def ask(self, name: str, kind: str = "A", *, tcp: bool = False) -> dns.message.Message:
         return self.send(dns.message.make_query(name, kind), tcp=tcp)
 
     def send(self, query: dns.message.Message, *, tcp: bool = False) -> dns.message.Message:
         transport = dns.query.tcp if tcp else dns.query.udp
-        return transport(query, "127.0.0.1", port=self.server.port, timeout=2)
+        return transport(query, self.address, port=5300, timeout=2)
 
     def packet(self, packet: bytes) -> bytes | None:
         """Send raw bytes over UDP, then ask something: a reply to the bytes would come first."""
         probe = dns.message.make_query(CLUSTER, "A")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(2)
-            client.connect(("127.0.0.1", self.server.port))
+            client.connect((self.address, 5300))
             client.send(packet)
             client.send(probe.to_wire())
             first = client.recv(4096)
@@ -200,7 +204,7 @@ def test_what_does_not_fit_a_packet_is_asked_again_over_tcp() -> None:
 
 
 def test_several_queries_share_a_tcp_connection(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.server.port), timeout=2) as connection:
+    with socket.create_connection((served.address, 5300), timeout=2) as connection:
         for name in (CLUSTER, WRITER_INSTANCE):
             query = dns.message.make_query(name, "A")
             dns.query.send_tcp(connection, query)
@@ -275,11 +279,11 @@ def test_clients_at_once_over_both_transports(served: Served) -> None:
 
 def test_a_port_in_use_is_said_and_leaves_nothing(served: Served) -> None:
     with pytest.raises(OSError, match="in use"):
-        DnsServer(served.authority, "127.0.0.1", served.server.port)
+        DnsServer(served.authority, served.address, 5300)
 
 
 def test_a_closed_server_frees_its_port() -> None:
     first = Served(PaperCluster())
     first.server.close()
-    second = DnsServer(first.authority, "127.0.0.1", first.server.port)
+    second = DnsServer(first.authority, first.address, 5300)
     second.close()

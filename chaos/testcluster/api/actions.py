@@ -24,9 +24,6 @@ from chaos.testcluster.records import (
 
 TIER_MAX = 15
 TIER_DEFAULT = 1
-ACU_MIN = 0.5
-ACU_MAX = 256.0
-ACU_STEP = 0.5
 
 Result = Mapping[str, Any]
 Action = Callable[[Engine, Parameters], Result]
@@ -272,30 +269,18 @@ def _refuse(members: set[str], operation: str) -> None:
 
 
 def _bounds(cluster: ClusterRecord, scaling: Mapping[str, Any]) -> ServerlessBounds:
-    """Check new bounds; one that is not given stays as it is."""
+    """Return the bounds asked for; one that is not given stays as it is."""
     _refuse(set(scaling) - {"MinCapacity", "MaxCapacity"}, "ServerlessV2ScalingConfiguration")
     before = cluster.serverless
-    bounds = ServerlessBounds(
-        min_acu=scaling.get("MinCapacity", before.min_acu if before else ACU_MIN),
-        max_acu=scaling.get("MaxCapacity", before.max_acu if before else ACU_MAX),
-    )
-    for name, value, least in (
-        ("MinCapacity", bounds.min_acu, ACU_MIN),
-        ("MaxCapacity", bounds.max_acu, 1.0),
-    ):
-        if not least <= value <= ACU_MAX or value % ACU_STEP:
-            raise ApiError(
-                "InvalidParameterValue",
-                f"Serverless v2 {name} {value:g} isn't valid. Specify {least:g} to {ACU_MAX:g} "
-                f"ACUs in increments of {ACU_STEP:g} (the test cluster does not pause at 0).",
-            )
-    if bounds.min_acu > bounds.max_acu:
+    if before is None and len(scaling) < 2:  # noqa: PLR2004 - both of them
         raise ApiError(
-            "InvalidParameterValue",
-            f"Serverless v2 maximum capacity {bounds.max_acu:g} isn't valid. The maximum capacity "
-            f"must be greater than or equal to the minimum capacity {bounds.min_acu:g}.",
+            "InvalidParameterCombination",
+            f"DBCluster {cluster.id} has no Serverless v2 capacity yet; set both MinCapacity and "
+            "MaxCapacity.",
         )
-    return bounds
+    shown = {"MinCapacity": before.min_acu, "MaxCapacity": before.max_acu} if before else {}
+    wanted = {**shown, **scaling}
+    return ServerlessBounds(min_acu=wanted["MinCapacity"], max_acu=wanted["MaxCapacity"])
 
 
 def _tags(given: Any) -> dict[str, str]:
