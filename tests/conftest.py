@@ -2,6 +2,8 @@
 
 pytest_plugins = [
     "fix_history",
+    "fix_testcluster",
     "fix_control_plane",
+    "fix_server",
     "fix_rds",
 ]

@@ -27,11 +27,17 @@ _ACCOUNTS = ("postgres", "nobody")
 class Account:
     """Starts server programs so that they run unprivileged.
 
-    `prefix` stands before every command; `user` is the uid and gid to become, or None.
+    `prefix` stands before every command; `uid` and `gid` are what to become, or None.
     """
 
     prefix: tuple[str, ...] = ()
-    user: tuple[int, int] | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+    @property
+    def other(self) -> bool:
+        """Whether the servers run as another account, to which their files must belong."""
+        return self.uid is not None
 
     def run(
         self,
@@ -56,7 +62,9 @@ class Account:
             cwd="/",
             env=_environment(environment),
             start_new_session=True,
-            **self._identity(),
+            user=self.uid,
+            group=self.gid,
+            extra_groups=self._extra_groups(),
         )
         with process:
             try:
@@ -81,23 +89,22 @@ class Account:
             cwd="/",
             env=_environment(None),
             start_new_session=True,
-            **self._identity(),
+            user=self.uid,
+            group=self.gid,
+            extra_groups=self._extra_groups(),
         )
 
     def give(self, path: Path) -> None:
         """Make `path` and everything below it belong to the servers' account."""
-        if self.user is None:
+        if self.uid is None or self.gid is None:
             return
-        uid, gid = self.user
-        os.chown(path, uid, gid)
+        os.chown(path, self.uid, self.gid)
         for folder, folders, files in os.walk(path):
             for name in (*folders, *files):
-                os.chown(Path(folder) / name, uid, gid, follow_symlinks=False)
+                os.chown(Path(folder) / name, self.uid, self.gid, follow_symlinks=False)
 
-    def _identity(self) -> dict[str, object]:
-        if self.user is None:
-            return {}
-        return {"user": self.user[0], "group": self.user[1], "extra_groups": []}
+    def _extra_groups(self) -> list[int] | None:
+        return None if self.uid is None else []
 
 
 def server_account(binaries: PostgresBinaries) -> Account:
@@ -114,7 +121,7 @@ def server_account(binaries: PostgresBinaries) -> Account:
     if unshare is not None:
         prefix = (unshare, "--user", f"--map-user={uid}", f"--map-group={gid}")
         candidates.append(Account(prefix=prefix))
-    candidates.append(Account(user=(uid, gid)))
+    candidates.append(Account(uid=uid, gid=gid))
     why = ""
     for account in candidates:
         try:

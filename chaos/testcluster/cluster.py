@@ -32,8 +32,9 @@ from chaos.testcluster.core import AVAILABLE, CREATING, DELETING, Core, Member
 from chaos.testcluster.failover import Failover
 from chaos.testcluster.instances import Instances
 from chaos.testcluster.monitor import Monitor
-from chaos.testcluster.node import Foundation
+from chaos.testcluster.node import Foundation, Node
 from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.processes import kill_all
 from chaos.testcluster.profiles import Pacer, profile_named
 from chaos.testcluster.reaper import Reaper
 from chaos.testcluster.records import (
@@ -58,7 +59,6 @@ DEFAULT_PORT = 5432
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
 _SPACE_PER_NODE = 150 * 1024 * 1024
 _READY_TIMEOUT_S = 30.0
-_QUIT_GRACE_S = 0.5
 
 
 def make_directory(nodes: int) -> Path:
@@ -122,7 +122,7 @@ class Cluster:
     def _start(self) -> None:
         self._reaper = Reaper(self._directory)
         account = server_account(self._binaries)
-        if account.user is not None:
+        if account.other:
             self._directory.chmod(0o711)  # Another account's servers pass through.
         storage = Storage(self._directory / "storage")
         foundation = Foundation(
@@ -203,17 +203,18 @@ class Cluster:
         """Kill every server and remove all data; bounded, and harmless a second time."""
         core = self._core
         if core is not None:
-            core.end_background()
-            if self._monitor is not None:
-                self._monitor.join(1.0)
             with core.lock:
+                core.closing.set()
                 core.status = DELETING
                 nodes = [member.node for member in core.members.values()]
             for node in nodes:
-                try:
-                    node.quit(grace_s=_QUIT_GRACE_S)
-                except (WaitTimeout, OSError) as error:
-                    log.warning("%s was not ended: %s", node.identifier, error)
+                # Whoever waits for this server, holding its lock, now learns that it ended.
+                kill_all(node.data, node.pid)
+            if self._monitor is not None:
+                self._monitor.join(1.0)
+            core.end_background()
+            for node in nodes:
+                _end(node)
         shutil.rmtree(self._directory, ignore_errors=True)
         if self._reaper is not None:
             self._reaper.dismiss()
@@ -296,3 +297,10 @@ class Cluster:
         if self._core is None:
             raise HostError(f"cluster {self.spec.id} was not started")
         return self._core
+
+
+def _end(node: Node) -> None:
+    try:
+        node.kill()
+    except (WaitTimeout, OSError) as error:
+        log.warning("%s was not ended: %s", node.identifier, error)

@@ -19,7 +19,7 @@ SEGMENT_MB = 4
 
 # Streaming is asynchronous: storage.py says why no commit is lost all the same. Data are throwaway,
 # so nothing is flushed to disk; a process's crash loses nothing that it gave to the kernel.
-COMMON = f"""
+COMMON = """
 max_connections = 500
 superuser_reserved_connections = 10
 shared_buffers = 16MB
@@ -36,7 +36,7 @@ wal_level = replica
 max_wal_senders = 40
 max_replication_slots = 40
 wal_receiver_status_interval = 1s
-wal_retrieve_retry_interval = 20ms
+wal_retrieve_retry_interval = 100ms
 recovery_target_timeline = latest
 hot_standby = on
 hot_standby_feedback = on

@@ -103,6 +103,7 @@ class Core:
         self.dns_writer: str | None = None  # as the cluster endpoint answers, which lags more
         self.bounds: ServerlessBounds | None = spec.serverless
         self.dormant: Path | None = None  # the data of a cluster whose last instance was deleted
+        self._publishing = threading.Lock()  # Held while files are written; `lock` never is.
         self._created = 0
         self._events: list[EventRecord] = []
         self._threads: set[threading.Thread] = set()
@@ -166,15 +167,16 @@ class Core:
 
     def publish_topology(self) -> None:
         """Tell every node what `aurora_replica_status()` has to show."""
-        with self.lock:
-            shown = [
-                {"id": m.id, "session": self._session(m)}
-                for m in self.members.values()
-                if m.status not in {CREATING, DELETING, FAILED}
-            ]
-            nodes = [m.node for m in self.members.values() if m.node.directory.is_dir()]
-        for node in nodes:
-            node.write_topology(shown)
+        with self._publishing:
+            with self.lock:
+                shown = [
+                    {"id": m.id, "session": self._session(m)}
+                    for m in self.members.values()
+                    if m.node.pid is not None and m.status not in {CREATING, DELETING, FAILED}
+                ]
+                nodes = [m.node for m in self.members.values() if m.node.directory.is_dir()]
+            for node in nodes:
+                node.write_topology(shown)
 
     def _session(self, member: Member) -> str:
         if member.id == self.writer:
@@ -251,9 +253,8 @@ class Core:
         thread.start()
 
     def end_background(self) -> None:
-        """Ask all background work to end, and wait for it, bounded."""
+        """Wait, bounded, for all background work to end after `closing` was set."""
         with self.lock:
-            self.closing.set()
             threads: Iterable[threading.Thread] = tuple(self._threads)
         deadline = MonotonicClock().now_ns() + int(_JOIN_TIMEOUT_S * 1e9)
         for thread in threads:

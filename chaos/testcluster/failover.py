@@ -38,8 +38,9 @@ _SHUTDOWN_GRACE_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One accepted failover. `target` is `failing-over`'s first choice; `delete_old` ends in removal."""
+    """One accepted failover; `target` is the first choice, `delete_old` ends in its removal."""
 
+    number: int
     old: Member
     target: Member
     delays: Delays
@@ -52,6 +53,7 @@ class Failover:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._begun = 0
 
     # -- accepting -------------------------------------------------------------------------------
 
@@ -87,7 +89,7 @@ class Failover:
     def _require_target(self, old: Member, target: str | None) -> Member:
         core = self._core
         if target is None:
-            chosen = self._elect(old)
+            chosen = self._elect(self._begun + 1, old)
             if chosen is None:
                 raise ApiError(
                     "InvalidDBClusterStateFault",
@@ -113,15 +115,16 @@ class Failover:
 
     def automatic(self, old: Member, *, planned: bool = False, delete_old: bool = False) -> bool:
         """Begin a failover away from `old` if a healthy reader exists; the caller holds the lock."""
-        chosen = self._elect(old)
+        chosen = self._elect(self._begun + 1, old)
         if chosen is None:
             return False
         self._begin(old, chosen, planned=planned, delete_old=delete_old)
         return True
 
-    def _elect(self, old: Member, *tried: Member) -> Member | None:
-        rng = self._core.pacer.generator("election")
-        candidates = [m for m in self._core.others(old, *tried) if m.healthy]
+    def _elect(self, number: int, *excluded: Member) -> Member | None:
+        """Return the best healthy reader for the `number`-th failover, None where there is none."""
+        rng = self._core.pacer.generator("election", number)
+        candidates = [m for m in self._core.others(*excluded) if m.healthy]
         return next(iter(ranked(candidates, rng)), None)
 
     def _begin(
@@ -134,10 +137,12 @@ class Failover:
         same = old.availability_zone == target.availability_zone
         kind = events.FAILOVER_SAME_AZ if same else events.FAILOVER_CROSS_AZ
         core.record(kind, core.spec.id, name=target.id)
+        self._begun += 1
         plan = Plan(
+            number=self._begun,
             old=old,
             target=target,
-            delays=core.pacer.next("failover"),
+            delays=core.pacer.delays("failover", self._begun),
             planned=planned,
             delete_old=delete_old,
         )
@@ -173,11 +178,11 @@ class Failover:
             try:
                 self._check_continues(candidate)
                 candidate.node.promote()
-            except (HostError, WaitTimeout) as error:
+            except (HostError, DatabaseError, WaitTimeout) as error:
                 log.warning("cannot promote %s: %s", candidate.id, error)
                 self._revive(candidate)
                 with core.lock:
-                    candidate = self._elect(plan.old, *tried)
+                    candidate = self._elect(plan.number, plan.old, *tried)
                     if candidate is not None:
                         candidate.status = REBOOTING
             else:
@@ -203,10 +208,6 @@ class Failover:
         for other in core.others(new):
             other.node.follow(new.node.address)
         core.publish_topology()
-        try:
-            new.node.drop_sessions()  # As Aurora's promotion does; PostgreSQL's would keep them.
-        except DatabaseError as error:
-            log.warning("sessions of %s were not dropped: %s", new.id, error)
         core.record(events.INSTANCE_RESTARTED, new.id)
 
     def _settle(self, plan: Plan, new: Member) -> None:

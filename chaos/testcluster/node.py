@@ -89,7 +89,10 @@ class Node:
         return self._upstream
 
     def state(self) -> str:
-        """Return what the postmaster last said of itself: `starting`, `ready`, `standby`, or ''."""
+        """Return what the postmaster last said of itself: `starting`, `ready`..., or ''.
+
+        A reader says `ready` as a writer does.
+        """
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except (FileNotFoundError, NotADirectoryError):
@@ -195,7 +198,7 @@ class Node:
                 f"{self.identifier} ended with status {self.exit_status} instead of starting: "
                 f"{self.log_tail()}"
             )
-        return self.state() in {"ready", "standby"}
+        return self.state() == "ready"
 
     def shut_down(self, *, grace_s: float) -> None:
         """End all sessions (SQLSTATE 57P01) and the server; kill it after `grace_s` seconds."""
@@ -204,16 +207,6 @@ class Node:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGINT)
-                self._await_exit(grace_s)
-            self.kill()
-
-    def quit(self, *, grace_s: float) -> None:
-        """End the server at once, letting it clean up after itself; kill it after `grace_s`."""
-        with self._lock:
-            pid = self.pid
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGQUIT)
                 self._await_exit(grace_s)
             self.kill()
 
@@ -238,21 +231,24 @@ class Node:
     def promote(self) -> None:
         """Turn this reader into a writer, after it has replayed all that storage holds.
 
+        Sessions that clients had on the reader end (57P01), as Aurora's promotion ends them.
+
         Raises:
-            HostError: the server ended meanwhile.
+            DatabaseError: the server ended meanwhile, or does not answer.
             WaitTimeout: it was not writable within 30 s.
         """
-        with self._lock:
+        with self._lock, self.connect() as session:
             pid = self.pid
             if pid is None:
-                raise HostError(f"cannot promote {self.identifier}: it is not running")
+                raise DatabaseError(f"cannot promote {self.identifier}: it is not running")
             trigger = self.data / "promote"
             trigger.touch(mode=0o600)
             self._foundation.account.give(trigger)
             os.kill(pid, signal.SIGUSR1)
 
             def promoted() -> bool:
-                return self._accepts() and self.state() == "ready"
+                row = session.execute("SELECT pg_is_in_recovery()").fetchone()
+                return row is not None and row[0] is False
 
             wait_until(
                 promoted,
@@ -261,6 +257,13 @@ class Node:
                 interval_s=0.002,
             )
             self._configure(None)
+            try:
+                session.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+                )
+            except psycopg.Error as error:  # It is the writer now; that cannot be taken back.
+                log.warning("sessions of %s were not ended: %s", self.identifier, error)
 
     def follow(self, upstream: str) -> None:
         """Stream from another writer from now on, without a restart; also while it is down."""
@@ -325,18 +328,6 @@ class Node:
             log.debug("%s", error)
             return None
         return row[0] if row else None
-
-    def drop_sessions(self) -> None:
-        """End every client's session (SQLSTATE 57P01).
-
-        Raises:
-            DatabaseError: the node cannot be asked.
-        """
-        with self.connect() as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-            )
 
     # -- files -----------------------------------------------------------------------------------
 

@@ -131,14 +131,18 @@ class Pacer:
 
     def next(self, kind: str) -> Delays:
         """Return the delays of the next operation of this kind."""
-        rng = self.generator(kind)
+        with self._lock:
+            self._drawn[kind] += 1
+            number = self._drawn[kind]
+        return self.delays(kind, number)
+
+    def delays(self, kind: str, number: int) -> Delays:
+        """Return the delays of the `number`-th operation of this kind."""
+        rng = self.generator(kind, number)
         return Delays(
             **{f.name: rng.uniform(*getattr(self.profile, f.name)) for f in fields(Delays)}
         )
 
-    def generator(self, kind: str) -> random.Random:
-        """Return a generator for the next operation of this kind."""
-        with self._lock:
-            self._drawn[kind] += 1
-            number = self._drawn[kind]
+    def generator(self, kind: str, number: int) -> random.Random:
+        """Return the generator of the `number`-th operation of this kind."""
         return random.Random(f"{self._seed}/{kind}/{number}")

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from chaos.testcluster.processes import kill_all, sweep_lock_file
+
 _DISMISS_TIMEOUT_S = 10.0
 
 
@@ -41,8 +43,6 @@ class Reaper:
 
 def main(directory: Path) -> None:
     """Wait for the end of standard input, then clean up."""
-    from chaos.testcluster.processes import kill_all, sweep_lock_file
-
     sys.stdin.buffer.read()
     for data in directory.glob("*/data"):
         kill_all(data, None)

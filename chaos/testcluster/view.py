@@ -91,13 +91,13 @@ class View:
             readers = [
                 m.id for m in core.members.values() if m.in_reader_endpoint and m.id != writer
             ]
-            writers = [writer] if writer in core.members else []
+            writers = [m.id for m in core.members.values() if m.id == writer]
         names[self.cluster_endpoint] = self._alias(writers, ttl.cluster_ttl_s)
         names[self.reader_endpoint] = self._alias(readers or writers, ttl.reader_ttl_s)
         return names
 
-    def _alias(self, instances: list[str | None], ttl_s: int) -> Alias:
-        targets = tuple(self.instance_endpoint(i) for i in instances if i is not None)
+    def _alias(self, instances: list[str], ttl_s: int) -> Alias:
+        targets = tuple(self.instance_endpoint(i) for i in instances)
         return Alias(targets=targets, ttl_s=ttl_s)
 
 

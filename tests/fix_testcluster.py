@@ -1,0 +1,138 @@
+"""Running test clusters: real PostgreSQL servers, each cluster on an address block of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from chaos.testcluster.addresses import AddressBlock
+from chaos.testcluster.cluster import Cluster
+from chaos.testcluster.postgres import PostgresBinaries, find_postgres
+from chaos.testcluster.records import Address, Alias, ClusterRecord, ClusterSpec, InstanceRecord
+from chaos.wait import wait_until
+
+PASSWORD = "for-tests"
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running cluster, and what tests keep asking of one."""
+
+    cluster: Cluster
+    block: AddressBlock
+
+    @property
+    def record(self) -> ClusterRecord:
+        return self.cluster.snapshot()
+
+    @property
+    def writer(self) -> InstanceRecord:
+        return next(i for i in self.record.instances if i.is_writer)
+
+    @property
+    def readers(self) -> list[InstanceRecord]:
+        return [i for i in self.record.instances if not i.is_writer]
+
+    def instance(self, number: int) -> InstanceRecord:
+        """Return `ID-instance-NUMBER`."""
+        name = f"{self.record.id}-instance-{number}"
+        return next(i for i in self.record.instances if i.id == name)
+
+    def behind(self, endpoint: str) -> set[str]:
+        """Return the addresses that a DNS name leads to now."""
+        names = self.cluster.names()
+        alias = names[endpoint]
+        assert isinstance(alias, Alias)
+        addresses = [names[target] for target in alias.targets]
+        return {a.address for a in addresses if isinstance(a, Address)}
+
+    def connect(self, address: str, **options: object) -> Connection:
+        record = self.record
+        parameters: dict[str, object] = {
+            "host": address,
+            "port": record.port,
+            "user": record.user,
+            "password": PASSWORD,
+            "dbname": record.database,
+            "connect_timeout": 3,
+            "autocommit": True,
+            **options,
+        }
+        return psycopg.connect(**parameters)  # type: ignore[arg-type]
+
+    def settled(self) -> bool:
+        record = self.record
+        return record.status == "available" and all(
+            i.status == "available" and i.pid is not None for i in record.instances
+        )
+
+    def await_settled(self, timeout_s: float = 20) -> None:
+        wait_until(self.settled, "the cluster to be available", timeout_s=timeout_s)
+
+    def await_writer(self, instance: str, timeout_s: float = 20) -> None:
+        """Wait until the API shows this writer and everything is available."""
+        wait_until(
+            lambda: self.writer.id == instance and self.settled(),
+            f"{instance} to be the writer",
+            timeout_s=timeout_s,
+        )
+
+    def event_ids(self, source: str) -> list[str]:
+        return [
+            e.event_id.removeprefix("RDS-EVENT-")
+            for e in self.cluster.events()
+            if e.source_id == source
+        ]
+
+
+NewCluster = Callable[..., Running]
+
+
+@pytest.fixture(scope="session")
+def postgres_binaries() -> PostgresBinaries:
+    return find_postgres()
+
+
+def _clusters(postgres_binaries: PostgresBinaries) -> Iterator[NewCluster]:
+    running: list[Running] = []
+
+    def new(**spec: object) -> Running:
+        block = AddressBlock.lease()
+        cluster = Cluster(
+            ClusterSpec(**{"id": "t", **spec}),  # type: ignore[arg-type]
+            block=block,
+            binaries=postgres_binaries,
+            password=PASSWORD,
+        )
+        running.append(Running(cluster, block))
+        cluster.start()
+        return running[-1]
+
+    yield new
+    for one in running:
+        one.cluster.close()
+        one.block.close()
+
+
+@pytest.fixture
+def new_cluster(postgres_binaries: PostgresBinaries) -> Iterator[NewCluster]:
+    """Start clusters by `ClusterSpec` fields; they are closed after the test."""
+    yield from _clusters(postgres_binaries)
+
+
+@pytest.fixture
+def cluster(new_cluster: NewCluster) -> Running:
+    """One writer and two readers, the test's own."""
+    return new_cluster()
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(postgres_binaries: PostgresBinaries) -> Iterator[Running]:
+    """One writer and two readers, for a module's tests that change nothing."""
+    for new in _clusters(postgres_binaries):
+        yield new()

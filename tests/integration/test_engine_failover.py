@@ -1,0 +1,222 @@
+"""Failover of a real cluster: who becomes the writer, what survives, what the outside sees when."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import psycopg
+import pytest
+from fix_testcluster import NewCluster, Running
+
+from chaos.clock import MonotonicClock
+from chaos.testcluster.records import ApiError, InstanceSpec
+from chaos.wait import wait_until
+
+
+class Inserter(threading.Thread):
+    """Commits one id after the other on the first writer, until its connection breaks."""
+
+    def __init__(self, running: Running) -> None:
+        super().__init__(daemon=True)
+        self.connection = running.connect(running.writer.address)
+        self.acked: list[int] = []
+        self.asked = 0
+
+    def run(self) -> None:
+        try:
+            while True:
+                self.asked += 1
+                self.connection.execute("INSERT INTO written VALUES (%s)", [self.asked])
+                self.acked.append(self.asked)
+        except psycopg.Error:
+            self.connection.close()
+
+
+def rows(running: Running, address: str) -> list[int]:
+    with running.connect(address) as connection:
+        found = connection.execute("SELECT id FROM written ORDER BY id").fetchall()
+    return [int(str(row[0])) for row in found]
+
+
+def create_table(running: Running) -> None:
+    with running.connect(running.writer.address) as connection:
+        connection.execute("CREATE TABLE written (id bigint)")
+
+
+def test_failover_to_the_named_reader_which_then_streams_to_all(cluster: Running) -> None:
+    create_table(cluster)
+    old, target = cluster.writer, cluster.instance(3)
+    cluster.cluster.failover(target.id)
+    assert cluster.record.status == "failing-over"
+    assert cluster.instance(3).status == "rebooting"
+    with pytest.raises(ApiError) as refused:
+        cluster.cluster.failover(None)
+    assert refused.value.code == "InvalidDBClusterStateFault"
+
+    cluster.await_writer(target.id)
+    with cluster.connect(target.address) as connection:
+        connection.execute("INSERT INTO written VALUES (1)")
+    for reader in cluster.readers:
+        wait_until(
+            lambda reader=reader: rows(cluster, reader.address) == [1],
+            f"{reader.id} to have the row",
+            timeout_s=5,
+        )
+    with cluster.connect(old.address) as connection:
+        assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("INSERT INTO written VALUES (2)")
+
+
+def test_the_lowest_promotion_tier_wins_and_events_tell_the_story(new_cluster: NewCluster) -> None:
+    running = new_cluster(readers=1)
+    running.cluster.create_instance(InstanceSpec(id="preferred", promotion_tier=0))
+    running.await_settled()
+    first = running.writer.id
+    running.cluster.failover(None)
+    running.await_writer("preferred")
+    told = running.event_ids("t")
+    assert told[-2:] == ["0073", "0071"]
+    assert running.event_ids(first)[-2:] == ["0004", "0006"]
+    assert running.event_ids("preferred")[-2:] == ["0006", "0385"]
+    assert running.cluster.events()[-1].message == "Completed failover to DB instance: preferred"
+
+
+@pytest.mark.parametrize("crash", [True, False], ids=["killed", "asked for"])
+def test_no_acknowledged_commit_is_lost_under_load(cluster: Running, *, crash: bool) -> None:
+    create_table(cluster)
+    old = cluster.writer
+    clients = [Inserter(cluster)]
+    clients[0].start()
+    wait_until(lambda: len(clients[0].acked) > 300, "300 commits", timeout_s=20)
+    if crash:
+        # The postmaster alone: its backends live on for moments, and could acknowledge more.
+        assert old.pid is not None
+        os.kill(old.pid, signal.SIGKILL)
+    else:
+        cluster.cluster.failover(None)
+    clients[0].join(10)
+    wait_until(lambda: cluster.writer.id != old.id, "a new writer", timeout_s=20)
+    cluster.await_settled()
+
+    acked = clients[0].acked
+    found = rows(cluster, cluster.writer.address)
+    assert len(acked) > 300
+    assert found[: len(acked)] == acked
+    assert len(found) - len(acked) <= 1  # the one whose reply was lost
+    for reader in cluster.readers:
+        wait_until(
+            lambda reader=reader: rows(cluster, reader.address) == found,
+            f"{reader.id} to agree",
+            timeout_s=5,
+        )
+    if crash:
+        assert "0073" in cluster.event_ids("t")
+
+
+def test_a_reader_serves_on_while_the_promoted_one_drops_its_sessions(cluster: Running) -> None:
+    target, other = cluster.instance(2), cluster.instance(3)
+    with cluster.connect(other.address) as kept, cluster.connect(target.address) as dropped:
+        cluster.cluster.failover(target.id)
+        cluster.await_writer(target.id)
+        assert kept.execute("SELECT 1").fetchone() == (1,)
+        assert cluster.instance(3).pid == other.pid
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            dropped.execute("SELECT 1")
+
+
+def test_in_the_older_mode_every_reader_restarts(new_cluster: NewCluster) -> None:
+    running = new_cluster(read_availability=False)
+    target, other = running.instance(2), running.instance(3)
+    with running.connect(other.address) as session:
+        running.cluster.failover(target.id)
+        running.await_writer(target.id)
+        assert running.instance(3).pid != other.pid
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+
+
+def test_the_api_and_then_the_name_follow_the_promotion_late(cluster: Running) -> None:
+    clock = MonotonicClock()
+    endpoint = cluster.record.cluster_endpoint
+    old, target = cluster.writer, cluster.instance(2)
+    assert cluster.behind(endpoint) == {old.address}
+    instants: dict[str, int] = {}
+
+    def watch() -> bool:
+        now = clock.now_ns()
+        with cluster.connect(target.address) as connection:
+            row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+        if row == (False,):
+            instants.setdefault("sql", now)
+        if cluster.writer.id == target.id:
+            instants.setdefault("api", now)
+        if cluster.behind(endpoint) == {target.address}:
+            instants.setdefault("dns", now)
+        elif "sql" in instants:
+            # Until the name follows, the promoted reader stays in the reader endpoint.
+            assert target.address in cluster.behind(cluster.record.reader_endpoint)
+        return len(instants) == 3
+
+    cluster.cluster.failover(target.id)
+    wait_until(watch, "all three", timeout_s=20, interval_s=0.005, errors=(psycopg.Error,))
+    assert instants["sql"] < instants["api"] < instants["dns"]
+    assert instants["dns"] - instants["sql"] > 300_000_000
+    cluster.await_settled()
+    assert cluster.behind(cluster.record.reader_endpoint) == {
+        old.address,
+        cluster.instance(3).address,
+    }
+
+
+def test_a_target_that_dies_is_passed_over(cluster: Running) -> None:
+    target, other = cluster.instance(2), cluster.instance(3)
+    cluster.cluster.failover(target.id)
+    cluster.cluster.crash(target.id)
+    cluster.await_writer(other.id, timeout_s=40)
+    assert cluster.instance(2).status == "available"
+
+
+def test_a_reader_that_is_down_during_the_failover_follows_the_new_writer(cluster: Running) -> None:
+    create_table(cluster)
+    down, target = cluster.instance(2), cluster.instance(3)
+    cluster.cluster.reboot(down.id)
+    cluster.cluster.failover(target.id)
+    cluster.await_writer(target.id)
+    with cluster.connect(target.address) as connection:
+        connection.execute("INSERT INTO written VALUES (7)")
+    wait_until(lambda: rows(cluster, down.address) == [7], "the row to arrive", timeout_s=5)
+
+
+def test_without_a_reader_a_failover_is_refused_and_a_crash_restarts_in_place(
+    new_cluster: NewCluster,
+) -> None:
+    running = new_cluster(readers=0)
+    with pytest.raises(ApiError) as refused:
+        running.cluster.failover(None)
+    assert refused.value.code == "InvalidDBClusterStateFault"
+    assert "at least two database instances" in refused.value.message
+    before = running.writer
+    running.cluster.crash(before.id)
+    wait_until(
+        lambda: running.settled() and running.writer.pid != before.pid, "its return", timeout_s=20
+    )
+    assert running.writer.id == before.id
+    assert running.behind(running.record.reader_endpoint) == {before.address}
+
+
+def test_targets_that_cannot_be_promoted_are_refused(cluster: Running) -> None:
+    for target, code in [
+        ("nobody", "DBInstanceNotFound"),
+        (cluster.writer.id, "InvalidDBInstanceState"),
+    ]:
+        with pytest.raises(ApiError) as refused:
+            cluster.cluster.failover(target)
+        assert refused.value.code == code
+    cluster.cluster.reboot(cluster.instance(2).id)
+    with pytest.raises(ApiError) as refused:
+        cluster.cluster.failover(cluster.instance(2).id)
+    assert refused.value.code == "InvalidDBInstanceState"
+    assert cluster.record.status == "available"
