@@ -6,7 +6,6 @@ its own, under the arm's deadline. Whatever ends it, also the end of the process
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -52,6 +51,7 @@ class Client(ABC):
         self._engine = engine
         self._recorder = recorder
         self._clock = clock or MonotonicClock()
+        self._now = self._clock.now_ns
         self._write_id = NO_WRITE_ID
         # Where the current attempt is; read when it fails.
         self._stage = Stage.CONNECT
@@ -74,7 +74,7 @@ class Client(ABC):
         Raises:
             BaseException: what is no answer of a database (a kill, a defect), once recorded.
         """
-        started_ns = time.monotonic_ns()
+        started_ns = self._now()
         self._begin()
         try:
             self._attempt()
@@ -84,7 +84,7 @@ class Client(ABC):
             self._succeeded(intended_ns, started_ns)
 
     def _succeeded(self, intended_ns: int, started_ns: int) -> None:
-        ended_ns = time.monotonic_ns()
+        ended_ns = self._now()
         instance, backend_pid = self._identity
         failures = self._failures
         self._recorder.operations.operation(
@@ -120,7 +120,7 @@ class Client(ABC):
             self._failures, self._outcomes = [], []
 
     def _attempt_again(self) -> None:
-        started_ns = time.monotonic_ns()
+        started_ns = self._now()
         try:
             self._attempt()
         except BaseException as error:
@@ -171,7 +171,7 @@ class Client(ABC):
         self._failures.append(
             Failure(
                 started_ns=started_ns,
-                ended_ns=time.monotonic_ns(),
+                ended_ns=self._now(),
                 error=_name(error, sqlstate),
                 instance=instance,
                 backend_pid=backend_pid,
@@ -186,7 +186,7 @@ class Client(ABC):
             endpoint=self.endpoint,
             intended_ns=intended_ns,
             started_ns=started_ns,
-            ended_ns=time.monotonic_ns(),
+            ended_ns=self._now(),
             outcome=outcome_of_operation(self._outcomes),
             attempts=len(self._failures),
             instance=last.instance,

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -111,12 +111,14 @@ class PlainPostgres:
         """Stop every process by signal: the kernel still acknowledges, nobody answers."""
         stopped = self._tree()
         for process in stopped:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # a session that was just ending
+                process.suspend()
         try:
             yield
         finally:
             for process in stopped:
-                process.resume()
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
