@@ -212,6 +212,6 @@ class Observer:
                 kind="alive",
                 subject=OBSERVER,
                 value=str(self._samples),
-                detail={"lag_ms_max": round(lag_ns / 1e6, 1)},
+                detail={"lag_s_max": round(lag_ns / NS, 4)},
             )
         )

@@ -22,7 +22,7 @@ from chaos.clock import MonotonicClock
 from chaos.errors import HostError
 from chaos.names import QUERY_TIMEOUT_S, Answer, NameServer, query, read_answer
 
-_JOIN_NS = 10_000_000
+_JOIN_NS = 25_000_000
 _ID_BYTES = 2
 _DNS_PORT = 53
 
@@ -44,7 +44,7 @@ class _Name:
     wire: bytes
     last_reply: bytes = b""
     last_answer: Answer = field(default_factory=Answer)
-    in_flight: _Question | None = None
+    latest: _Question | None = None
 
 
 class Resolver(asyncio.DatagramProtocol):
@@ -64,12 +64,12 @@ class Resolver(asyncio.DatagramProtocol):
         }
 
     async def resolve(self, endpoint: str) -> Answer:
-        """Return the answer to a query sent now, or to one that was sent at most 10 ms ago."""
+        """Return the answer to a query sent now, or to one that was sent at most 25 ms ago."""
         name = self._names[endpoint]
         now_ns = self._clock.now_ns()
-        joined = name.in_flight
-        if joined is None or joined.answer.done() or now_ns - joined.started_ns > _JOIN_NS:
-            joined = name.in_flight = self._ask(endpoint, name, now_ns)
+        joined = name.latest
+        if joined is None or now_ns - joined.started_ns > _JOIN_NS:
+            joined = name.latest = self._ask(endpoint, name, now_ns)
         return await asyncio.shield(joined.answer)
 
     async def watch(self, endpoint: str, interval_s: float) -> None:
@@ -78,7 +78,7 @@ class Resolver(asyncio.DatagramProtocol):
         while True:
             await asyncio.sleep(due - self._loop.time())
             name = self._names[endpoint]
-            name.in_flight = self._ask(endpoint, name, self._clock.now_ns())
+            name.latest = self._ask(endpoint, name, self._clock.now_ns())
             due = max(due + interval_s, self._loop.time())
 
     def close(self) -> None:

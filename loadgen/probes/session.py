@@ -28,8 +28,6 @@ from loadgen.probes.wire import Wire, WireError
 
 PATIENCE_S = 5.0
 """How long a patient session waits for an answer that does not come."""
-QUEUE_PATIENCE_S = 0.38
-"""How long an impatient one waits in the queue of a server that accepted but does not answer."""
 PATIENCE_OF_OUTAGE = 0.1
 """Patience grows to this share of an outage: attempts given up grow with its logarithm only."""
 READ_ONLY = "25006"
@@ -61,7 +59,19 @@ class Turn:
     """The answer's columns; the first is the instance."""
     backend_pid: int = 0
     waiting: bool = False
-    """Never sent, because the session still waited for the answer to an earlier turn."""
+    """Never sent, because an earlier turn still waited for its answer."""
+
+
+def missed(intended_ns: int, now_ns: int, *, waiting: bool) -> Turn:
+    """Return a turn that was never sent."""
+    return Turn(
+        intended_ns=intended_ns,
+        started_ns=now_ns,
+        ended_ns=now_ns,
+        outcome=Outcome.FAILED,
+        error=MISSED,
+        waiting=waiting,
+    )
 
 
 class Session:
@@ -90,6 +100,21 @@ class Session:
         self._stage_ns = 0
         self._suspect = False
 
+    @property
+    def idle(self) -> bool:
+        """Connected, and not waiting for an answer."""
+        return not self._busy and self._wire.open
+
+    @property
+    def queued(self) -> bool:
+        """Connecting to a host that has accepted."""
+        return self._wire.connecting and self._wire.reached
+
+    @property
+    def would_connect(self) -> bool:
+        """Whether a turn now would begin with connecting."""
+        return not self._busy and not self._wire.open
+
     async def turn(self, intended_ns: int, last_success_ns: int) -> Turn:
         """Do one operation that was due at `intended_ns`; missed if the last one still runs.
 
@@ -97,14 +122,7 @@ class Session:
         """
         started_ns = self._clock.now_ns()
         if self._busy:
-            return Turn(
-                intended_ns=intended_ns,
-                started_ns=started_ns,
-                ended_ns=started_ns,
-                outcome=Outcome.FAILED,
-                error=MISSED,
-                waiting=True,
-            )
+            return missed(intended_ns, started_ns, waiting=True)
         self._busy = True
         self._sent = False
         timer = _Timer(self._loop)
@@ -192,10 +210,9 @@ class Session:
         queued = self._wire.connecting and self._wire.reached
         if self._wire.connecting and not queued:
             return self._deadline_s
-        if not self._impatient:
-            return max(PATIENCE_S, outage_s * PATIENCE_OF_OUTAGE)
-        if queued:
-            return max(QUEUE_PATIENCE_S, outage_s * PATIENCE_OF_OUTAGE)
+        if queued or not self._impatient:
+            base_s = self._deadline_s if self._impatient else PATIENCE_S
+            return max(base_s, outage_s * PATIENCE_OF_OUTAGE)
         return self._deadline_s
 
 

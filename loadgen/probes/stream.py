@@ -7,9 +7,13 @@ from collections.abc import Callable, Collection
 
 from chaos.clock import NS, MonotonicClock
 from chaos.model.operation import Outcome
-from loadgen.probes.failures import MISSED
 from loadgen.probes.resolver import Resolver
-from loadgen.probes.session import Question, Session, Turn
+from loadgen.probes.session import Question, Session, Turn, missed
+
+QUEUED_MAX = 4
+"""Connects that a stream keeps waiting in the queue of a server that accepts but does not answer."""
+CONNECT_SPACING_S = 0.05
+"""Pause between two connects of a stream that is served again; its other sessions stand in."""
 
 Record = Callable[[Question, Turn], None]
 
@@ -30,6 +34,7 @@ class Stream:
         self.question = question
         self._step_ns = int(period_s / slots * NS)
         self._period_ns = int(period_s * NS)
+        self._slots = slots
         self._record = record
         self._clock = MonotonicClock()
         self._sessions = [
@@ -38,6 +43,8 @@ class Stream:
         ]
         self._turns: set[asyncio.Task[None]] = set()
         self._last_success_ns = self._clock.now_ns()
+        self._last_connect_ns = 0
+        self._served = False
         self.lateness_ns_max = 0
         """The worst lateness of a turn; whoever reads it sets it back to 0."""
 
@@ -72,9 +79,11 @@ class Stream:
             self.lateness_ns_max = max(self.lateness_ns_max, late_ns)
             if late_ns > self._period_ns:
                 # The session's next turn is due as well: this one was never sent.
-                self._record(self.question, _lagged(intended_ns, now_ns))
+                self._record(self.question, missed(intended_ns, now_ns, waiting=False))
+            elif session := self._session_of(number, now_ns):
+                self._start_turn(session, intended_ns)
             else:
-                self._start_turn(self._sessions[number % len(self._sessions)], intended_ns)
+                self._record(self.question, missed(intended_ns, now_ns, waiting=True))
             number += 1
             if number % len(self._sessions) == 0:
                 await asyncio.sleep(0)  # catching up must not starve the answers
@@ -93,6 +102,25 @@ class Stream:
         if self._turns:
             await asyncio.wait(self._turns, timeout=grace_s)
 
+    def _session_of(self, number: int, now_ns: int) -> Session | None:
+        """Return who takes a turn: its own session, a stand-in while that may not connect, or None.
+
+        Connecting is dear: a server forks for it, and authenticates. In an outage's wake a crowd of
+        connects would make the very delay that they are to measure.
+        """
+        session = self._sessions[number % len(self._sessions)]
+        if not session.would_connect:
+            return session
+        if sum(other.queued for other in self._sessions) >= QUEUED_MAX:
+            return None
+        if self._served and now_ns - self._last_connect_ns < int(CONNECT_SPACING_S * NS):
+            idle = (self._sessions[(number + k) % len(self._sessions)] for k in range(self._slots))
+            stand_in = next((other for other in idle if other.idle), None)
+            if stand_in is not None:
+                return stand_in
+        self._last_connect_ns = now_ns
+        return session
+
     def _start_turn(self, session: Session, intended_ns: int) -> None:
         task = asyncio.create_task(self._turn(session, intended_ns))
         self._turns.add(task)
@@ -102,14 +130,5 @@ class Stream:
         turn = await session.turn(intended_ns, self._last_success_ns)
         if turn.outcome is Outcome.OK:
             self._last_success_ns = max(self._last_success_ns, turn.ended_ns)
+        self._served = turn.outcome is Outcome.OK
         self._record(self.question, turn)
-
-
-def _lagged(intended_ns: int, now_ns: int) -> Turn:
-    return Turn(
-        intended_ns=intended_ns,
-        started_ns=now_ns,
-        ended_ns=now_ns,
-        outcome=Outcome.FAILED,
-        error=MISSED,
-    )

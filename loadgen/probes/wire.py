@@ -41,6 +41,7 @@ class Wire:
         self._pgconn: PGconn | None = None
         self._fd = -1
         self._waiting: asyncio.Future[None] | None = None
+        self._why_closed = _LOST
         self.address = ""
         self.connecting = False
         self.reached = False
@@ -111,12 +112,13 @@ class Wire:
         pgconn, self._pgconn = self._pgconn, None
         if pgconn is None:
             return
+        self._why_closed = error
         if self.connecting and self.reached:
             _reset_on_close(pgconn.socket)
         self.connecting = False
         pgconn.finish()
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(WireError(error))
+            self._waiting.set_result(None)
 
     async def _results(self, pgconn: PGconn) -> tuple[list[bytes | None] | None, str]:
         row: list[bytes | None] | None = None
@@ -148,6 +150,8 @@ class Wire:
         finally:
             self._waiting = None
             self._unwatch()
+        if self._pgconn is None:
+            raise WireError(self._why_closed)
 
     def _watch_idle(self) -> None:
         if self._pgconn is not None:
