@@ -6,4 +6,5 @@ pytest_plugins = [
     "fix_control_plane",
     "fix_server",
     "fix_rds",
+    "fix_embedded",
 ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
+from chaos import __version__
 from chaos.cli import catalogue, cluster, history, run
 from chaos.cli.terminal import Terminal
 from chaos.errors import ExitCode, GamedayError
@@ -16,6 +18,7 @@ app = typer.Typer(
     name="gameday",
     help="What do our clients feel, and do we lose data, when Amazon Aurora fails over?",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -24,6 +27,15 @@ run.register(app)
 catalogue.register(app)
 history.register(app)
 app.add_typer(cluster.app, name="cluster")
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        sys.stdout.write(f"aurora-gameday {__version__}\n")
+        raise typer.Exit
 
 
 def main() -> None:
@@ -38,13 +50,14 @@ def _main() -> int:
     except GamedayError as error:
         complain(str(error))
         return int(error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+    except TyperException as error:
+        message = error.format_message()
+        if message.startswith("Usage:"):  # A command group without a command: its help.
+            sys.stderr.write(message + "\n")
+        else:
+            complain(f"{message.rstrip('.')}; see gameday --help")
         return int(ExitCode.USAGE)
-    except click.ClickException as error:
-        complain(f"{error.format_message()}; see gameday --help")
-        return int(ExitCode.USAGE)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         complain("interrupted before anything was disturbed")
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:

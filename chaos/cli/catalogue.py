@@ -91,9 +91,7 @@ def arms(as_json: AsJson = False) -> None:
 
 def guards(as_json: AsJson = False) -> None:
     """List the guards that every run must pass before any fault."""
-    rows = [
-        {"name": guard.name, "summary": inspect.getdoc(guard.refusal) or ""} for guard in GUARDS
-    ]
+    rows = [{"name": guard.name, "summary": guard.summary} for guard in GUARDS]
     _show(rows, ("name", "summary"), as_json=as_json)
 
 

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from chaos.clock import NS, MonotonicClock
 
+_WIDTH_WITHOUT_TERMINAL = 140
+
 
 class Terminal:
     """Progress lines with the seconds since the start; nothing but results for `--quiet`."""
@@ -21,7 +23,8 @@ class Terminal:
         self._clock = MonotonicClock()
         self._start_ns = self._clock.now_ns()
         self._errors = Console(stderr=True, highlight=False)
-        self.output = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+        self.output = Console(highlight=False, width=width)
 
     def tell(self, text: str) -> None:
         """Print one line of progress."""

@@ -25,6 +25,7 @@ class Guard:
     """A named condition; `refusal` returns why not, or None."""
 
     name: str
+    summary: str
     refusal: Callable[[Topology, Sequence[Resolvable]], str | None]
 
 
@@ -64,8 +65,8 @@ def _targets(topology: Topology, method: Sequence[Resolvable]) -> str | None:
 
 
 GUARDS: tuple[Guard, ...] = (
-    Guard("opted-in", _opted_in),
-    Guard("engine", _engine),
-    Guard("healthy", _healthy),
-    Guard("targets", _targets),
+    Guard("opted-in", f"the cluster bears the tag {OPT_IN_TAG}={OPT_IN_VALUE}", _opted_in),
+    Guard("engine", "the cluster runs a PostgreSQL engine", _engine),
+    Guard("healthy", "the cluster and every member are available", _healthy),
+    Guard("targets", "every fault of the method finds its target", _targets),
 )

@@ -1,0 +1,127 @@
+"""Bad input: a clear line that says what to do, the right exit code, nothing left behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import Gameday
+
+from chaos.wait import wait_until
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stderr + done.stdout
+    return done.stderr
+
+
+def test_a_wrong_key_is_usage(gameday: Gameday, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("version: 1\nnmae: x\n", encoding="utf-8")
+    done = gameday("run", str(wrong))
+    assert done.returncode == 64
+    assert "wrong.yaml:2:1: nmae: unknown key" in complaint(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "no-such-experiment"], "shipped are"),
+        (["run", "control", "--arm", "nobody"], "this experiment has default-pool, resilient"),
+        (["run", "control", "--set", "HOLD_S"], "--set NAME=VALUE"),
+        (["run", "control", "--profile", "warp"], "fast"),
+        (["run", "--repeat", "0", "control"], "--repeat"),
+        (["nonsense"], "nonsense"),
+        (["show", "no-such-run"], "no-such-run"),
+        (["cluster", "status", "nobody"], "nobody"),
+        (["cluster", "down", "nobody"], "nobody"),
+    ],
+)
+def test_wrong_usage_is_told_in_a_line(gameday: Gameday, arguments: list[str], told: str) -> None:
+    done = gameday(*arguments)
+    assert done.returncode == 64, done.stderr
+    assert told in complaint(done)
+
+
+def test_no_postgres_says_how_to_get_one(gameday: Gameday, tmp_path: Path) -> None:
+    done = gameday("run", "control", GAMEDAY_POSTGRES=str(tmp_path))
+    assert done.returncode == 70
+    assert str(tmp_path) in complaint(done)
+
+
+def test_a_run_folder_that_cannot_be_made(gameday: Gameday, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    done = gameday("run", "control", "--out", str(tmp_path / "file" / "runs"))
+    assert done.returncode == 70
+    assert "--out" in complaint(done)
+
+
+def test_a_cluster_that_nobody_knows(gameday: Gameday) -> None:
+    done = gameday(
+        "run", "control", "--cluster", "nobody", "--yes",
+        AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_REGION="eu-west-1",
+        AWS_ACCESS_KEY_ID="any", AWS_SECRET_ACCESS_KEY="any",
+    )  # fmt: skip
+    assert done.returncode == 70
+    assert "127.0.0.1:9" in complaint(done)
+
+
+@pytest.fixture
+def standing(gameday: Gameday) -> Iterator[str]:
+    """A test cluster that stays between commands."""
+    up = gameday("cluster", "up", "--identifier", "drill", "--readers", "0", "--quiet")
+    assert up.returncode == 0, up.stderr
+    yield "drill"
+    down = gameday("cluster", "down", "drill", "--quiet")
+    assert down.returncode == 0, down.stderr
+
+
+def test_no_reader_to_fail_over_to_is_refused_before_any_fault(
+    gameday: Gameday, standing: str
+) -> None:
+    done = gameday("run", "writer-failover", "--cluster", standing)
+    assert done.returncode == 4
+    assert "no reader to fail over to" in complaint(done)
+    assert gameday.verdict()["status"] == "refused"
+
+
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]]
+)
+@pytest.mark.parametrize("moment", ["warm-up", "method"])
+def test_ctrl_c_restores_and_leaves_no_process(
+    gameday: Gameday,
+    descendants: Callable[[int], list[psutil.Process]],
+    signals: list[signal.Signals],
+    moment: str,
+) -> None:
+    process = gameday.start("run", "reader-loss")
+    assert process.stderr is not None
+    told = ""
+    for line in process.stderr:
+        told += line
+        if line.rstrip().endswith(moment):
+            break
+    tree = descendants(process.pid)
+    assert tree
+    for number in signals:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 5, told + out + err
+    assert "Traceback" not in out + err
+    wait_until(
+        lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in tree),
+        "every child process to be gone",
+        timeout_s=10,
+        errors=(psutil.NoSuchProcess,),
+    )
+    verdict = gameday.verdict()
+    assert verdict["status"] == "interrupted"
+    assert verdict["verdict"] != "pass"
+    assert verdict["writes"]["acknowledged"] > 0
+    assert verdict["writes"]["lost"] == 0
+    assert (gameday.folder() / "report.html").stat().st_size > 10_000
