@@ -104,7 +104,9 @@ CATALOGUE: tuple[Arm, ...] = (
             wait_s_max=1.0,
             jitter=True,
         ),
-        pool={"pool_timeout": 3.0},
+        # As many connections as the default at most, but kept: overflow connections are opened and
+        # closed for each operation, just when a burst waits for the cluster to return.
+        pool={"pool_size": 15, "max_overflow": 0, "pool_timeout": 3.0},
         # Together these notice within 3.5 s (measured) that a server went silent: after a query
         # was sent, while one is awaited, on an idle connection.
         connection={

@@ -74,36 +74,34 @@ def run(
     definition = _selected(loaded, arm, repeat)
     clock = InterruptibleClock()
     anchor = Anchor.take()
-    with (
-        signals_to(clock, terminal.tell),
-        targets.opened(
+    with signals_to(clock, terminal.tell):
+        with targets.opened(
             cluster,
             ClusterSpec(profile=profile, seed=seed),
             run_folder.made(out) / "embedded-cluster.log",
             terminal.tell,
-        ) as target,
-    ):
-        clock.check()
-        before = target.topology()
-        kind = target.kind(before)
-        if kind == "aws":
-            faults = [step.fault for step in definition.method]
-            targets.confirm(before, target.rds.region, faults, yes=yes)
-        rig = Rig(
-            rds=target.rds,
-            cluster_kind=kind,
-            connect=target.connect,
-            workload=_workload(definition, seed),
-            clock=clock,
-            tell=terminal.tell,
-            seed=seed,
-        )
-        folder = run_folder.create(out, definition.name, anchor)
-        run_folder.write_definition(folder, definition.resolved())
-        fields = _environment(definition, rig, before, None if cluster else profile)
-        run_folder.write_environment(folder, anchor, fields)
-        ended = Run(definition, rig, before, folder, anchor).execute()
-    return _tell_end(folder, ended, terminal, as_json=as_json)
+        ) as target:
+            clock.check()
+            before = target.topology()
+            kind = target.kind(before)
+            if kind == "aws":
+                faults = [step.fault for step in definition.method]
+                targets.confirm(before, target.rds.region, faults, yes=yes)
+            rig = Rig(
+                rds=target.rds,
+                cluster_kind=kind,
+                connect=target.connect,
+                workload=_workload(definition, seed),
+                clock=clock,
+                tell=terminal.tell,
+                seed=seed,
+            )
+            folder = run_folder.create(out, definition.name, anchor)
+            run_folder.write_definition(folder, definition.resolved())
+            fields = _environment(definition, rig, before, None if cluster else profile)
+            run_folder.write_environment(folder, anchor, fields)
+            ended = Run(definition, rig, before, folder, anchor).execute()
+        return _tell_end(folder, ended, terminal, as_json=as_json)
 
 
 def recover(

@@ -16,6 +16,7 @@ from chaos.clock import NS, MonotonicClock
 from chaos.errors import RunInterrupted
 
 _SLICE_S = 0.25
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptibleClock(MonotonicClock):
@@ -76,7 +77,7 @@ class InterruptibleClock(MonotonicClock):
 
 @contextmanager
 def signals_to(clock: InterruptibleClock, tell: Callable[[str], None]) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM of this process into an interruption of `clock`."""
+    """Turn SIGINT, SIGTERM and SIGHUP of this process into an interruption of `clock`."""
 
     def arrived(_number: int, _frame: FrameType | None) -> None:
         if clock.interrupted:
@@ -85,7 +86,7 @@ def signals_to(clock: InterruptibleClock, tell: Callable[[str], None]) -> Iterat
             tell("interrupted: stopping traffic and restoring the cluster...")
         clock.interrupt()
 
-    before = {number: signal.signal(number, arrived) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, arrived) for number in _SIGNALS}
     try:
         yield
     finally:
