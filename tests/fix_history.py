@@ -83,6 +83,8 @@ class Traffic:
     queue_max: int
     deadline_s: float | None
     retry: Retry | None
+    stale: int
+    """How many of its pooled connections an outage breaks without the client noticing."""
     read_only: tuple[float, float, float] | None
     """(from_s, to_s, share): that share of attempts is answered 25006 by the demoted writer."""
 
@@ -140,6 +142,7 @@ class RunBuilder:
         queue_max: int = 1000,
         deadline_s: float | None = None,
         retry: Retry | None = None,
+        stale: int = 0,
         read_only: tuple[float, float, float] | None = None,
     ) -> None:
         """Add one stream of operations."""
@@ -147,7 +150,8 @@ class RunBuilder:
             Traffic(
                 arm=arm, endpoint=endpoint, kind=kind, per_s=per_s, from_s=from_s, until_s=until_s,
                 latency_s=latency_s, jitter=jitter, users=users, queue_max=queue_max,
-                deadline_s=deadline_s, retry=retry, read_only=read_only,
+                deadline_s=deadline_s, retry=retry, stale=stale,
+                read_only=read_only,
             )
         )  # fmt: skip
 
@@ -291,6 +295,7 @@ class RunBuilder:
 
     def _simulate(self, stream: Traffic, operations: OperationWriter) -> None:
         free = [stream.from_s] * stream.users
+        self._stale = stream.stale
         waiting: deque[float] = deque()
         for turn in range(int((stream.until_s - stream.from_s) * stream.per_s)):
             offset = self.random.uniform(-0.5, 0.5) * stream.jitter
@@ -326,6 +331,13 @@ class RunBuilder:
     def _attempt(self, stream: Traffic, started_s: float) -> _Attempt:
         """Return what one attempt that starts at `started_s` meets."""
         latency_s = stream.latency_s * self.random.uniform(0.5, 1.5)
+        broken = any(o.endpoint == stream.endpoint and o.from_s <= started_s for o in self.outages)
+        if broken and self._stale and self.random.random() < 0.2:  # noqa: PLR2004 - a share
+            self._stale -= 1
+            return _Attempt(
+                started_s=started_s, ended_s=started_s + 0.0002, outcome=Outcome.UNKNOWN,
+                error=LOST, backend_pid=4000,
+            )  # fmt: skip
         if stream.read_only is not None:
             from_s, to_s, share = stream.read_only
             if from_s <= started_s < to_s and self.random.random() < share:

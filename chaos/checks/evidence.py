@@ -93,14 +93,14 @@ class Trace:
     @cached_property
     def bad(self) -> Flags:
         """Whether each failed, or succeeded too late for its client."""
-        return ~self.succeeded | (self.ended - self.intended > self.slow_ns)
+        return np.asarray(~self.succeeded | (self.ended - self.intended > self.slow_ns))
 
     @cached_property
     def dropped(self) -> Flags:
         """Whether each was never sent: refused by the client's own queue, or still in it."""
         stopped = _named(self.records["error"], self.log, _STOPPED)
         unsent = stopped & (self.ended == self.started)
-        return _named(self.records["error"], self.log, _QUEUE_FULL) | unsent
+        return np.asarray(_named(self.records["error"], self.log, _QUEUE_FULL) | unsent)
 
     def answer_ns(self, before_ns: int) -> int:
         """Return the longest that a healthy answer takes.
@@ -123,8 +123,8 @@ class Trace:
         That is: not served at an instant not before the first value, and at one not after the
         second; `NOTHING_PROVEN` and `NEVER` where they prove nothing.
         """
-        owners, last = self._tries.owner, np.searchsorted(self.intended, until_ns, side="right")
-        low, high = np.searchsorted(owners, (first, last))
+        last = int(np.searchsorted(self.intended, until_ns, side="right"))
+        low, high = np.searchsorted(self._tries.owner, [first, last])
         tries = self._tries.part(slice(low, high))
         started, ended = tries.started, tries.ended
         answer = self.answer_ns(int(self.intended[first]))
