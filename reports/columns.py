@@ -1,0 +1,181 @@
+"""Operations in columns: what a plot of any length needs, without dropping a failure or a gap.
+
+Time is cut into columns, fine around the faults and coarse elsewhere. A column counts its operations
+by intended start and keeps the smallest, the median and the largest latency (from the intended start)
+of those that succeeded. A stretch in which nothing was sent is a gap: missing, never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.clock import NS
+from chaos.model.history import Records
+from chaos.model.operation import Outcome
+
+LATE_S, PROBE_LATE_S = 1.0, 0.25
+"""A success later than this after its intended start is drawn as late: as judgement counts it."""
+_MISSED = " Missed"
+_GAP_ARRIVALS = 6.0
+_GAP_S_MIN = 0.25
+_EVEN_S = 0.25
+"""Columns as narrow as this need no finer ones anywhere."""
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """How many operations of each outcome lie in each column; n columns have n + 1 edges."""
+
+    edges_s: Floats
+    ok: Counts
+    late: Counts
+    failed: Counts
+    unknown: Counts
+
+    @property
+    def total(self) -> Counts:
+        """All operations of each column."""
+        return np.asarray(self.ok + self.late + self.failed + self.unknown)
+
+    def per_second(self, counts: Counts) -> Floats:
+        """Return counts as rates."""
+        return np.asarray(counts / np.diff(self.edges_s), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latencies:
+    """Latency of the successes of each column in seconds, NaN where there were none.
+
+    `error_max` is the longest time that a client waited for an error.
+    """
+
+    edges_s: Floats
+    smallest: Floats
+    median: Floats
+    largest: Floats
+    error_max: Floats
+
+
+def edges(
+    start_s: float, end_s: float, focus: Sequence[Span], *, columns_max: int, least_s: float
+) -> Floats:
+    """Cut a recording into about `columns_max` columns, none under `least_s`, most in `focus`."""
+    inside = _merged(focus, start_s, end_s)
+    length = sum(b - a for a, b in inside)
+    outside = (end_s - start_s) - length
+    even = nice_step(max((end_s - start_s) / columns_max, least_s))
+    if not inside or outside <= length or even <= _EVEN_S:
+        return _steps(start_s, end_s, even)
+    fine = nice_step(max(length / (columns_max * 2 / 3), least_s))
+    coarse = nice_step(outside / (columns_max / 3))
+    cuts = [start_s]
+    for a, b in inside:
+        cuts += [*_steps(cuts[-1], a, coarse)[1:], *_steps(a, b, fine)[1:]]
+    cuts += [*_steps(cuts[-1], end_s, coarse)[1:]]
+    return np.unique(np.asarray(cuts, dtype=np.float64))
+
+
+def nice_step(at_least: float) -> float:
+    """Return the smallest of 1, 2, 5 times a power of ten that is not below `at_least`."""
+    power = 10.0 ** np.floor(np.log10(max(at_least, 1e-6)))
+    return float(next(m * power for m in (1, 2, 5, 10) if m * power >= at_least * (1 - 1e-9)))
+
+
+def sent(records: Records, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which operations were sent: a turn that a probe missed says nothing."""
+    missed = [number for number, name in enumerate(names) if name.endswith(_MISSED)]
+    return ~np.isin(records["error"], missed)
+
+
+def outcomes(records: Records, origin_ns: int, edges_s: Floats, *, late_s: float) -> Outcomes:
+    """Count operations (ordered by intended start) into columns."""
+    where = np.searchsorted(edges_s, _seconds(records, origin_ns), side="right") - 1
+    where = np.clip(where, 0, len(edges_s) - 2)
+    late = _latency_s(records) > late_s
+    ok = records["outcome"] == Outcome.OK
+
+    def counted(mask: NDArray[np.bool_]) -> Counts:
+        return np.bincount(where[mask], minlength=len(edges_s) - 1).astype(np.int64)
+
+    return Outcomes(
+        edges_s=edges_s,
+        ok=counted(ok & ~late),
+        late=counted(ok & late),
+        failed=counted(records["outcome"] == Outcome.FAILED),
+        unknown=counted(records["outcome"] == Outcome.UNKNOWN),
+    )
+
+
+def latencies(records: Records, origin_ns: int, edges_s: Floats) -> Latencies:
+    """Reduce the latencies of operations (ordered by intended start) to columns."""
+    ok = records["outcome"] == Outcome.OK
+    at, latency = _seconds(records, origin_ns), _latency_s(records)
+    good = _sliced(at[ok], latency[ok], edges_s)
+    bad = _sliced(at[~ok], latency[~ok], edges_s)
+    return Latencies(
+        edges_s=edges_s,
+        smallest=_reduced(good, np.min),
+        median=_reduced(good, np.median),
+        largest=_reduced(good, np.max),
+        error_max=_reduced(bad, np.max),
+    )
+
+
+def gaps(records: Records, origin_ns: int, start_s: float, end_s: float) -> tuple[Span, ...]:
+    """Return the stretches of a recording in which no operation was intended."""
+    if not len(records):
+        return ((start_s, end_s),)
+    at = _seconds(records, origin_ns)
+    between = np.diff(at)
+    usual = float(np.median(between)) if len(between) else 0.0
+    threshold = max(_GAP_ARRIVALS * usual, _GAP_S_MIN)
+    cuts = np.concatenate(([start_s], at, [end_s]))
+    wide = np.flatnonzero(np.diff(cuts) > threshold)
+    return tuple((float(cuts[i]), float(cuts[i + 1])) for i in wide)
+
+
+def _merged(focus: Sequence[Span], start_s: float, end_s: float) -> list[Span]:
+    merged: list[Span] = []
+    for a, b in sorted((max(a, start_s), min(b, end_s)) for a, b in focus):
+        if b <= a:
+            continue
+        if merged and a <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], b))
+        else:
+            merged.append((a, b))
+    return merged
+
+
+def _steps(start_s: float, end_s: float, step_s: float) -> Floats:
+    count = max(int(np.ceil((end_s - start_s) / step_s - 1e-9)), 1)
+    cuts = start_s + step_s * np.arange(count + 1)
+    cuts[-1] = end_s
+    return np.asarray(cuts, dtype=np.float64)
+
+
+def _seconds(records: Records, origin_ns: int) -> Floats:
+    return np.asarray((records["intended_ns"] - origin_ns) / NS, dtype=np.float64)
+
+
+def _latency_s(records: Records) -> Floats:
+    return np.asarray((records["ended_ns"] - records["intended_ns"]) / NS, dtype=np.float64)
+
+
+def _sliced(at: Floats, values: Floats, edges_s: Floats) -> list[Floats]:
+    cuts = np.searchsorted(at, edges_s, side="left")
+    cuts[0], cuts[-1] = 0, len(at)
+    return [values[a:b] for a, b in pairwise(cuts.tolist())]
+
+
+def _reduced(slices: list[Floats], reduce: Any) -> Floats:
+    return np.asarray([float(reduce(s)) if len(s) else np.nan for s in slices], dtype=np.float64)

@@ -1,0 +1,172 @@
+"""The timeline: everything that was recorded, as lanes on one time axis, ready to be drawn.
+
+Labels count from the moment at which the first fault was requested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from chaos.model.operation import PROBE_ARM
+from reports import lanes
+from reports.attempts import ErrorKind
+from reports.columns import nice_step
+from reports.drawing import Axis, Box, Group, Lane, Mark, Tick, Timeline
+from reports.plots import Plots
+from reports.read import Report
+from reports.words import clock_time, count
+
+_FOCUS_BEFORE_S, _FOCUS_AFTER_S = 5.0, 15.0
+_TICKS = 8
+_ERROR_ROWS = 5
+_ANSWER_ROWS = 8
+_SEGMENTS_MERGED = 500
+
+
+def build(report: Report, errors: Mapping[str, Sequence[ErrorKind]]) -> Timeline:
+    """Lay a run out on one axis; `errors` by arm, as `attempts.errors` counted them."""
+    axis = Axis(report)
+    plots = Plots(report, axis, _focus(report))
+    groups = [
+        _faults(report, axis),
+        *(_arm(axis, arm, plots, errors.get(arm, ())) for arm in report.arms),
+        _probes(plots),
+        _cluster(report, axis),
+    ]
+    return Timeline(
+        span_ms=axis.span_ms,
+        zero_ms=axis.zero_ms,
+        start_wall_ms=round(report.wall(axis.start_s).timestamp() * 1000),
+        ticks=tuple(_ticks(report, axis)),
+        bands=tuple(_bands(report, axis)),
+        groups=tuple(group for group in groups if group.lanes),
+        columns=plots.hover,
+    )
+
+
+def _focus(report: Report) -> list[lanes.Span]:
+    """Return the stretches worth finer columns: around each fault."""
+    return [
+        (f.requested_s - _FOCUS_BEFORE_S, f.requested_s + _FOCUS_AFTER_S)
+        for f in report.judgement.faults
+        if f.requested_s is not None
+    ]
+
+
+def _faults(report: Report, axis: Axis) -> Group:
+    by_name: dict[str, list[Box]] = {}
+    for name, verbs in lanes.fault_segments(report.history, axis.end_s):
+        boxes = [axis.box(verb) for verb in verbs if verb.to_s > axis.start_s]
+        by_name.setdefault(name, []).extend(boxes)
+    found = [
+        Lane(key=f"fault-{name}", kind="segments", title=name, boxes=tuple(boxes))
+        for name, boxes in by_name.items()
+    ]
+    marks = tuple(
+        Mark(
+            at=axis.ms(instant.at_s),
+            number=number,
+            text=f"{instant.name} {instant.subject}".strip(),
+        )
+        for fault in report.judgement.faults
+        for number, instant in enumerate(fault.instants, 1)
+        if instant.at_s is not None
+    )
+    if marks:
+        found.append(Lane(key="instants", kind="marks", title="named instants", marks=marks))
+    note = "what was done, and the instants that the tables below name"
+    return Group(key="faults", title="Fault", note=note, lanes=tuple(found))
+
+
+def _arm(axis: Axis, arm: str, plots: Plots, errors: Sequence[ErrorKind]) -> Group:
+    found: list[Lane] = []
+    for place in plots.of_arm(arm):
+        found += [plots.rate_lane(place), plots.latency_lane(place)]
+    if errors:
+        found.append(_errors(arm, axis, errors))
+    return Group(key=f"arm-{arm}", title=arm, note="client arm", lanes=tuple(found))
+
+
+def _errors(arm: str, axis: Axis, errors: Sequence[ErrorKind]) -> Lane:
+    shown = errors[:_ERROR_ROWS]
+    rest = len(errors) - len(shown)
+    return Lane(
+        key=f"errors-{arm}",
+        kind="rows",
+        title="errors met",
+        unit="by attempts" + (f"; {rest} rarer below" if rest else ""),
+        summary="; ".join(f"{e.label}: {count(e.attempts)} attempts" for e in shown),
+        **axis.rows([(e.label, "failed", e.spans) for e in shown]),
+    )
+
+
+def _probes(plots: Plots) -> Group:
+    found = tuple(plots.rate_lane(place) for place in plots.of_arm(PROBE_ARM))
+    note = "share of each outcome; open loop, at a steady rate, in a process of their own"
+    return Group(key="probes", title="Probes", note=note, lanes=found)
+
+
+def _cluster(report: Report, axis: Axis) -> Group:
+    found = [
+        *_observed(report, axis, "role", "role · {}"),
+        *_observed(report, axis, "dns", "DNS · {}"),
+        *_observed(report, axis, "writer", "API · writer"),
+        *_observed(report, axis, "status", "API · {}"),
+        *_observed(report, axis, "api", "API answers", changed=True),
+        *_observed(report, axis, "capacity", "ACU · {}", changed=True),
+    ]
+    events = tuple(
+        Mark(at=axis.ms(report.history.seconds(seen.at_ns)), number=number, text=seen.value)
+        for number, seen in enumerate(report.history.of_kind("event"), 1)
+    )
+    if events:
+        found.append(Lane(key="events", kind="marks", title="RDS events", marks=events))
+    note = "roles by SQL, DNS answers, and what the API told"
+    return Group(key="cluster", title="Cluster", note=note, lanes=tuple(found))
+
+
+def _observed(
+    report: Report, axis: Axis, kind: str, title: str, *, changed: bool = False
+) -> Iterator[Lane]:
+    """Yield one lane a subject; with `changed`, only of what did."""
+    history = report.history
+    for subject in lanes.subjects(history, kind):
+        seen = [o for o in history.of_kind(kind) if o.subject == subject]
+        if changed and len({o.value for o in seen}) == 1:
+            continue
+        found = lanes.segments(seen, history, start_s=axis.start_s, end_s=axis.end_s)
+        key, full = f"{kind}-{subject}", title.format(subject)
+        name = title.format(report.short(subject))
+        if lanes.flaps(found):
+            merge_s = axis.span_ms / 1000 / _SEGMENTS_MERGED
+            told = lanes.rows(found, merge_s=merge_s)[:_ANSWER_ROWS]
+            rows = axis.rows([(report.short(r.text) or "none", r.style, r.spans) for r in told])
+            summary = f"{full} changes between {', '.join(r.text for r in told)}"
+            yield Lane(key=key, kind="rows", title=name, full_title=full, summary=summary, **rows)
+        else:
+            boxes = tuple(axis.box(segment) for segment in found)
+            yield Lane(key=key, kind="segments", title=name, full_title=full, boxes=boxes)
+
+
+def _ticks(report: Report, axis: Axis) -> Iterator[Tick]:
+    step_ms = max(round(nice_step(axis.span_ms / 1000 / _TICKS) * 1000), 1)
+    first = -(axis.zero_ms // step_ms)
+    last = (axis.span_ms - axis.zero_ms) // step_ms
+    for offset_ms in range(first * step_ms, last * step_ms + 1, step_ms):
+        at = axis.zero_ms + offset_ms
+        wall = clock_time(report.wall(axis.start_s + at / 1000))
+        yield Tick(at=at, text=_tick_text(offset_ms), wall=wall)
+
+
+def _tick_text(offset_ms: int) -> str:
+    if offset_ms == 0:
+        return "0"
+    return f"{offset_ms / 1000:+g}".replace("-", "\N{MINUS SIGN}") + " s"
+
+
+def _bands(report: Report, axis: Axis) -> Iterator[Box]:
+    """Yield each fault from its request until its cluster had recovered."""
+    for name, verbs in lanes.fault_segments(report.history, axis.end_s):
+        if verbs:
+            a, b = min(v.from_s for v in verbs), max(v.to_s for v in verbs)
+            yield Box(a=axis.ms(a), b=axis.ms(min(b, axis.end_s)), text=name)
