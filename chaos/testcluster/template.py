@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.errors import HostError
@@ -29,7 +29,7 @@ from chaos.testcluster.configuration import (
 from chaos.testcluster.postgres import PostgresBinaries
 
 _SURFACE = Path(__file__).with_name("surface.sql")
-_LAYOUT = 1
+_LAYOUT = 2
 _BUILD_TIMEOUT_S = 60.0
 _COPY_TIMEOUT_S = 60.0
 
@@ -51,20 +51,27 @@ CREATE DATABASE {DATABASE} OWNER {ADMIN_ROLE};
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A cleanly shut down data directory, and the passwords of the two internal roles in it."""
+    """A cleanly shut down data directory, packed, and the passwords of its two internal roles.
 
-    data: Path
-    control_password: str
-    stream_password: str
+    Packed, because unpacking one file takes a third of the time of copying 1,300.
+    """
+
+    archive: Path
+    control_password: str = field(repr=False)
+    stream_password: str = field(repr=False)
 
     def copy_to(self, data: Path, account: Account) -> None:
-        """Make `data` a copy, private to the servers' account.
+        """Make `data`, which must not exist, a copy that is private to the servers' account.
 
         Raises:
-            HostError: the copy failed, as where the disk is full.
+            HostError: unpacking failed, as where the disk is full.
         """
-        # cp is several times faster than Python at a thousand small files, and runs beside us.
-        Account().run(["cp", "-Rp", str(self.data), str(data)], timeout_s=_COPY_TIMEOUT_S)
+        data.mkdir(mode=0o700)
+        # Not Python's tarfile: these run in parallel, beside the interpreter's lock.
+        Account().run(
+            ["tar", "-x", "-p", "-f", str(self.archive), "-C", str(data)],
+            timeout_s=_COPY_TIMEOUT_S,
+        )
         account.give(data)
 
 
@@ -128,11 +135,11 @@ def _open(place: Path) -> Template | None:
         passwords = json.loads((place / "roles.json").read_text())
     except FileNotFoundError:
         return None
-    return Template(place / "data", passwords["control"], passwords["stream"])
+    return Template(place / "data.tar", passwords["control"], passwords["stream"])
 
 
 def _build(folder: Path, binaries: PostgresBinaries, account: Account) -> None:
-    """Fill `folder` (mode 0700) with `data` and `roles.json`."""
+    """Fill `folder` (mode 0700) with `data.tar` and `roles.json`."""
     passwords = {"control": secrets.token_hex(16), "stream": secrets.token_hex(16)}
     password_file = folder / "password"
     password_file.write_text(passwords["control"] + "\n")
@@ -158,10 +165,16 @@ def _build(folder: Path, binaries: PostgresBinaries, account: Account) -> None:
     account.run(
         [
             *(binaries.program("postgres"), "--single", "-j", "-O"),
-            *("-D", str(data), "-c", "fsync=off", "-c", "exit_on_error=on", "template1"),
+            *("-D", str(data), "-c", "fsync=off", "-c", "exit_on_error=on"),
+            *("-c", f"min_wal_size={2 * SEGMENT_MB}MB", "template1"),
         ],
         stdin=statements,
         timeout_s=_BUILD_TIMEOUT_S,
     )
+    Account().run(
+        ["tar", "-c", "-f", str(folder / "data.tar"), "-C", str(data), "."],
+        timeout_s=_COPY_TIMEOUT_S,
+    )
+    shutil.rmtree(data)
     (folder / "roles.json").write_text(json.dumps(passwords))
     (folder / "roles.json").chmod(0o600)
