@@ -10,10 +10,8 @@ from chaos.model.operation import Outcome
 from loadgen.probes.resolver import Resolver
 from loadgen.probes.session import Question, Session, Turn, missed
 
-QUEUED_MAX = 4
-"""Connects that a stream keeps waiting in the queue of a server that accepts but does not answer."""
-CONNECT_SPACING_S = 0.05
-"""Pause between two connects of a stream that is served again; its other sessions stand in."""
+CONNECT_SPACING_NS = NS // 10
+"""Pause between connects while one waits for an accepting server, or while others are served."""
 
 Record = Callable[[Question, Turn], None]
 
@@ -34,7 +32,6 @@ class Stream:
         self.question = question
         self._step_ns = int(period_s / slots * NS)
         self._period_ns = int(period_s * NS)
-        self._slots = slots
         self._record = record
         self._clock = MonotonicClock()
         self._sessions = [
@@ -105,21 +102,23 @@ class Stream:
     def _session_of(self, number: int, now_ns: int) -> Session | None:
         """Return who takes a turn: its own session, a stand-in while that may not connect, or None.
 
-        Connecting is dear: a server forks for it, and authenticates. In an outage's wake a crowd of
-        connects would make the very delay that they are to measure.
+        Connecting is dear: a server forks for it, and authenticates. A crowd of connects in the wake
+        of an outage would make the very delay that they are to measure.
         """
         session = self._sessions[number % len(self._sessions)]
         if not session.would_connect:
             return session
-        if sum(other.queued for other in self._sessions) >= QUEUED_MAX:
-            return None
-        if self._served and now_ns - self._last_connect_ns < int(CONNECT_SPACING_S * NS):
-            idle = (self._sessions[(number + k) % len(self._sessions)] for k in range(self._slots))
-            stand_in = next((other for other in idle if other.idle), None)
-            if stand_in is not None:
-                return stand_in
+        queued = any(other.queued for other in self._sessions)
+        if now_ns - self._last_connect_ns < CONNECT_SPACING_NS and (queued or self._served):
+            return self._stand_in(number)
         self._last_connect_ns = now_ns
         return session
+
+    def _stand_in(self, number: int) -> Session | None:
+        """Return the next session that could ask at once."""
+        start = number % len(self._sessions)
+        order = self._sessions[start:] + self._sessions[:start]
+        return next((other for other in order if other.idle), None)
 
     def _start_turn(self, session: Session, intended_ns: int) -> None:
         task = asyncio.create_task(self._turn(session, intended_ns))

@@ -16,12 +16,13 @@ forget   the same, but what was connected before stays silent for ever: only new
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,8 @@ def main() -> int:
             CLOCK.sleep(PAUSE_S)
         probes.stop(10)
         drop(rig.access, RUN)
+    made = json.dumps([asdict(o) for o in outages])
+    (folder / "outages.json").write_text(made, encoding="utf-8")
     say(
         f"{options.slots} slots every {options.period:g} s, outages of {options.duration:g} s,"
         f" load of {options.load} processes; the probes used {share:.0%} of a core; {folder}"
