@@ -105,6 +105,8 @@ class WorkerProcess:
             self._process.kill()
             status = self._process.wait()
         self._reader.join(1.0)
+        if self._process.stdout is not None and not self._reader.is_alive():
+            self._process.stdout.close()
         return status
 
     def _read(self) -> None:

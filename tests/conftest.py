@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "fix_history",
+    "fix_postgres",
     "fix_testcluster",
     "fix_control_plane",
     "fix_server",

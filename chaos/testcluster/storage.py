@@ -50,7 +50,10 @@ class Storage:
 
 
 def segment_suffix(lsn: str) -> str:
-    """Return the last 16 digits of the name of the WAL segment that holds `lsn` ("16/B374D848")."""
+    """Return the last 16 digits of the name of the WAL segment of the last byte before `lsn`.
+
+    `lsn` is as PostgreSQL writes it ("16/B374D848"). At a segment's end the next one need not exist.
+    """
     high, low = (int(part, 16) for part in lsn.split("/"))
-    segment = ((high << 32) | low) // _SEGMENT_BYTES
+    segment = (((high << 32) | low) - 1) // _SEGMENT_BYTES
     return f"{segment // _SEGMENTS_PER_ID:08X}{segment % _SEGMENTS_PER_ID:08X}"
