@@ -14,9 +14,7 @@ pace of the profile. All durations are modelled.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +27,7 @@ from chaos.testcluster.account import server_account
 from chaos.testcluster.addresses import AddressBlock, free_port, port_is_free
 from chaos.testcluster.configuration import ADMIN_ROLE
 from chaos.testcluster.core import AVAILABLE, CREATING, DELETING, Core, Member
+from chaos.testcluster.directory import make_directory
 from chaos.testcluster.failover import Failover
 from chaos.testcluster.instances import Instances
 from chaos.testcluster.monitor import Monitor
@@ -53,21 +52,12 @@ from chaos.testcluster.template import cached_template
 from chaos.testcluster.view import View
 from chaos.wait import wait_until
 
+__all__ = ["DEFAULT_PORT", "Cluster", "make_directory"]
+
 log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 5432
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
-_SPACE_PER_NODE = 150 * 1024 * 1024
 _READY_TIMEOUT_S = 30.0
-
-
-def make_directory(nodes: int) -> Path:
-    """Make a private folder for a cluster's data: in memory if `nodes` fit, else on disk."""
-    base: Path | None = None
-    if os.access(_MEMORY, os.W_OK):
-        free = shutil.disk_usage(_MEMORY).free
-        base = _MEMORY if free >= nodes * _SPACE_PER_NODE else None
-    return Path(tempfile.mkdtemp(prefix="gameday-", dir=base))
 
 
 class Cluster:

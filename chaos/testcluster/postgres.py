@@ -117,7 +117,7 @@ def _inspect(directory: Path) -> PostgresBinaries | None:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    match = re.search(r"\b(\d+\.\d+)", said)
+    match = re.search(r"\b(\d+(?:\.\d+)?)", said)
     if match is None or int(match[1].split(".")[0]) < MAJOR_MIN:
         return None
     return PostgresBinaries(directory, match[1])

@@ -26,6 +26,7 @@ from chaos.testcluster.configuration import (
     SEGMENT_MB,
     STREAM_ROLE,
 )
+from chaos.testcluster.directory import make_directory
 from chaos.testcluster.postgres import PostgresBinaries
 
 _SURFACE = Path(__file__).with_name("surface.sql")
@@ -133,48 +134,56 @@ def _content_hash(binaries: PostgresBinaries) -> str:
 def _open(place: Path) -> Template | None:
     try:
         passwords = json.loads((place / "roles.json").read_text())
-    except FileNotFoundError:
+        return Template(place / "data.tar", passwords["control"], passwords["stream"])
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return Template(place / "data.tar", passwords["control"], passwords["stream"])
+    except (OSError, ValueError, KeyError) as error:
+        raise HostError(
+            f"cannot read the template {place} ({error}); remove that folder and try again"
+        ) from error
 
 
 def _build(folder: Path, binaries: PostgresBinaries, account: Account) -> None:
-    """Fill `folder` (mode 0700) with `data.tar` and `roles.json`."""
+    """Fill `folder` with `data.tar` and `roles.json`."""
+    work = make_directory(1)
+    try:
+        passwords = _initialise(work, binaries, account)
+        Account().run(
+            ["tar", "-c", "-f", str(folder / "data.tar"), "-C", str(work / "data"), "."],
+            timeout_s=_COPY_TIMEOUT_S,
+        )
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    roles = folder / "roles.json"
+    roles.touch(mode=0o600)
+    roles.write_text(json.dumps(passwords))
+
+
+def _initialise(work: Path, binaries: PostgresBinaries, account: Account) -> dict[str, str]:
+    """Make the data directory `work/data`; return the passwords of the internal roles."""
     passwords = {"control": secrets.token_hex(16), "stream": secrets.token_hex(16)}
-    password_file = folder / "password"
+    password_file = work / "password"
+    password_file.touch(mode=0o600)
     password_file.write_text(passwords["control"] + "\n")
-    account.give(folder)
-    data = folder / "data"
+    account.give(work)
+    data = str(work / "data")
     account.run(
         [
-            binaries.program("initdb"),
-            *("--pgdata", str(data)),
-            *("--username", CONTROL_ROLE),
-            *("--pwfile", str(password_file)),
-            *("--auth", "scram-sha-256"),
-            *("--encoding", "UTF8"),
-            *("--locale", "C"),
+            *(binaries.program("initdb"), "--pgdata", data, "--no-sync"),
+            *("--username", CONTROL_ROLE, "--pwfile", str(password_file)),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
             *("--wal-segsize", str(SEGMENT_MB)),
-            "--no-sync",
         ],
         timeout_s=_BUILD_TIMEOUT_S,
     )
-    password_file.unlink()
-    statements = _SURFACE.read_text() + _ROLES.format(stream_password=passwords["stream"])
     # -j: statements end at an empty line; -O: pg_settings is a system view.
     account.run(
         [
-            *(binaries.program("postgres"), "--single", "-j", "-O"),
-            *("-D", str(data), "-c", "fsync=off", "-c", "exit_on_error=on"),
+            *(binaries.program("postgres"), "--single", "-j", "-O", "-D", data),
+            *("-c", "fsync=off", "-c", "exit_on_error=on"),
             *("-c", f"min_wal_size={2 * SEGMENT_MB}MB", "template1"),
         ],
-        stdin=statements,
+        stdin=_SURFACE.read_text() + _ROLES.format(stream_password=passwords["stream"]),
         timeout_s=_BUILD_TIMEOUT_S,
     )
-    Account().run(
-        ["tar", "-c", "-f", str(folder / "data.tar"), "-C", str(data), "."],
-        timeout_s=_COPY_TIMEOUT_S,
-    )
-    shutil.rmtree(data)
-    (folder / "roles.json").write_text(json.dumps(passwords))
-    (folder / "roles.json").chmod(0o600)
+    return passwords

@@ -40,6 +40,13 @@ def rows(running: Running, address: str) -> list[int]:
     return [int(str(row[0])) for row in found]
 
 
+def await_rows_everywhere(running: Running, expected: list[int]) -> None:
+    def agree() -> bool:
+        return all(rows(running, i.address) == expected for i in running.record.instances)
+
+    wait_until(agree, "all instances to have the same rows", timeout_s=5)
+
+
 def create_table(running: Running) -> None:
     with running.connect(running.writer.address) as connection:
         connection.execute("CREATE TABLE written (id bigint)")
@@ -58,12 +65,7 @@ def test_failover_to_the_named_reader_which_then_streams_to_all(cluster: Running
     cluster.await_writer(target.id)
     with cluster.connect(target.address) as connection:
         connection.execute("INSERT INTO written VALUES (1)")
-    for reader in cluster.readers:
-        wait_until(
-            lambda reader=reader: rows(cluster, reader.address) == [1],
-            f"{reader.id} to have the row",
-            timeout_s=5,
-        )
+    await_rows_everywhere(cluster, [1])
     with cluster.connect(old.address) as connection:
         assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
@@ -106,12 +108,7 @@ def test_no_acknowledged_commit_is_lost_under_load(cluster: Running, *, crash: b
     assert len(acked) > 300
     assert found[: len(acked)] == acked
     assert len(found) - len(acked) <= 1  # the one whose reply was lost
-    for reader in cluster.readers:
-        wait_until(
-            lambda reader=reader: rows(cluster, reader.address) == found,
-            f"{reader.id} to agree",
-            timeout_s=5,
-        )
+    await_rows_everywhere(cluster, found)
     if crash:
         assert "0073" in cluster.event_ids("t")
 
