@@ -75,7 +75,7 @@ class Generator:
     def __init__(self, config: dict[str, Any], access: DatabaseAccess, recorder: Recorder) -> None:
         self._traffic = ArmTraffic(**config["traffic"])
         self._seed = f"{config['seed']} {self._traffic.arm}"
-        self._ready_within_s: float = config["ready_within_s"]
+        self._ready_by_ns: int = config["ready_by_ns"]
         self._recorder = recorder
         # Set once: to "" when told to stop, to the reason when it must give up.
         self._end: gevent.event.AsyncResult[str] = gevent.event.AsyncResult()
@@ -185,24 +185,31 @@ class Generator:
             if now_ns < flush_at_ns:
                 continue
             flush_at_ns = now_ns + int(FLUSH_EVERY_S * NS)
-            try:
-                self._recorder.tick(now_ns)
-            except OSError as error:
-                self._end.set(_cannot_record(error))
+            if not self._flushed(now_ns):
                 return
+
+    def _flushed(self, now_ns: int) -> bool:
+        try:
+            self._recorder.tick(now_ns)
+        except OSError as error:
+            self._end.set(_cannot_record(error))
+            return False
+        return True
 
     def _get_ready(self) -> None:
         """Report ready once every stream has been served, or give up in time."""
-        deadline_ns = time.monotonic_ns() + int(self._ready_within_s * NS)
-        while time.monotonic_ns() < deadline_ns:
+        began_ns = time.monotonic_ns()
+        while time.monotonic_ns() < self._ready_by_ns:
             if all(stream.kind in self._recorder.served for stream in self._streams):
-                _tell("ready")
+                if self._flushed(time.monotonic_ns()):
+                    _tell("ready")
                 return
             gevent.sleep(WATCH_EVERY_S)
         missing = next(s for s in self._streams if s.kind not in self._recorder.served)
         self._end.set(
             f"no {missing.kind.name.lower()} through the {missing.endpoint} endpoint succeeded"
-            f" within {self._ready_within_s:.0f} s: {self._recorder.last_error or 'no answer'}"
+            f" within {max(0, self._ready_by_ns - began_ns) / NS:.0f} s:"
+            f" {self._recorder.last_error or 'no answer'}"
         )
 
     def _user_error(self, exception: BaseException, **_rest: object) -> None:

@@ -54,17 +54,20 @@ class Traffic:
                 is left.
         """
         assert not self._processes, "traffic is started once"
-        deadline_ns = time.monotonic_ns() + int(timeout_s * NS)
+        began_ns = time.monotonic_ns()
+        deadline_ns = began_ns + int(timeout_s * NS)
         # The process itself gives up first, since it knows why.
-        settings = [
-            (f"traffic of arm {traffic.arm}", self._settings(number, timeout_s * 0.8))
-            for number, traffic in enumerate(self._config.arms, 1)
-        ]
+        ready_by_ns = began_ns + int(timeout_s * 0.8 * NS)
         try:
-            for name, config in settings:
-                arm = config["traffic"]["arm"]
-                log = self._folder / "logs" / f"traffic-{arm}.log"
-                self._processes.append(WorkerProcess(name, MODULE, config, log))
+            for number, traffic in enumerate(self._config.arms, 1):
+                self._processes.append(
+                    WorkerProcess(
+                        f"traffic of arm {traffic.arm}",
+                        MODULE,
+                        self._settings(number, ready_by_ns),
+                        self._folder / "logs" / f"traffic-{traffic.arm}.log",
+                    )
+                )
             for process in self._processes:
                 process.await_ready(max(0.0, (deadline_ns - time.monotonic_ns()) / NS))
         except BaseException:
@@ -108,7 +111,7 @@ class Traffic:
         for process in processes:
             process.stop(1.0)
 
-    def _settings(self, number: int, ready_within_s: float) -> dict[str, Any]:
+    def _settings(self, number: int, ready_by_ns: int) -> dict[str, Any]:
         return {
             "traffic": asdict(self._config.arms[number - 1]),
             "arm_number": number,
@@ -116,5 +119,5 @@ class Traffic:
             "folder": str(self._folder),
             "run": self._config.run,
             "seed": self._config.seed,
-            "ready_within_s": ready_within_s,
+            "ready_by_ns": ready_by_ns,
         }

@@ -6,7 +6,6 @@ needed; the arms are the real ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +139,8 @@ class Rig:
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Any]:
-    yield lambda arm, *script, kind=Kind.WRITE: Rig(tmp_path, find(arm), list(script), kind)
+def rig(tmp_path: Path) -> Any:
+    return lambda arm, *script, kind=Kind.WRITE: Rig(tmp_path, find(arm), list(script), kind)
 
 
 def test_a_success_is_recorded_with_its_instant_its_instance_and_one_attempt(rig: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def arrivals(rate_per_s: float = 100.0, queue_max: int = 10) -> tuple[Arrivals, 
 @given(st.floats(min_value=0.1, max_value=20_000), st.text(max_size=8))
 def test_arrivals_are_in_order_and_no_gap_exceeds_its_bound(rate_per_s: float, seed: str) -> None:
     found = instants(rate_per_s, 300, seed)
-    gaps = [later - earlier for earlier, later in zip(found, found[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(found)]
     assert found[0] >= ORIGIN
     assert min(gaps) > 0
     assert max(gaps) <= (1 + 2 * JITTER) * NS / rate_per_s + 1
