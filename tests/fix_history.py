@@ -331,8 +331,34 @@ class RunBuilder:
     def _attempt(self, stream: Traffic, started_s: float) -> _Attempt:
         """Return what one attempt that starts at `started_s` meets."""
         latency_s = stream.latency_s * self.random.uniform(0.5, 1.5)
+        refused = self._refused_by_its_connection(stream, started_s, latency_s)
+        if refused is not None:
+            return refused
+        ended_s = started_s + latency_s
+        for outage in sorted(self.outages, key=lambda o: o.from_s):
+            if outage.endpoint != stream.endpoint:
+                continue
+            if outage.to_s <= started_s or ended_s <= outage.from_s:
+                continue
+            if outage.shape is Shape.REFUSE:
+                return _refused(outage, started_s)
+            ended_s = _answered(outage, started_s, latency_s)
+        if stream.deadline_s is not None and ended_s > started_s + stream.deadline_s:
+            return _Attempt(
+                started_s=started_s, ended_s=started_s + stream.deadline_s,
+                outcome=Outcome.UNKNOWN, error=DEADLINE, backend_pid=4000,
+            )  # fmt: skip
+        return _Attempt(
+            started_s=started_s, ended_s=ended_s, outcome=Outcome.OK,
+            instance=self._instance(stream.endpoint, ended_s), backend_pid=4000,
+        )  # fmt: skip
+
+    def _refused_by_its_connection(
+        self, stream: Traffic, started_s: float, latency_s: float
+    ) -> _Attempt | None:
+        """Return a failure that a pooled connection brings: it broke, or leads to a reader now."""
         broken = any(o.endpoint == stream.endpoint and o.from_s <= started_s for o in self.outages)
-        if broken and self._stale and self.random.random() < 0.2:  # noqa: PLR2004 - a share
+        if broken and self._stale and self.random.random() < 0.2:
             self._stale -= 1
             return _Attempt(
                 started_s=started_s, ended_s=started_s + 0.0002, outcome=Outcome.UNKNOWN,
@@ -345,36 +371,7 @@ class RunBuilder:
                     started_s=started_s, ended_s=started_s + latency_s, outcome=Outcome.FAILED,
                     error=READ_ONLY, instance=self.members[0], backend_pid=4001,
                 )  # fmt: skip
-        ended_s = started_s + latency_s
-        for outage in sorted(self.outages, key=lambda o: o.from_s):
-            if outage.endpoint != stream.endpoint:
-                continue
-            if outage.to_s <= started_s or ended_s <= outage.from_s:
-                continue
-            in_flight = started_s < outage.from_s
-            if outage.shape is Shape.REFUSE:
-                return _Attempt(
-                    started_s=started_s,
-                    ended_s=max(started_s, outage.from_s) + 0.0003,
-                    outcome=Outcome.UNKNOWN if in_flight else Outcome.FAILED,
-                    error=LOST if in_flight else REFUSED,
-                    backend_pid=4000 if in_flight else 0,
-                )
-            ended_s = outage.to_s + latency_s
-            if outage.shape is Shape.BLACKHOLE:
-                sent_s, wait_s = started_s, 0.2
-                while outage.from_s - latency_s <= sent_s < outage.to_s:
-                    sent_s, wait_s = sent_s + wait_s, wait_s * 2
-                ended_s = sent_s + latency_s
-        if stream.deadline_s is not None and ended_s > started_s + stream.deadline_s:
-            return _Attempt(
-                started_s=started_s, ended_s=started_s + stream.deadline_s,
-                outcome=Outcome.UNKNOWN, error=DEADLINE, backend_pid=4000,
-            )  # fmt: skip
-        return _Attempt(
-            started_s=started_s, ended_s=ended_s, outcome=Outcome.OK,
-            instance=self._instance(stream.endpoint, ended_s), backend_pid=4000,
-        )  # fmt: skip
+        return None
 
     def _instance(self, endpoint: str, at_s: float) -> str:
         if endpoint == "cluster":
@@ -412,6 +409,27 @@ class RunBuilder:
                 if a.outcome is not Outcome.OK
             ],
         )  # fmt: skip
+
+
+def _refused(outage: Outage, started_s: float) -> _Attempt:
+    in_flight = started_s < outage.from_s
+    return _Attempt(
+        started_s=started_s,
+        ended_s=max(started_s, outage.from_s) + 0.0003,
+        outcome=Outcome.UNKNOWN if in_flight else Outcome.FAILED,
+        error=LOST if in_flight else REFUSED,
+        backend_pid=4000 if in_flight else 0,
+    )
+
+
+def _answered(outage: Outage, started_s: float, latency_s: float) -> float:
+    """Return when a request that an outage froze or swallowed is answered."""
+    sent_s, wait_s = started_s, 0.2
+    if outage.shape is Shape.FREEZE:
+        sent_s = outage.to_s
+    while outage.from_s - latency_s <= sent_s < outage.to_s:
+        sent_s, wait_s = sent_s + wait_s, wait_s * 2
+    return sent_s + latency_s
 
 
 def _ns(at_s: float) -> int:
