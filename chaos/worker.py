@@ -32,6 +32,7 @@ class WorkerProcess:
         self.name = name
         self.log = log
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._error = ""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
@@ -76,12 +77,11 @@ class WorkerProcess:
 
     def last_error(self) -> str:
         """Return why it gave up, where it said so after it was ready; empty otherwise."""
-        error = ""
         while not self._messages.empty():
             message = self._messages.get()
             if message.get("state") == "error":
-                error = message.get("message", "")
-        return error
+                self._error = message.get("message", "")
+        return self._error
 
     def close_input(self) -> None:
         """Tell it to end, without waiting; `stop` waits. For several that are to end together."""
@@ -95,6 +95,13 @@ class WorkerProcess:
         with suppress(BrokenPipeError):
             self._process.stdin.write((json.dumps(message) + "\n").encode())
             self._process.stdin.flush()
+
+    def await_silence(self, timeout_s: float) -> None:
+        """Wait, but not longer than this, until nobody can say anything any more.
+
+        That is the end of the process, and of whatever it has left its standard output to.
+        """
+        self._reader.join(timeout_s)
 
     def stop(self, timeout_s: float) -> int:
         """Close its input, wait, and kill it if it does not end in time; return its exit status."""

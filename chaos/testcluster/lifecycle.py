@@ -100,8 +100,12 @@ def up(spec: ClusterSpec) -> ClusterState:
     try:
         state = _announced(worker)
         worker.send(DETACH)
+    except BaseException:
+        # Not told to detach, it ends with its input; whoever is told of the failure finds nothing.
+        worker.close_input()
+        worker.await_silence(STOP_TIMEOUT_S)
+        raise
     finally:
-        # Unless it was told to detach, the end of its input ends it.
         worker.stop(STOP_TIMEOUT_S)
     return state
 
@@ -242,3 +246,4 @@ def _reclaim(slot: Slot) -> None:
             return not directory.exists()
 
         wait_until(gone, f"{directory} to be removed", timeout_s=STOP_TIMEOUT_S)
+        slot.path.unlink()

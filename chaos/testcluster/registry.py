@@ -88,7 +88,7 @@ class Slot:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the slot; at the end its state and lock are gone.
+        """Hold the slot; whoever holds it may write and remove its state.
 
         Raises:
             HostError: another process holds it.
@@ -107,7 +107,6 @@ class Slot:
         try:
             yield
         finally:
-            self.path.unlink(missing_ok=True)
             self._lock.unlink(missing_ok=True)  # while it is held: nobody else can have it
             os.close(handle[0])  # type: ignore[index]
 

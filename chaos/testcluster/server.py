@@ -74,6 +74,7 @@ def serve(
     with ExitStack() as stack:
         if config.slot is not None:
             stack.enter_context(config.slot.held())
+            stack.callback(config.slot.path.unlink, missing_ok=True)
         block = AddressBlock.lease()
         stack.callback(block.close)
         directory = make_directory(spec.readers + 1)
