@@ -92,10 +92,10 @@ class Recording:
             if (begun := _instant(events, "inject", "started")) is not None
         }
         order = sorted(starts, key=lambda fault_id: starts[fault_id])
-        ends = [*(starts[fault_id] for fault_id in order[1:]), self.until_ns]
+        following = (*(starts[fault_id] for fault_id in order[1:]), self.until_ns)
         return tuple(
             _injection(fault_id, verbs[fault_id], starts[fault_id], max(end, starts[fault_id]))
-            for fault_id, end in zip(order, ends, strict=True)
+            for fault_id, end in zip(order, following, strict=False)
         )
 
     @property
