@@ -95,7 +95,7 @@ def errors_of(doing: str) -> Iterator[None]:
         ) from error
     except NoRegionError as error:
         raise ControlPlaneError(
-            f"{doing}: no AWS Region set; set AWS_REGION or a profile with a Region"
+            f"{doing}: no AWS Region set; set AWS_DEFAULT_REGION or a profile with a Region"
         ) from error
     except BotoCoreError as error:
         raise ControlPlaneError(f"{doing}: {error}") from error

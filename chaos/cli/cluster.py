@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from chaos.cli.options import AsJson, Quiet
+from chaos.cli.options import AsJson, Profile, Quiet
 from chaos.cli.terminal import Terminal
 from chaos.errors import DefinitionError
 from chaos.testcluster import lifecycle
@@ -23,7 +23,7 @@ def up(
     identifier: Identifier = "gameday",
     readers: Annotated[int, typer.Option(min=0, max=15, help="Readers beside the writer.")] = 2,
     region: Annotated[str, typer.Option(help="AWS Region it claims to be in.")] = "eu-west-1",
-    profile: Annotated[str, typer.Option(help="Pace of failovers: fast or aurora.")] = "fast",
+    profile: Annotated[Profile, typer.Option(help="Pace of failovers.")] = Profile.FAST,
     port: Annotated[
         int | None, typer.Option(min=1024, max=65535, help="Absent: 5432, or a free one.")
     ] = None,
@@ -43,7 +43,7 @@ def up(
             id=identifier,
             readers=readers,
             region=region,
-            profile=profile,
+            profile=profile.value,
             port=port,
             seed=seed,
             read_availability=read_availability,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,4 +16,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", envvar="GAMEDAY_QUIET", help="No progress, only results.")
 ]
+
+
+class Profile(StrEnum):
+    """Paces of the test cluster (chaos.testcluster.profiles), as an option may name them."""
+
+    FAST = "fast"
+    AURORA = "aurora"
+
+
 DEFAULT_RUNS = Path("runs")

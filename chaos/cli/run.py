@@ -12,7 +12,7 @@ import typer
 from chaos.cli import judgement
 from chaos.cli import target as targets
 from chaos.cli.catalogue import ARM_NAMES
-from chaos.cli.options import DEFAULT_RUNS, AsJson, Quiet, RunsRoot
+from chaos.cli.options import DEFAULT_RUNS, AsJson, Profile, Quiet, RunsRoot
 from chaos.cli.terminal import Terminal
 from chaos.clock import Anchor, MonotonicClock
 from chaos.definition.experiment import Experiment
@@ -56,8 +56,8 @@ def run(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a ${NAME}.")
     ] = None,
     profile: Annotated[
-        str, typer.Option(envvar="GAMEDAY_PROFILE", help="Embedded cluster: fast or aurora.")
-    ] = "fast",
+        Profile, typer.Option(envvar="GAMEDAY_PROFILE", help="Pace of the embedded cluster.")
+    ] = Profile.FAST,
     seed: Annotated[
         int, typer.Option(envvar="GAMEDAY_SEED", help="Of arrivals and modelled durations.")
     ] = 0,
@@ -77,7 +77,7 @@ def run(
     with signals_to(clock, terminal.tell):
         with targets.opened(
             cluster,
-            ClusterSpec(profile=profile, seed=seed),
+            ClusterSpec(profile=profile.value, seed=seed),
             run_folder.made(out) / "embedded-cluster.log",
             terminal.tell,
         ) as target:
@@ -98,7 +98,7 @@ def run(
             )
             folder = run_folder.create(out, definition.name, anchor)
             run_folder.write_definition(folder, definition.resolved())
-            fields = _environment(definition, rig, before, None if cluster else profile)
+            fields = _environment(definition, rig, before, None if cluster else profile.value)
             run_folder.write_environment(folder, anchor, fields)
             ended = Run(definition, rig, before, folder, anchor).execute()
         return _tell_end(folder, ended, terminal, as_json=as_json)

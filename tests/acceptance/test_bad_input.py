@@ -63,7 +63,7 @@ def test_a_run_folder_that_cannot_be_made(gameday: Gameday, tmp_path: Path) -> N
 def test_a_cluster_that_nobody_knows(gameday: Gameday) -> None:
     done = gameday(
         "run", "control", "--cluster", "nobody", "--yes",
-        AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_REGION="eu-west-1",
+        AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_DEFAULT_REGION="eu-west-1",
         AWS_ACCESS_KEY_ID="any", AWS_SECRET_ACCESS_KEY="any",
     )  # fmt: skip
     assert done.returncode == 70
