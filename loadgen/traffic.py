@@ -82,6 +82,7 @@ class Traffic:
         """
         for process in self._processes:
             if not process.alive():
+                process.await_silence(1.0)
                 why = process.last_error() or "its process died"
                 raise HostError(f"{process.name} ended: {why}; see {process.log}")
 

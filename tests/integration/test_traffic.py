@@ -326,8 +326,7 @@ def test_a_dead_worker_is_noticed_and_named(rig: Rig) -> None:
     rig.start(*BOTH)
     for worker in alive_workers(rig.folder):
         if any("resilient" in f.path for f in worker.open_files()):
-            worker.kill()
-            worker.wait(5)
+            worker.kill()  # not waited for: the traffic is to see its exit status
 
     def noticed() -> bool:
         try:
@@ -340,6 +339,28 @@ def test_a_dead_worker_is_noticed_and_named(rig: Rig) -> None:
     with pytest.raises(HostError, match=r"traffic of arm resilient.*exit status -9"):
         rig.stop()
     rig.traffic = None
+
+
+def test_a_full_disk_ends_the_arm_with_a_clear_error_and_keeps_what_was_written(rig: Rig) -> None:
+    """/dev/full stands in for the file of failed attempts, so that the first failure fills the disk."""
+    (rig.folder / "operations").mkdir()
+    (rig.folder / "operations" / "resilient.attempts").symlink_to("/dev/full")
+    rig.start("resilient")
+    before = len(rig.log("resilient").operations)
+    rig.terminate_sessions()
+
+    def full() -> bool:
+        try:
+            rig.traffic.check()  # type: ignore[union-attr]
+        except HostError as error:
+            return "resilient ended: disk full" in str(error)
+        return False
+
+    wait_until(full, "the full disk to be noticed", timeout_s=15)
+    with pytest.raises(HostError, match="disk full"):
+        rig.stop()
+    rig.traffic = None
+    assert len(rig.log("resilient").operations) >= before > 0
 
 
 def test_start_says_why_an_arm_gets_nowhere_and_leaves_no_process(

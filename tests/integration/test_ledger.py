@@ -1,0 +1,166 @@
+"""The ledger's tables on a real server: made, counted against planted truth, and gone afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from fix_postgres import INSTANCE, PlainPostgres
+
+from chaos.errors import DatabaseError
+from chaos.model.access import DatabaseAccess
+from chaos.model.operation import Kind, OperationWriter, Outcome
+from loadgen import ledger
+from loadgen.arms import application_name
+from loadgen.tables import table_of
+
+ARM = "resilient"
+
+
+@pytest.fixture
+def run(postgres: PlainPostgres, tmp_path: Path) -> Iterator[str]:
+    """A prepared run, dropped afterwards."""
+    ledger.prepare(postgres.access(), tmp_path.name)
+    yield tmp_path.name
+    ledger.drop(postgres.access(), tmp_path.name)
+
+
+def record(folder: Path, arm: str, outcomes: dict[int, Outcome]) -> None:
+    with OperationWriter(folder / "operations", arm) as writer:
+        for write_id, outcome in outcomes.items():
+            writer.operation(
+                kind=Kind.WRITE,
+                endpoint="cluster",
+                intended_ns=write_id,
+                started_ns=write_id,
+                ended_ns=write_id + 1,
+                outcome=outcome,
+                write_id=write_id,
+            )
+
+
+def insert(postgres: PlainPostgres, run: str, arm: str, *write_ids: int) -> None:
+    for write_id in write_ids:
+        postgres.execute(
+            f"INSERT INTO {table_of(run)} (arm, write_id, attempt, keyed)"
+            " VALUES (%s, %s, 1, false)",
+            arm,
+            write_id,
+        )
+
+
+def schemas(postgres: PlainPostgres) -> list[tuple[object, ...]]:
+    return postgres.execute("SELECT nspname FROM pg_namespace WHERE nspname = 'gameday'")
+
+
+def test_planted_losses_and_duplicates_are_found_by_id(
+    postgres: PlainPostgres, run: str, tmp_path: Path
+) -> None:
+    record(tmp_path, ARM, dict.fromkeys(range(1, 11), Outcome.OK) | {11: Outcome.UNKNOWN})
+    record(tmp_path, "default-pool", {21: Outcome.OK, 22: Outcome.FAILED})
+    insert(postgres, run, ARM, *range(1, 12))
+    insert(postgres, run, "default-pool", 21, 22, 23)
+    postgres.execute(f"DELETE FROM {table_of(run)} WHERE write_id = 4")
+    insert(postgres, run, ARM, 7)
+    found = ledger.reconcile(postgres.access(), tmp_path, run)
+    assert found.complete, found.why
+    assert found.read_from == INSTANCE
+    assert found.read_at_ns > 0
+    arm, other = found.arms[ARM], found.arms["default-pool"]
+    assert (arm.acknowledged, arm.applied_once) == (10, 8)
+    assert (arm.lost, arm.lost_ids) == (1, (4,))
+    assert (arm.duplicated, arm.duplicated_ids) == (1, (7,))
+    assert (arm.unknown_applied, arm.unknown_lost, arm.unexpected) == (1, 0, 0)
+    assert (other.failed_applied, other.failed_applied_ids, other.unexpected) == (1, (22,), 1)
+
+
+def test_more_rows_than_one_fetch_are_counted(
+    postgres: PlainPostgres, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "CHUNK", 100)
+    record(tmp_path, ARM, dict.fromkeys(range(1, 2501), Outcome.OK))
+    postgres.execute(
+        f"INSERT INTO {table_of(run)} (arm, write_id, attempt, keyed)"
+        " SELECT %s, i, 1, true FROM generate_series(1, 2500) i WHERE i <> 1777",
+        ARM,
+    )
+    found = ledger.reconcile(postgres.access(), tmp_path, run).arms[ARM]
+    assert (found.applied_once, found.lost, found.lost_ids) == (2499, 1, (1777,))
+
+
+def test_a_keyed_row_exists_once_however_often_it_is_sent(
+    postgres: PlainPostgres, run: str
+) -> None:
+    statement = (
+        f"INSERT INTO {table_of(run)} (arm, write_id, attempt, keyed)"
+        " VALUES ('a', 1, 1, true) ON CONFLICT (arm, write_id) WHERE keyed DO NOTHING"
+    )
+    for _ in range(3):
+        postgres.execute(statement)
+    insert(postgres, run, "b", 1, 1)
+    rows = postgres.execute(f"SELECT arm, count(*) FROM {table_of(run)} GROUP BY arm ORDER BY arm")
+    assert rows == [("a", 1), ("b", 2)]
+
+
+def test_nothing_is_judged_while_a_session_may_still_commit(
+    postgres: PlainPostgres, run: str, tmp_path: Path
+) -> None:
+    record(tmp_path, ARM, {1: Outcome.UNKNOWN})
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=postgres.port,
+        user="gameday",
+        dbname="postgres",
+        application_name=application_name(ARM),
+    ):
+        found = ledger.reconcile(postgres.access(), tmp_path, run, sessions_timeout_s=0.2)
+    assert not found.complete
+    assert "sessions" in found.why
+    assert ledger.reconcile(postgres.access(), tmp_path, run).complete
+
+
+def test_a_table_that_cannot_be_read_gives_an_incomplete_ledger(
+    postgres: PlainPostgres, tmp_path: Path
+) -> None:
+    record(tmp_path, ARM, {1: Outcome.OK})
+    found = ledger.reconcile(postgres.access(), tmp_path, "never-prepared")
+    assert not found.complete
+    assert "does not exist" in found.why
+
+
+def test_an_endpoint_that_refuses_is_named(tmp_path: Path, postgres: PlainPostgres) -> None:
+    access = postgres.access()
+    away = DatabaseAccess(
+        endpoints=access.endpoints, port=1, user="u", password="p", database="postgres"
+    )
+    with pytest.raises(DatabaseError, match=r"cannot create the run's table through 127\.0\.0\.1"):
+        ledger.prepare(away, "run")
+    found = ledger.reconcile(away, tmp_path, "run")
+    assert not found.complete
+    assert "127.0.0.1" in found.why
+
+
+def test_nothing_of_a_run_is_left_behind(postgres: PlainPostgres) -> None:
+    """The last run takes our schema with it; one run's end does not disturb another's."""
+    access = postgres.access()
+    before = schemas(postgres)
+    ledger.prepare(access, "first")
+    ledger.prepare(access, "second")
+    ledger.drop(access, "first")
+    assert schemas(postgres) == [("gameday",)]
+    insert(postgres, "second", ARM, 1)
+    ledger.drop(access, "second")
+    ledger.drop(access, "second")
+    assert schemas(postgres) == before == []
+
+
+def test_a_schema_of_somebody_else_is_left_alone(postgres: PlainPostgres) -> None:
+    postgres.execute("CREATE SCHEMA gameday")
+    try:
+        ledger.prepare(postgres.access(), "guest")
+        ledger.drop(postgres.access(), "guest")
+        assert schemas(postgres) == [("gameday",)]
+    finally:
+        postgres.execute("DROP SCHEMA gameday")
