@@ -28,7 +28,7 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(postgres.ENVIRONMENT, raising=False)
     monkeypatch.setattr(postgres, "_PATTERNS", ())
     monkeypatch.setattr(postgres, "_WHEELS", ())
-    monkeypatch.setattr(postgres.shutil, "which", lambda _: None)
+    monkeypatch.setattr("chaos.testcluster.postgres.shutil.which", lambda _: None)
 
 
 def test_none_says_what_to_install() -> None:
