@@ -53,7 +53,7 @@ class Before:
 
     topology: Topology
     target: str
-    """The instance (or, for a change of the whole cluster, the cluster) that is disturbed."""
+    """The instance that is asked for, `any reader` where the service chooses, or the cluster."""
     identity: Identity | None
     """The target's own word, where the fault watches its uptime."""
 

@@ -24,13 +24,13 @@ class FailoverCluster(Fault):
     )
 
     def resolve(self, topology: Topology) -> str:
-        """Name the reader to promote, or the writer that will be left where the service chooses."""
+        """Name the reader to promote; `any reader` where the service chooses."""
         if not topology.readers:
             raise GuardRefused(
                 f"cluster {topology.cluster} has no reader to fail over to; add one before this run"
             )
         if self.target is None:
-            return topology.writer.id if topology.writer else topology.cluster
+            return "any reader"
         member = topology.member(self.target)
         if member is None or member not in topology.readers:
             allowed = ", ".join(reader.id for reader in topology.readers)

@@ -122,7 +122,7 @@ class FaultSession:
             step=self.step,
             repeat=self.repeat,
             verb=verb,
-            requested_target=getattr(self.fault, "target", None) or before.target,
+            requested_target=before.target,
             parameters=self.fault.model_dump(mode="json", exclude_none=True),
             **data,
         )
