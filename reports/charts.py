@@ -5,13 +5,13 @@ Nothing here knows of pixels: the page stretches a plot to its width, and zoomin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.columns import Counts, Floats, Latencies, Outcomes
+from reports.columns import Floats, Latencies, Outcomes
 
 FLOOR = 100.0
 """The y of zero."""
@@ -57,39 +57,29 @@ class LogScale:
         )
 
 
-def rate_top(columns: Sequence[Outcomes]) -> float:
-    """Return the operations per second at the top of the plots of these columns."""
-    highest = max((float(c.per_second(c.total).max(initial=0)) for c in columns), default=0.0)
+def rate_top(rates: Sequence[Floats]) -> float:
+    """Return the operations per second at the top of plots of these rates."""
+    highest = max((float(rate.max(initial=0)) for rate in rates), default=0.0)
     if highest <= 0:
         return 1.0
     power = 10.0 ** np.floor(np.log10(highest))
-    return float(next(m * power for m in _TOPS if m * power >= highest * (1 - 1e-9)))
+    return float(next(m * power for m in _TOPS if m * power >= highest * 0.99))
 
 
-def stack(columns: Outcomes, milliseconds: Sequence[int], top: float) -> dict[str, str]:
-    """Return stacked rates as areas from the floor, by outcome: failed, unknown, late, ok upwards.
+def stack(columns: Outcomes, milliseconds: Sequence[int], heights: Floats) -> dict[str, str]:
+    """Return areas from the floor, by outcome: failed at the floor, then unknown, late and ok.
 
-    Each holds those below it, so they are painted from the last to the first.
+    Each column is as high as `heights` tells and divided by the shares of its outcomes. An area
+    holds those below it, so they are painted from ok to failed.
     """
-    return _stacked(columns, milliseconds, lambda n: columns.per_second(n) / top * FLOOR)
-
-
-def shares(columns: Outcomes, milliseconds: Sequence[int]) -> dict[str, str]:
-    """Return the share of each outcome in its column, stacked as in `stack`."""
+    reached = np.zeros(len(heights))
     total = np.maximum(columns.total, 1)
-    return _stacked(columns, milliseconds, lambda n: np.asarray(n / total * FLOOR))
-
-
-def _stacked(
-    columns: Outcomes, milliseconds: Sequence[int], height: Callable[[Counts], Floats]
-) -> dict[str, str]:
-    heights = np.zeros(len(columns.ok))
     areas: dict[str, str] = {}
     for name in ("failed", "unknown", "late", "ok"):
         counts = getattr(columns, name)
-        heights = heights + np.where(counts > 0, np.maximum(height(counts), _SEEN), 0.0)
-        heights = np.minimum(heights, FLOOR)
-        areas[name] = area(milliseconds, heights) if counts.any() else ""
+        height = np.maximum(counts / total * heights, _SEEN)
+        reached = np.minimum(reached + np.where(counts > 0, height, 0.0), FLOOR)
+        areas[name] = area(milliseconds, reached) if counts.any() else ""
     return areas
 
 

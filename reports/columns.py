@@ -47,9 +47,18 @@ class Outcomes:
         """All operations of each column."""
         return np.asarray(self.ok + self.late + self.failed + self.unknown)
 
-    def per_second(self, counts: Counts) -> Floats:
-        """Return counts as rates."""
-        return np.asarray(counts / np.diff(self.edges_s), dtype=np.float64)
+    def per_second(self, over_s: float) -> Floats:
+        """Return the rate at each column, over `over_s` around it or the column if that is wider.
+
+        A column of a few operations holds one more or one less by chance; its rate should not.
+        """
+        so_far = np.concatenate(([0], np.cumsum(self.total)))
+        low, high = self.edges_s[:-1], self.edges_s[1:]
+        wider = np.maximum(over_s - (high - low), 0) / 2
+        low = np.maximum(low - wider, self.edges_s[0])
+        high = np.minimum(high + wider, self.edges_s[-1])
+        counted = np.interp(high, self.edges_s, so_far) - np.interp(low, self.edges_s, so_far)
+        return np.asarray(counted / (high - low), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

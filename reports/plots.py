@@ -19,11 +19,11 @@ from reports.read import Report
 from reports.tables import is_interruption
 from reports.words import count, duration
 
-RATE_COLUMNS, LATENCY_COLUMNS = 360, 720
+RATE_COLUMNS, LATENCY_COLUMNS = 600, 720
 _LATENCY_COLUMN_S = 0.05
-_RATE_COLUMN_OPERATIONS = 10
+_RATE_COLUMN_OPERATIONS = 4
+_RATE_OVER_S = 1.0
 _OUTCOMES = ("ok", "late", "unknown", "failed")
-_NO_LABELS: tuple[Label, ...] = ()
 _ENDPOINTS = {"cluster": 0, "reader": 1}
 
 
@@ -59,12 +59,11 @@ class Plots:
         """Return the operations of each column by outcome: a rate, for probes a share."""
         stream, counts = self.streams[place], self.rates[place]
         probe = stream.arm == PROBE_ARM
-        if probe:
-            layers, labels = charts.shares(counts, self.rate_ms), _NO_LABELS
-        else:
-            top = self._top(stream)
-            layers = charts.stack(counts, self.rate_ms, top)
-            labels = (Label(y=0, text=f"{top:g}/s"), Label(y=100, text="0"))
+        top = self._top(stream)
+        rate = counts.per_second(_RATE_OVER_S) / top * charts.FLOOR
+        full = np.full_like(rate, charts.FLOOR)
+        layers = charts.stack(counts, self.rate_ms, full if probe else rate)
+        labels = (Label(y=0, text=f"{top:g}/s"), Label(y=100, text="0"))
         series = {name: getattr(counts, name).tolist() for name in _OUTCOMES}
         self.hover[f"rate-{place}"] = {name: n for name, n in series.items() if any(n)}
         totals = ", ".join(f"{count(sum(n))} {name}" for name, n in series.items() if any(n))
@@ -76,7 +75,7 @@ class Plots:
             unit="operations / s",
             summary=f"{stream.arm}, {_name(stream)}: {totals or 'nothing recorded'}",
             layers=tuple(Layer(style=n, d=layers[n]) for n in _OUTCOMES if layers[n]),
-            labels=labels,
+            labels=() if probe else labels,
             gaps=self._gaps(stream),
             windows=tuple(self._windows(stream)),
         )
@@ -114,7 +113,7 @@ class Plots:
         return columns.edges(axis.start_s, axis.end_s, focus, columns_max=most, least_s=least_s)
 
     def _rate_column_s(self) -> float:
-        """Return the narrowest column in which the steady rate of arrivals looks steady."""
+        """Return the narrowest column that holds some operations of every client stream."""
         span_s = self.axis.end_s - self.axis.start_s
         rates = [len(s.records) / span_s for s in self.streams if s.arm != PROBE_ARM]
         slowest = min((rate for rate in rates if rate > 0), default=1.0)
@@ -123,9 +122,8 @@ class Plots:
     def _top(self, stream: Stream) -> float:
         pairs = zip(self.streams, self.rates, strict=True)
         about = (stream.endpoint, stream.kind)
-        return charts.rate_top(
-            [c for s, c in pairs if (s.endpoint, s.kind) == about and s.arm != PROBE_ARM]
-        )
+        alike = [c for s, c in pairs if (s.endpoint, s.kind) == about and s.arm != PROBE_ARM]
+        return charts.rate_top([c.per_second(_RATE_OVER_S) for c in alike])
 
     def _gaps(self, stream: Stream) -> tuple[Box, ...]:
         axis, origin = self.axis, self.report.history.origin_ns

@@ -119,7 +119,7 @@ class Report:
         """Engine and version of the cluster as the environment tells them."""
         environment = self.history.environment
         parts = [environment.get("engine"), environment.get("engine_version")]
-        return " ".join(str(part) for part in parts if part) or "engine unknown"
+        return " ".join(str(part) for part in parts if part) or "not recorded"
 
     def short(self, name: str) -> str:
         """Return instances' names without the cluster's before them."""

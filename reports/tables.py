@@ -251,7 +251,8 @@ def _beside(
     if off and not report.open_ended(finding):
         yield f"at least {duration(max(_length(report, finding) - off, 0.0))}"
     if len(repeats) > 1:
-        yield f"worst of n = {len(repeats)}, median {duration(statistics.median(lengths))}"
+        median = f", median {duration(statistics.median(lengths))}" if any(lengths) else ""
+        yield f"{'worst of ' if median else 'n = '}{len(repeats)}{median}"
 
 
 def _worst(report: Report, repeats: Iterable[Finding]) -> Finding:

@@ -6,6 +6,7 @@ Labels count from the moment at which the first fault was requested.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from chaos.model.operation import PROBE_ARM
 from reports import lanes
@@ -21,6 +22,7 @@ _TICKS = 8
 _ERROR_ROWS = 5
 _ANSWER_ROWS = 8
 _SEGMENTS_MERGED = 500
+_COLOURS = 4
 
 
 def build(report: Report, errors: Mapping[str, Sequence[ErrorKind]]) -> Timeline:
@@ -144,8 +146,16 @@ def _observed(
             summary = f"{full} changes between {', '.join(r.text for r in told)}"
             yield Lane(key=key, kind="rows", title=name, full_title=full, summary=summary, **rows)
         else:
-            boxes = tuple(axis.box(segment) for segment in found)
+            boxes = tuple(_named(report, axis.box(segment)) for segment in found)
             yield Lane(key=key, kind="segments", title=name, full_title=full, boxes=boxes)
+
+
+def _named(report: Report, box: Box) -> Box:
+    """Return a box with an instance's short name and, where it holds one, the instance's colour."""
+    instances = lanes.subjects(report.history, "role")
+    known = box.style == "value" and box.text in instances
+    style = f"value value-{instances.index(box.text) % _COLOURS}" if known else box.style
+    return replace(box, text=report.short(box.text), style=style)
 
 
 def _ticks(report: Report, axis: Axis) -> Iterator[Tick]:

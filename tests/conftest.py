@@ -8,4 +8,5 @@ pytest_plugins = [
     "fix_server",
     "fix_rds",
     "fix_embedded",
+    "fix_report",
 ]
