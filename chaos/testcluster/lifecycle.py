@@ -23,7 +23,7 @@ from chaos.testcluster.identifiers import LENGTH_MAX, RULE, is_identifier
 from chaos.testcluster.processes import kill_all, sweep_lock_file
 from chaos.testcluster.records import ClusterSpec
 from chaos.testcluster.registry import Slot, slots
-from chaos.testcluster.server import DETACH, ServerConfig
+from chaos.testcluster.server_config import DETACH, ServerConfig
 from chaos.testcluster.state import ClusterState
 from chaos.wait import wait_until
 from chaos.worker import WorkerProcess

@@ -18,7 +18,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,33 +32,11 @@ from chaos.testcluster.api.server import ApiServer
 from chaos.testcluster.cluster import Cluster, make_directory
 from chaos.testcluster.dns import Authority, DnsServer
 from chaos.testcluster.postgres import find_postgres
-from chaos.testcluster.records import ClusterRecord, ClusterSpec, ServerlessBounds
-from chaos.testcluster.registry import Slot
+from chaos.testcluster.records import ClusterRecord, ClusterSpec
+from chaos.testcluster.server_config import DETACH, ServerConfig
 from chaos.testcluster.state import ClusterState, write_state
 
-DETACH = {"command": "detach"}
 _log = logging.getLogger("chaos.testcluster")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerConfig:
-    """What a server is told on standard input; with a `slot` the cluster stands by itself."""
-
-    spec: ClusterSpec
-    slot: Slot | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the line that is sent."""
-        return {"spec": asdict(self.spec), "slot": str(self.slot.path) if self.slot else None}
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> ServerConfig:
-        """Read what `as_json` gave."""
-        spec = dict(fields["spec"])
-        if spec["serverless"] is not None:
-            spec["serverless"] = ServerlessBounds(**spec["serverless"])
-        slot = Slot(Path(fields["slot"])) if fields["slot"] else None
-        return cls(spec=ClusterSpec(**spec), slot=slot)
 
 
 def serve(
