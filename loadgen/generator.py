@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +18,25 @@ import gevent
 import gevent.event
 import gevent.socket
 from locust.env import Environment
+from locust.runners import Runner
+from sqlalchemy.exc import SQLAlchemyError
 
 from chaos.clock import NS
 from chaos.model.access import DatabaseAccess
-from chaos.model.operation import Kind, Outcome
 from loadgen.arms import find
-from loadgen.client import Client, ReadClient, WriteClient
 from loadgen.config import ArmTraffic
-from loadgen.engine import build_engine
-from loadgen.outcome import QUEUE_FULL, STOPPED
 from loadgen.recorder import FLUSH_EVERY_S, Recorder
-from loadgen.schedule import Arrivals, Schedule
+from loadgen.streams import Stream, Streams
 from loadgen.tables import WriteIds, table_of
-from loadgen.users import ArrivalUser, users_of
 
 DRAIN_S_MAX = 4.0
 """How long operations may go on once the traffic is told to stop; then they are cut off."""
 STOP_S_MAX = 2.0
 """How long cutting off the users that are left may take."""
+WARM_UP_S_MAX = 3.0
+"""How long each engine's first connection may take before users go ahead without it."""
+LEAD_S = 0.1
+"""Time for the users to be there before the first arrival."""
 WATCH_EVERY_S = 0.05
 """How long an arrival may find the queue full, or a stream be served, before it is noticed."""
 
@@ -54,45 +54,32 @@ def serve(config: dict[str, Any], access: DatabaseAccess) -> int:
     return Generator(config, access, recorder).run()
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """One kind of operation on one endpoint: its arrivals and the users that carry them out."""
-
-    kind: Kind
-    endpoint: str
-    arrivals: Arrivals
-    users: type[ArrivalUser]
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing that has arrived is left to do."""
-        return not self.arrivals.waiting and not self.users.busy
-
-
 class Generator:
     """One arm's users, their arrivals and the greenlets that look after them."""
 
     def __init__(self, config: dict[str, Any], access: DatabaseAccess, recorder: Recorder) -> None:
-        self._traffic = ArmTraffic(**config["traffic"])
-        self._seed = f"{config['seed']} {self._traffic.arm}"
-        self._ready_by_ns: int = config["ready_by_ns"]
+        self._config = config
         self._recorder = recorder
+        self._ready_by_ns: int = config["ready_by_ns"]
         # Set once: to "" when told to stop, to the reason when it must give up.
         self._end: gevent.event.AsyncResult[str] = gevent.event.AsyncResult()
-        table = table_of(config["run"])
-        self._streams = self._build_streams(access, table, WriteIds(config["arm_number"]))
-        environment = Environment(user_classes=[stream.users for stream in self._streams])
-        environment.events.user_error.add_listener(self._user_error)  # type: ignore[no-untyped-call]
-        self._runner = environment.create_local_runner()
+        traffic = ArmTraffic(**config["traffic"])
+        self._builder = Streams(find(traffic.arm), traffic, access, recorder)
+        self._streams: tuple[Stream, ...] = ()
 
     def run(self) -> int:
         """Generate traffic until told to stop; returns the exit status."""
-        watchers = [gevent.spawn(watch) for watch in (self._await_eof, self._keep, self._get_ready)]
-        for watcher in watchers:
-            watcher.link_exception(lambda died: self._end.set(f"defect: {died.exception!r}"))
+        watchers = [self._spawn(self._await_eof)]
         gevent.signal_handler(signal.SIGTERM, self._end.set, "")
-        count = sum(stream.users.fixed_count for stream in self._streams)
-        self._runner.start(count, spawn_rate=count)
+        self._warm_up()
+        self._streams = self._builder.build(
+            table_of(self._config["run"]),
+            WriteIds(self._config["arm_number"]),
+            f"{self._config['seed']} {self._config['traffic']['arm']}",
+            time.monotonic_ns() + int(LEAD_S * NS),
+        )
+        runner = self._start_users()
+        watchers += [self._spawn(self._keep), self._spawn(self._get_ready)]
         why = self._end.get()
         for stream in self._streams:
             stream.arrivals.close(time.monotonic_ns())
@@ -100,68 +87,31 @@ class Generator:
             self._drain()
         gevent.killall(watchers, timeout=STOP_S_MAX)
         with gevent.Timeout(STOP_S_MAX, False):
-            self._runner.quit()
+            runner.quit()
         return self._finish(why)
 
-    def _build_streams(
-        self, access: DatabaseAccess, table: str, ids: WriteIds
-    ) -> tuple[Stream, ...]:
-        arm, recorder = find(self._traffic.arm), self._recorder
-        writing = build_engine(arm, access, WriteClient.endpoint)
-        reading = build_engine(arm, access, ReadClient.endpoint)
-        streams = (
-            (
-                WriteClient,
-                self._traffic.writes_per_s,
-                lambda: WriteClient(arm, writing, recorder, table=table, ids=ids),
-            ),
-            (
-                ReadClient,
-                self._traffic.reads_per_s,
-                lambda: ReadClient(arm, reading, recorder, table=table),
-            ),
-        )
-        return tuple(
-            self._stream(client, rate_per_s, client_of_user)
-            for client, rate_per_s, client_of_user in streams
-            if rate_per_s > 0
-        )
+    def _spawn(self, watch: Callable[[], None]) -> gevent.Greenlet:
+        watcher = gevent.spawn(watch)
+        watcher.link_exception(lambda died: self._end.set(f"defect: {died.exception!r}"))
+        return watcher
 
-    def _stream(
-        self, client: type[Client], rate_per_s: float, client_of_user: Callable[[], Client]
-    ) -> Stream:
-        kind, endpoint = client.kind, client.endpoint
+    def _warm_up(self) -> None:
+        """Connect each engine once: its first connection asks the server a dozen things.
 
-        def reject(intended_ns: int, now_ns: int) -> None:
-            self._record_unsent(kind, endpoint, intended_ns, now_ns, QUEUE_FULL)
+        Arrivals that had to wait for those would look like slowness of the cluster. A failure is
+        left to the users, who will meet it again and report it.
+        """
+        for engine in self._builder.engines.values():
+            with suppress(SQLAlchemyError), gevent.Timeout(WARM_UP_S_MAX, False):
+                engine.connect().close()
 
-        arrivals = Arrivals(
-            Schedule(rate_per_s, f"{self._seed} {kind.name}", time.monotonic_ns()),
-            self._traffic.queue_max,
-            reject,
-        )
-        users = users_of(
-            f"{kind.name.title()}User",
-            self._traffic.users,
-            arrivals,
-            self._recorder,
-            client_of_user,
-        )
-        return Stream(kind, endpoint, arrivals, users)
-
-    def _record_unsent(
-        self, kind: Kind, endpoint: str, intended_ns: int, now_ns: int, error: str
-    ) -> None:
-        self._recorder.operations.operation(
-            kind=kind,
-            endpoint=endpoint,
-            intended_ns=intended_ns,
-            started_ns=now_ns,
-            ended_ns=now_ns,
-            outcome=Outcome.FAILED,
-            attempts=0,
-            error=error,
-        )
+    def _start_users(self) -> Runner:
+        environment = Environment(user_classes=[stream.users for stream in self._streams])
+        environment.events.user_error.add_listener(self._user_error)  # type: ignore[no-untyped-call]
+        runner = environment.create_local_runner()
+        count = sum(stream.users.fixed_count for stream in self._streams)
+        runner.start(count, spawn_rate=count)
+        return runner
 
     def _await_eof(self) -> None:
         """Wait for the end of standard input without stopping the other greenlets."""
@@ -200,12 +150,12 @@ class Generator:
         """Report ready once every stream has been served, or give up in time."""
         began_ns = time.monotonic_ns()
         while time.monotonic_ns() < self._ready_by_ns:
-            if all(stream.kind in self._recorder.served for stream in self._streams):
+            if all(stream.served for stream in self._streams):
                 if self._flushed(time.monotonic_ns()):
                     _tell("ready")
                 return
             gevent.sleep(WATCH_EVERY_S)
-        missing = next(s for s in self._streams if s.kind not in self._recorder.served)
+        missing = next(stream.client for stream in self._streams if not stream.served)
         self._end.set(
             f"no {missing.kind.name.lower()} through the {missing.endpoint} endpoint succeeded"
             f" within {max(0, self._ready_by_ns - began_ns) / NS:.0f} s:"
@@ -227,8 +177,7 @@ class Generator:
         """Record what was cut off, close the records, say why; returns the exit status."""
         now_ns = time.monotonic_ns()
         for stream in self._streams:
-            for intended_ns in stream.arrivals.abandon():
-                self._record_unsent(stream.kind, stream.endpoint, intended_ns, now_ns, STOPPED)
+            stream.abandon(now_ns)
         try:
             self._recorder.close(now_ns)
         except OSError as error:
