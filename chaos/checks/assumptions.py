@@ -40,6 +40,7 @@ def judge_assumptions(recording: Recording, checks: Sequence[Check]) -> list[Fin
         lambda: _traffic(recording, _judged_streams(recording, checks)),
         lambda: _complete(recording),
         lambda: _observers(recording),
+        lambda: _probes(recording),
         lambda: _lag(recording),
         lambda: _steady(recording),
     )
@@ -181,6 +182,25 @@ def _observers(recording: Recording) -> Iterator[Finding]:
     else:
         why = f"{len(spoken)} observers spoke until the end"
         yield _finding("observers", Verdict.PASS, why)
+
+
+def _probes(recording: Recording) -> Iterator[Finding]:
+    """The probes never stopped trying: a turn that was missed saw nothing."""
+    blind = []
+    for arm, endpoint, kind in recording.streams:
+        trace = recording.trace(arm, endpoint, kind) if arm == PROBE_ARM else None
+        if trace is None:
+            continue
+        seen_until = np.maximum.accumulate(np.append(recording.since_ns, trace.ended))
+        gap_s = float((np.append(trace.intended, recording.until_ns) - seen_until).max()) / NS
+        if gap_s > _SHORT_S:
+            blind.append(f"the probes of {endpoint} tried nothing for {gap_s:.1f} s")
+    if PROBE_ARM not in recording.history.arms:
+        blind.append("there were no probes")
+    if blind:
+        yield _finding("probes", Verdict.UNKNOWN, "; ".join(blind))
+    else:
+        yield _finding("probes", Verdict.PASS, "the probes tried without a pause")
 
 
 def _lag(recording: Recording) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from chaos.checks.base import Check
 from chaos.checks.interruption import Interruption
 from chaos.checks.recording import Injection, Recording, default_slow_s, in_period, kind_of
 from chaos.checks.windows import Window
+from chaos.clock import NS
 from chaos.model.operation import Kind
 from chaos.model.verdict import Finding
 
@@ -82,7 +83,8 @@ def _finding(recording: Recording, one: Felt) -> Finding:
         slow_s = default_slow_s(one.arm)
         why = f"no operation failed or took longer than {slow_s:g} s"
     elif window.to_ns is None:
-        why = "no recovery recorded"
+        last_s = (window.until_ns - window.last_bad_ns) / NS
+        why = f"no recovery recorded; the last try was {last_s:.1f} s before the end"
     else:
         why = f"{window.bad} operations failed or were late"
     if one.windows > 1:

@@ -80,8 +80,8 @@ class Interruption(Check):
         limit = self.interruption_s_max
         measured, lower = window.measured_s, window.lower_s
         if window.to_ns is None:
-            shown = (window.until_ns - window.first_bad_ns) / NS
-            why = f"no recovery recorded: nothing succeeded in the last {shown:.3f} s"
+            shown = (window.last_bad_ns - window.first_bad_ns) / NS
+            why = f"no recovery recorded: operations failed over {shown:.3f} s and none succeeded"
             return (Verdict.FAIL if shown > limit else Verdict.UNKNOWN), why
         if lower > limit:
             return Verdict.FAIL, f"longer than {limit:g} s by {lower - limit:.3f} s at least"

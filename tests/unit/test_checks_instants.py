@@ -1,0 +1,169 @@
+"""The named instants of each fault, on synthetic runs in which every one of them is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fix_history import RunBuilder, Shape, failover_run
+
+from chaos.checks.instants import instants
+from chaos.checks.recording import Recording
+from chaos.model.history import History
+from chaos.model.operation import Kind
+
+
+def told(history: History, injection: int = 0) -> list[dict[str, Any]]:
+    recording = Recording(history)
+    return [i.as_json() for i in instants(recording, recording.injections[injection])]
+
+
+def find(all_told: list[dict[str, Any]], name: str, arm: str | None = None) -> dict[str, Any]:
+    (found,) = [i for i in all_told if i["name"] == name and arm in {None, i.get("arm")}]
+    return found
+
+
+FAILOVER = [
+    # name, arm, at (s after the request), how far after the truth it may be seen
+    ("requested", None, 0.0, 0.0),
+    ("API accepted", None, 0.04, 0.0),
+    ("first failed operation", None, 0.1, 0.03),
+    ("new writer by SQL", None, 1.4, 0.0),
+    ("API shows the new writer", None, 1.9, 0.0),
+    ("cluster DNS answers the new writer", None, 1.5, 0.0),
+    ("last stale DNS answer", None, 1.8, 0.0),
+    ("first new connection to the new writer", None, 1.5, 0.05),
+    ("first committed write", "resilient", 1.5, 0.05),
+    ("first committed write", "default-pool", 1.5, 0.1),
+    ("last 25006", "default-pool", 5.9, 0.3),
+    ("every reader serves again", None, 2.5, 0.11),
+    ("steady state again", None, 5.9, 0.3),
+]
+
+
+@pytest.mark.parametrize("repeat", [0, 1])
+def test_a_failover_is_cut_into_its_instants(tmp_path: Path, repeat: int) -> None:
+    all_told = told(failover_run(tmp_path / "run", repeats=2).write(), repeat)
+    requested_s = 10.0 + 15.0 * repeat
+    for name, arm, after_s, late_s in FAILOVER:
+        if repeat == 1 and name in {"last 25006", "steady state again"}:
+            continue  # only the first failover leaves refusing connections behind
+        at_s = find(all_told, name, arm)["at_s"]
+        assert requested_s + after_s - 1e-3 <= at_s <= requested_s + after_s + late_s + 1e-3, name
+
+
+def test_an_instant_lies_between_the_two_sightings(tmp_path: Path) -> None:
+    by_sql = find(told(failover_run(tmp_path / "run").write()), "new writer by SQL")
+    assert by_sql["uncertainty_s"] == pytest.approx(0.05)
+    assert (by_sql["source"], by_sql["instance"]) == ("sql", "gameday-instance-2")
+
+
+def test_the_last_commit_on_the_old_writer_comes_before_the_outage(tmp_path: Path) -> None:
+    last = find(told(failover_run(tmp_path / "run").write()), "last commit on the old writer")
+    assert 10.05 < last["at_s"] <= 10.1
+    assert last["instance"] == "gameday-instance-1"
+
+
+def test_a_repeated_write_dates_from_its_last_try(tmp_path: Path) -> None:
+    """The uncertainty of a write that was tried again is not the whole time of its tries."""
+    first = find(told(failover_run(tmp_path / "run").write()), "first committed write", "resilient")
+    assert first["uncertainty_s"] < 0.06
+
+
+def test_what_nothing_shows_is_missing_with_the_reason(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run")
+    run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=15)
+    run.topology(0.1, "gameday-instance-1")
+    run.fault("failover-cluster", 5.0, effect="none")
+    all_told = told(run.write())
+    for name in (
+        "first failed operation",
+        "new writer by SQL",
+        "API shows the new writer",
+        "cluster DNS answers the new writer",
+        "last stale DNS answer",
+        "first new connection to the new writer",
+        "last 25006",
+        "every reader serves again",
+        "steady state again",
+    ):
+        missing = find(all_told, name)
+        assert missing["at_s"] is None, name
+        assert missing["why"], name
+
+
+def test_a_name_that_stayed_stale_says_so(tmp_path: Path) -> None:
+    run = failover_run(tmp_path / "run")
+    run.observe(20.0, "dns", "cluster", "gameday-instance-1")
+    stale = find(told(run.write()), "last stale DNS answer")
+    assert stale["at_s"] is None
+    assert "still led to gameday-instance-1" in stale["why"]
+
+
+def test_an_arm_that_never_recovers_has_no_steady_state_again(tmp_path: Path) -> None:
+    run = failover_run(tmp_path / "run")
+    run.outage("reader", 20.0, 90.0, Shape.REFUSE)
+    again = find(told(run.write()), "steady state again")
+    assert again["at_s"] is None
+    assert "had not recovered" in again["why"]
+
+
+def test_a_reboot_shows_the_instance_down_and_back(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run")
+    run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=15)
+    run.topology(0.1, "gameday-instance-1")
+    target = "gameday-instance-1"
+    run.observe(0.1, "role", target, "writer")
+    run.fault("reboot-instance", 5.0, requested_target="writer", actual_target=target)
+    run.outage("cluster", 5.2, 6.0, Shape.REFUSE)
+    run.observe(5.3, "role", target, "unreachable")
+    run.observe(6.1, "role", target, "writer")
+    run.observe(5.4, "status", target, "rebooting")
+    run.observe(6.5, "status", target, "available")
+    all_told = told(run.write())
+    assert find(all_told, "instance stops answering SQL")["at_s"] == pytest.approx(5.3)
+    assert find(all_told, "instance answers SQL again")["at_s"] == pytest.approx(6.1)
+    assert find(all_told, "API shows the reboot")["at_s"] == pytest.approx(5.4)
+    assert find(all_told, "API shows it available")["at_s"] == pytest.approx(6.5)
+    assert find(all_told, "first committed write")["at_s"] == pytest.approx(6.01, abs=0.03)
+
+
+def test_a_deleted_reader_leaves_the_endpoint_and_comes_back(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run")
+    run.traffic("arm", "reader", Kind.READ, per_s=50, until_s=20)
+    run.topology(0.1, "gameday-instance-1")
+    gone, stays = run.readers
+    run.observe(0.1, "dns", "reader", f"{gone},{stays}")
+    run.fault("delete-reader", 5.0, actual_target=gone, effect_s=6.0)
+    for at_s, kind, subject, value in (
+        (5.2, "status", gone, "deleting"),
+        (5.6, "dns", "reader", stays),
+        (6.0, "status", gone, "deleted"),
+        (8.0, "status", gone, "creating"),
+        (9.0, "status", gone, "available"),
+        (9.5, "dns", "reader", f"{gone},{stays}"),
+    ):
+        run.observe(at_s, kind, subject, value)
+    all_told = told(run.write())
+    for name, at_s in (
+        ("API shows it deleting", 5.2),
+        ("reader endpoint no longer answers it", 5.6),
+        ("API no longer lists it", 6.0),
+        ("API shows the reader back", 9.0),
+        ("reader endpoint answers it again", 9.5),
+    ):
+        assert find(all_told, name)["at_s"] == pytest.approx(at_s), name
+
+
+def test_changed_bounds_are_seen_and_seen_restored(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run")
+    run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=15)
+    run.topology(0.1, "gameday-instance-1")
+    run.observe(0.1, "capacity", "gameday", "0.5-8")
+    run.fault("scale-capacity", 5.0)
+    run.observe(5.5, "capacity", "gameday", "0.5-2")
+    run.observe(8.0, "capacity", "gameday", "0.5-8")
+    all_told = told(run.write())
+    assert find(all_told, "API shows the new bounds")["at_s"] == pytest.approx(5.5)
+    assert find(all_told, "API shows the old bounds again")["at_s"] == pytest.approx(8.0)
