@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from chaos.checks.scene import CLUSTER, Instant, Scene, named
-from chaos.model.operation import Kind, Outcome
+from chaos.checks.scene import CLUSTER, About, Instant, Scene
+from chaos.model.operation import Kind
 
 _READ_ONLY = "25006"
 
@@ -52,10 +52,9 @@ def _last_commit(scene: Scene, old: str) -> Instant:
     if not old:
         return scene.missing(name, "the writer before the fault is not known")
     found = [
-        (int(last["ended_ns"]), int(last["started_ns"]), arm)
-        for arm, writes in scene.writes(old)
-        if len(writes)
-        for last in (writes[np.argmax(writes["ended_ns"])],)
+        (at[1], at[0], some.arm)
+        for some in scene.successes(old, writes=True)
+        if (at := some.last()) is not None
     ]
     if not found:
         why = "no write was committed on it after the request"
@@ -90,17 +89,11 @@ def _names(scene: Scene, old: str, new: str) -> Iterator[Instant]:
 
 def _first_connection(scene: Scene, new: str) -> Instant:
     name = "first new connection to the new writer"
-    found = []
-    for arm, log, inside in scene.logs():
-        operations = log.operations
-        wanted = inside & (operations["outcome"] == Outcome.OK)
-        wanted &= named(operations["endpoint"], log, CLUSTER) & named(
-            operations["instance"], log, new
-        )
-        reached = operations[wanted]
-        if len(reached):
-            first = reached[np.argmin(reached["ended_ns"])]
-            found.append((int(first["ended_ns"]), int(first["started_ns"]), arm))
+    found = [
+        (at[1], at[0], some.arm)
+        for some in scene.successes(new, writes=False)
+        if (at := some.first()) is not None
+    ]
     if not found:
         return scene.missing(name, "no operation on the cluster endpoint reached it", instance=new)
     ended, started, arm = min(found)
@@ -110,19 +103,17 @@ def _first_connection(scene: Scene, new: str) -> Instant:
 def first_commits(scene: Scene, new: str) -> Iterator[Instant]:
     """Yield for each arm the first write committed by the new writer, or after the interruption."""
     name = "first committed write"
-    for arm, writes in scene.writes(new):
-        if (arm, CLUSTER, Kind.WRITE) not in scene.recording.streams:
+    for writes in scene.successes(new, writes=True):
+        stream = (writes.arm, CLUSTER, Kind.WRITE)
+        if stream not in scene.recording.streams:
             continue
-        about = {"arm": arm, "endpoint": CLUSTER}
-        if new and len(writes):
-            first = writes[np.argmin(writes["ended_ns"])]
-            ended, started = int(first["ended_ns"]), int(first["started_ns"])
-            yield scene.at(name, started, ended, "operations", **about, instance=new)
-        elif new:
-            yield scene.missing(name, "none was committed by the new writer", **about)
-        else:
-            stream = (arm, CLUSTER, Kind.WRITE)
+        about: About = {"arm": writes.arm, "endpoint": CLUSTER, "instance": new}
+        if not new:
             yield scene.last_return(name, [stream], "no writes were recorded")
+        elif (at := writes.first()) is not None:
+            yield scene.at(name, *at, "operations", **about)
+        else:
+            yield scene.missing(name, "none was committed by the new writer", **about)
 
 
 def _last_read_only(scene: Scene) -> Iterator[Instant]:

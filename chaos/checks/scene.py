@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
@@ -53,6 +53,30 @@ class Instant:
             if value := getattr(self, name):
                 fields[name] = value
         return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Successes:
+    """Some of an arm's operations that succeeded, by their positions in its log."""
+
+    arm: str
+    log: OperationLog
+    positions: NDArray[np.intp]
+
+    def first(self) -> tuple[int, int] | None:
+        """Return the first that returned: start of the try that succeeded, and return."""
+        return self._try(np.argmin) if len(self.positions) else None
+
+    def last(self) -> tuple[int, int] | None:
+        """Return the last that returned, likewise."""
+        return self._try(np.argmax) if len(self.positions) else None
+
+    def _try(self, choose: Callable[[NDArray[np.int64]], np.intp]) -> tuple[int, int]:
+        operations, attempts = self.log.operations, self.log.attempts
+        position = self.positions[choose(operations["ended_ns"][self.positions])]
+        failed = attempts["ended_ns"][attempts["operation"] == position]
+        started = int(operations["started_ns"][position])
+        return int(failed.max(initial=started)), int(operations["ended_ns"][position])
 
 
 @dataclass(frozen=True)
@@ -119,16 +143,21 @@ class Scene:
             operations = log.operations
             yield arm, log, (operations["ended_ns"] >= since) & (operations["intended_ns"] < until)
 
-    def writes(self, instance: str = "") -> Iterator[tuple[str, NDArray[np.void]]]:
-        """Yield each arm's committed writes of the period through the cluster endpoint."""
+    def successes(self, instance: str, *, writes: bool) -> Iterator[Successes]:
+        """Yield each arm's successes of the period through the cluster endpoint.
+
+        Only those that `instance` answered, unless empty; only writes if asked.
+        """
         for arm, log, inside in self.logs():
             operations = log.operations
             wanted = inside & (operations["outcome"] == Outcome.OK)
-            wanted &= (operations["kind"] == Kind.WRITE) | (operations["kind"] == Kind.TRANSACTION)
             wanted &= named(operations["endpoint"], log, CLUSTER)
+            if writes:
+                kinds = operations["kind"]
+                wanted &= (kinds == Kind.WRITE) | (kinds == Kind.TRANSACTION)
             if instance:
                 wanted &= named(operations["instance"], log, instance)
-            yield arm, operations[wanted]
+            yield Successes(arm, log, np.flatnonzero(wanted))
 
     def last_return(self, name: str, streams: list[tuple[str, str, Kind]], why: str) -> Instant:
         """Return when the last of some streams was served again for good."""

@@ -36,9 +36,9 @@ FAILOVER = [
     ("first new connection to the new writer", None, 1.5, 0.05),
     ("first committed write", "resilient", 1.5, 0.05),
     ("first committed write", "default-pool", 1.5, 0.1),
-    ("last 25006", "default-pool", 5.9, 0.3),
+    ("last 25006", "default-pool", 5.8, 0.3),
     ("every reader serves again", None, 2.5, 0.11),
-    ("steady state again", None, 5.9, 0.3),
+    ("steady state again", None, 5.8, 0.3),
 ]
 
 
