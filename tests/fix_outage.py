@@ -46,6 +46,12 @@ class Rig:
             targets=tuple(self.access.endpoints[name] for name in instances), ttl_s=1
         )
 
+    def order_gates(self, order: str) -> dict[str, int]:
+        """Give every gate an order at once; return the instant of each (tests/gate.py)."""
+        for gate in self.gates.values():
+            gate.begin(order)
+        return {name: gate.done() for name, gate in self.gates.items()}
+
     def freeze(self) -> int:
         """Stop every server process; return the instant (monotonic ns) when all are stopped."""
         for pid in self._processes():

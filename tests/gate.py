@@ -9,87 +9,104 @@
 from __future__ import annotations
 
 import contextlib
-import queue
+import multiprocessing
 import selectors
 import socket
 import struct
-import threading
 import time
-from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 _RESET = struct.pack("ii", 1, 0)
 _CHUNK = 65536
+LISTENING = 0
 
 
 class Gate:
-    """Forwards `listen` to `target`, in a thread of its own."""
+    """Forwards `listen` to `target`, in a process of its own, so that its instants are its own."""
 
     def __init__(self, listen: tuple[str, int], target: tuple[str, int]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, listen, target), name="gate", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        assert self._answer() == LISTENING
+
+    def begin(self, order: str) -> None:
+        """Send `refuse`, `reopen`, `hold`, `release` or `forget`."""
+        self._pipe.send(order)
+
+    def done(self) -> int:
+        """Return the instant (monotonic ns) of the last order.
+
+        That is when nothing was served any more, or just before something could be served again.
+        """
+        return self._answer()
+
+    def order(self, order: str) -> int:
+        self.begin(order)
+        return self.done()
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.join(5)
+        self._process.kill()
+
+    def _answer(self) -> int:
+        if not self._pipe.poll(5):
+            raise TimeoutError("the gate does not answer")
+        instant: int = self._pipe.recv()
+        return instant
+
+
+def _serve(pipe: Connection, listen: tuple[str, int], target: tuple[str, int]) -> None:
+    Proxy(pipe, listen, target).run()
+
+
+class Proxy:
+    """The gate's process: one selector loop."""
+
+    def __init__(self, pipe: Connection, listen: tuple[str, int], target: tuple[str, int]) -> None:
+        self._pipe = pipe
         self._listen, self._target = listen, target
         self._selector = selectors.DefaultSelector()
-        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._wake, self._woken = socket.socketpair()
         self._peers: dict[socket.socket, socket.socket] = {}
         self._silent: list[socket.socket] = []
         self._listener: socket.socket | None = None
-        self._selector.register(self._woken, selectors.EVENT_READ)
-        self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
+        self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._orders = {
+            "refuse": self._refuse,
+            "reopen": self._open_listener,
+            "hold": self._hold,
+            "release": self._release,
+            "forget": self._forget,
+        }
+
+    def run(self) -> None:
         self._open_listener()
-        self._thread.start()
-
-    def refuse(self) -> int:
-        """Reset everything and listen no more; return the instant (monotonic ns) when done."""
-        return self._order(self._refuse)
-
-    def reopen(self) -> int:
-        """Listen again after `refuse`; return the instant just before."""
-        return self._order(self._open_listener, before=True)
-
-    def hold(self) -> int:
-        """Forward nothing from now on; return the instant when done."""
-        return self._order(self._hold)
-
-    def release(self) -> int:
-        """Forward again after `hold`; return the instant just before."""
-        return self._order(self._release, before=True)
-
-    def release_forgetting(self) -> int:
-        """Serve only new connections after `hold`; return the instant just before."""
-        return self._order(self._forget, before=True)
-
-    def close(self) -> None:
-        self._orders.put(None)
-        self._wake.send(b"x")
-        self._thread.join()
-
-    def _order(self, act: Callable[[], None], *, before: bool = False) -> int:
-        done: queue.SimpleQueue[int] = queue.SimpleQueue()
-
-        def carry_out() -> None:
-            started = time.monotonic_ns()
-            act()
-            done.put(started if before else time.monotonic_ns())
-
-        self._orders.put(carry_out)
-        self._wake.send(b"x")
-        return done.get(timeout=5)
-
-    def _run(self) -> None:
+        self._pipe.send(LISTENING)
         while True:
             for key, _ in self._selector.select():
-                if key.fileobj is self._woken:
-                    self._woken.recv(1)
-                    order = self._orders.get()
-                    if order is None:
-                        self._refuse()
+                if key.fileobj is self._pipe:
+                    try:
+                        order = self._pipe.recv()
+                    except EOFError:
                         return
-                    order()
+                    self._obey(order)
                     break  # the other events may be of sockets that are closed now
                 if key.fileobj is self._listener:
                     self._accept()
                 else:
                     self._forward(key.fileobj)
+
+    def _obey(self, order: str) -> None:
+        started = time.monotonic_ns()
+        self._orders[order]()
+        ends_service = order in {"refuse", "hold"}
+        self._pipe.send(time.monotonic_ns() if ends_service else started)
 
     def _open_listener(self) -> None:
         self._listener = socket.create_server(self._listen, backlog=512)
@@ -106,6 +123,7 @@ class Gate:
         server.settimeout(None)
         for here, there in ((client, server), (server, client)):
             here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            here.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._peers[here] = there
             self._selector.register(here, selectors.EVENT_READ)
 
@@ -132,13 +150,12 @@ class Gate:
     def _refuse(self) -> None:
         self._close_listener()
         for end in [*self._peers, *self._silent]:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            end.close()
-        for end in self._peers:
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(end)
+            end.close()  # the selector forgets what is closed
         self._peers.clear()
         self._silent.clear()
+        self._selector.close()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._pipe, selectors.EVENT_READ)
 
     def _close_listener(self) -> None:
         if self._listener is not None:

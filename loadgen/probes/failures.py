@@ -47,12 +47,12 @@ def name_of_connect_error(message: str) -> str:
     return "----- ConnectFailed"
 
 
-def outcome_of(kind: Kind, error: str, *, sent: bool) -> Outcome:
-    """Tell whether a failed operation certainly had no effect.
+def outcome_of(kind: Kind, error: str) -> Outcome:
+    """Tell whether an operation that was sent and failed certainly had no effect.
 
     A server that was told to stop (class 57) may have committed before it said so.
     """
-    told = error[0].isdigit() and not error.startswith("57")
-    if kind is Kind.WRITE and sent and not told:
+    told = error[:1].isdigit() and not error.startswith("57")
+    if kind is Kind.WRITE and not told:
         return Outcome.UNKNOWN
     return Outcome.FAILED

@@ -75,6 +75,9 @@ class Observer:
                 deadline_s=min(config.deadline_s, 0.9 * period_s),
                 resolver=self._resolver,
                 record=self._record,
+                yields_to=[s for e, s in self._streams.items() if e not in self._roles]
+                if of_instance
+                else (),
             )
         for endpoint, stream in self._streams.items():
             required = endpoint not in self._roles
@@ -202,9 +205,13 @@ class Observer:
                 alive_ns = now_ns
 
     def _say_alive(self, since_ns: int, now_ns: int) -> None:
-        lag_ns = max((stream.lateness_ns_max for stream in self._streams.values()), default=0)
-        for stream in self._streams.values():
-            stream.lateness_ns_max = 0
+        tallies = {endpoint: s.take_tally() for endpoint, s in self._streams.items()}
+        lag_ns = max(tally.lateness_ns_max for tally in tallies.values())
+        connects = {
+            endpoint: [tally.connects, tally.connects_failed]
+            for endpoint, tally in tallies.items()
+            if tally.connects
+        }
         self._observations.append(
             Observation(
                 at_ns=now_ns,
@@ -212,6 +219,6 @@ class Observer:
                 kind="alive",
                 subject=OBSERVER,
                 value=str(self._samples),
-                detail={"lag_s_max": round(lag_ns / NS, 4)},
+                detail={"lag_s_max": round(lag_ns / NS, 4), "connects": connects},
             )
         )

@@ -1,8 +1,7 @@
-"""One session of a stream: takes its turns, keeps its connection, follows the endpoint.
+"""One session of a stream: keeps a connection, asks on it, and knows when to give up.
 
-    turn -> (resolve -> connect ->) ask -> ok: keep the connection
-                                        -> failed: close it; the next turn begins anew
-
+    closed -- connect --> idle -- ask --> idle         what fails closes the connection,
+                                      `-> read-only    but for a server that is only read-only
 What ends a wait, by stage:
 
 - resolving, and connecting to a host that does not answer: the deadline (its packets vanish, so
@@ -17,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chaos.clock import NS, MonotonicClock
@@ -28,11 +27,11 @@ from loadgen.probes.wire import Wire, WireError
 
 PATIENCE_S = 5.0
 """How long a patient session waits for an answer that does not come."""
+QUEUE_PATIENCE_S = 0.4
+"""How long a session waits to be let in by a server that accepted."""
 PATIENCE_OF_OUTAGE = 0.1
 """Patience grows to this share of an outage: attempts given up grow with its logarithm only."""
-READ_ONLY = "25006"
-RECONNECT_S = 1.0
-"""How often a session reconnects to a read-only instance to which the name still leads."""
+_READ_ONLY = "25006"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +52,13 @@ class Turn:
     intended_ns: int
     started_ns: int
     ended_ns: int
-    outcome: Outcome
+    outcome: Outcome = Outcome.OK
     error: str = ""
     row: Sequence[str] = ()
     """The answer's columns; the first is the instance."""
     backend_pid: int = 0
     waiting: bool = False
-    """Never sent, because an earlier turn still waited for its answer."""
+    """Never sent, because every session still waited for an earlier answer."""
 
 
 def missed(intended_ns: int, now_ns: int, *, waiting: bool) -> Turn:
@@ -94,16 +93,21 @@ class Session:
         self._clock = MonotonicClock()
         self._loop = asyncio.get_running_loop()
         self._wire = Wire(self._loop)
-        self._busy = False
-        self._sent = False
-        self._connected_ns = 0
         self._stage_ns = 0
-        self._suspect = False
+        self.busy = False
+        """Connecting, or waiting for an answer."""
+        self.read_only = False
+        """Connected to an instance that said it takes no writes."""
+
+    @property
+    def closed(self) -> bool:
+        """Not connected, and not connecting."""
+        return not self.busy and not self._wire.open
 
     @property
     def idle(self) -> bool:
         """Connected, and not waiting for an answer."""
-        return not self._busy and self._wire.open
+        return not self.busy and self._wire.open
 
     @property
     def queued(self) -> bool:
@@ -111,95 +115,85 @@ class Session:
         return self._wire.connecting and self._wire.reached
 
     @property
-    def would_connect(self) -> bool:
-        """Whether a turn now would begin with connecting."""
-        return not self._busy and not self._wire.open
+    def address(self) -> str:
+        """Where it is or was connected."""
+        return self._wire.address
 
-    async def turn(self, intended_ns: int, last_success_ns: int) -> Turn:
-        """Do one operation that was due at `intended_ns`; missed if the last one still runs.
-
-        `last_success_ns` is when the stream last succeeded, on which patience depends.
-        """
-        started_ns = self._clock.now_ns()
-        if self._busy:
-            return missed(intended_ns, started_ns, waiting=True)
-        self._busy = True
-        self._sent = False
-        timer = _Timer(self._loop)
-        self._stage_ns = started_ns
-        timer.at(self._deadline_s, self._expire, timer, last_success_ns)
-        row: Sequence[str] = ()
-        outcome, error = Outcome.OK, ""
+    async def connect(self, intended_ns: int, outage_since_ns: int) -> Turn:
+        """Resolve the endpoint and connect; `outage_since_ns` is when the stream last succeeded."""
+        started_ns = self._begin(outage_since_ns)
+        error = ""
         try:
-            row = await self._attempt(intended_ns + int(self._deadline_s * NS))
+            await self._connect()
         except WireError as failed:
             error = failed.error
-            outcome = outcome_of(self._question.kind, error, sent=self._sent)
-            self._after_failure(error)
-        finally:
-            timer.cancel()
-            self._busy = False
+        return self._end(intended_ns, started_ns, error, Outcome.FAILED)
+
+    async def ask(self, intended_ns: int, outage_since_ns: int) -> Turn:
+        """Send the question on the connection and wait for the answer."""
+        started_ns = self._begin(outage_since_ns)
+        error = ""
+        row: Sequence[bytes | None] = ()
+        try:
+            row = await self._wire.ask(self._question.statement, self._values)
+        except WireError as failed:
+            error = failed.error
+            self.read_only = error.startswith(_READ_ONLY)
+            if not self.read_only:
+                self._wire.drop(error)
+        turn = self._end(intended_ns, started_ns, error, outcome_of(self._question.kind, error))
+        return replace(turn, row=tuple((value or b"").decode() for value in row))
+
+    def suspect(self) -> None:
+        """Take what another session was told, that this address takes no writes, for granted."""
+        self.read_only = True
+
+    def endpoint_moved(self, addresses: Collection[str]) -> None:
+        """Leave an address to which the endpoint no longer leads, unless it serves."""
+        if (self.busy or self.read_only) and self.address and self.address not in addresses:
+            self._wire.drop("----- EndpointMoved")
+
+    def close(self) -> None:
+        """Close the connection; what waits fails."""
+        self._wire.drop("----- Stopped")
+
+    def _begin(self, outage_since_ns: int) -> int:
+        self.busy = True
+        self._stage_ns = self._clock.now_ns()
+        self._timer = self._loop.call_later(self._deadline_s, self._expire, outage_since_ns)
+        return self._stage_ns
+
+    def _end(self, intended_ns: int, started_ns: int, error: str, outcome: Outcome) -> Turn:
+        self._timer.cancel()
+        self.busy = False
         return Turn(
             intended_ns=intended_ns,
             started_ns=started_ns,
             ended_ns=self._clock.now_ns(),
-            outcome=outcome,
+            outcome=outcome if error else Outcome.OK,
             error=error,
-            row=row,
             backend_pid=self._wire.backend_pid,
         )
 
-    def endpoint_moved(self, addresses: Collection[str]) -> None:
-        """Give up what waits for an address to which the endpoint no longer leads."""
-        if self._busy and self._wire.address and self._wire.address not in addresses:
-            self._wire.drop("----- EndpointMoved")
-
-    def close(self) -> None:
-        """Close the connection; a turn that waits fails."""
-        self._wire.drop("----- Stopped")
-
-    async def _attempt(self, deadline_ns: int) -> Sequence[str]:
-        if not self._wire.open or self._suspect:
-            await self._connect(deadline_ns)
-        self._stage_ns = self._clock.now_ns()
-        self._sent = True
-        row = await self._wire.ask(self._question.statement, self._values)
-        self._suspect = False
-        return [value.decode() if value is not None else "" for value in row]
-
-    async def _connect(self, deadline_ns: int) -> None:
-        remaining_s = max(0.01, (deadline_ns - self._clock.now_ns()) / NS)
+    async def _connect(self) -> None:
         try:
             answer = await asyncio.wait_for(
-                self._resolver.resolve(self._question.endpoint), remaining_s
+                self._resolver.resolve(self._question.endpoint), self._deadline_s
             )
         except TimeoutError:
             raise WireError("----- NameTimeout") from None
         if not answer.addresses:
             raise WireError(f"----- Name{answer.error}")
-        address = answer.addresses[0]
-        now_ns = self._clock.now_ns()
-        if self._wire.open:
-            stands = address == self._wire.address
-            if stands and now_ns - self._connected_ns < RECONNECT_S * NS:
-                return
-            self._wire.drop("----- Reconnect")
-        self._stage_ns = self._connected_ns = now_ns
-        self._suspect = False
-        await self._wire.connect(self._question.parameters, address)
+        self._stage_ns = self._clock.now_ns()
+        self.read_only = False
+        await self._wire.connect(self._question.parameters, answer.addresses[0])
 
-    def _after_failure(self, error: str) -> None:
-        if error.startswith(READ_ONLY) and self._wire.open:
-            self._suspect = True
-        else:
-            self._wire.drop(error)
-
-    def _expire(self, timer: _Timer, last_success_ns: int) -> None:
+    def _expire(self, outage_since_ns: int) -> None:
         now_ns = self._clock.now_ns()
-        limit_s = self._limit_s((now_ns - last_success_ns) / NS)
+        limit_s = self._limit_s((now_ns - outage_since_ns) / NS)
         left_s = limit_s - (now_ns - self._stage_ns) / NS
         if left_s > 0:
-            timer.at(left_s, self._expire, timer, last_success_ns)
+            self._timer = self._loop.call_later(left_s, self._expire, outage_since_ns)
         elif self._wire.connecting:
             self._wire.drop("----- ConnectTimeout")
         else:
@@ -207,27 +201,11 @@ class Session:
 
     def _limit_s(self, outage_s: float) -> float:
         """Return how long the present stage may take."""
-        queued = self._wire.connecting and self._wire.reached
-        if self._wire.connecting and not queued:
+        if self._wire.connecting:
+            return self._queue_patience_s(outage_s) if self.queued else self._deadline_s
+        if self._impatient:
             return self._deadline_s
-        if queued or not self._impatient:
-            base_s = self._deadline_s if self._impatient else PATIENCE_S
-            return max(base_s, outage_s * PATIENCE_OF_OUTAGE)
-        return self._deadline_s
+        return max(PATIENCE_S, outage_s * PATIENCE_OF_OUTAGE)
 
-
-class _Timer:
-    """A timer that can be set again."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._handle: asyncio.TimerHandle | None = None
-
-    def at(self, delay_s: float, call: Any, *arguments: Any) -> None:
-        self.cancel()
-        self._handle = self._loop.call_later(delay_s, call, *arguments)
-
-    def cancel(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+    def _queue_patience_s(self, outage_s: float) -> float:
+        return max(QUEUE_PATIENCE_S, outage_s * PATIENCE_OF_OUTAGE)

@@ -1,9 +1,16 @@
-"""One stream: sessions that take turns on a fixed grid of the monotonic clock."""
+"""One stream: an operation on every step of a fixed grid of the monotonic clock.
+
+An operation is asked by whichever session is connected; only while none is, connecting is part of
+it. Connecting is dear: a server forks for it, and authenticates. A crowd of connects in the wake of
+an outage would make the very delay that it is to measure. So they are spaced while one waits to be
+let in, or while others serve; a refused one costs nothing and is repeated on every step.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass, replace
 
 from chaos.clock import NS, MonotonicClock
 from chaos.model.operation import Outcome
@@ -11,13 +18,26 @@ from loadgen.probes.resolver import Resolver
 from loadgen.probes.session import Question, Session, Turn, missed
 
 CONNECT_SPACING_NS = NS // 10
-"""Pause between connects while one waits for an accepting server, or while others are served."""
+"""Pause between connects while one waits to be let in, or while others serve."""
+YIELD_NS = 3 * NS // 10
+"""How long a stream's next connect waits for one of a stream that matters more."""
+RECONNECT_NS = NS
+"""How often a stream looks whether a read-only address it is still led to has changed its mind."""
 
 Record = Callable[[Question, Turn], None]
 
 
+@dataclass(slots=True)
+class Tally:
+    """What a stream did since someone last looked."""
+
+    lateness_ns_max: int = 0
+    connects: int = 0
+    connects_failed: int = 0
+
+
 class Stream:
-    """`slots` sessions, each due every `period_s`, so that one is due every `period_s / slots`."""
+    """`slots` sessions, and an operation every `period_s / slots`."""
 
     def __init__(
         self,
@@ -28,7 +48,9 @@ class Stream:
         deadline_s: float,
         resolver: Resolver,
         record: Record,
+        yields_to: Sequence[Stream] = (),
     ) -> None:
+        """Open nothing yet. Connects of this stream wait a little for those of `yields_to`."""
         self.question = question
         self._step_ns = int(period_s / slots * NS)
         self._period_ns = int(period_s * NS)
@@ -38,12 +60,18 @@ class Stream:
             Session(question, slot, resolver, impatient=slot % 2 == 0, deadline_s=deadline_s)
             for slot in range(slots)
         ]
-        self._turns: set[asyncio.Task[None]] = set()
-        self._last_success_ns = self._clock.now_ns()
-        self._last_connect_ns = 0
-        self._served = False
-        self.lateness_ns_max = 0
-        """The worst lateness of a turn; whoever reads it sets it back to 0."""
+        self._yields_to = yields_to
+        self._addresses: Collection[str] = ()
+        self._work: set[asyncio.Task[None]] = set()
+        self._success_ns = self._clock.now_ns()
+        self._connect_ns = 0
+        self._reconnect_ns = 0
+        self._tally = Tally()
+
+    @property
+    def queued(self) -> bool:
+        """Whether a connect waits to be let in."""
+        return any(session.queued for session in self._sessions)
 
     async def open(self, timeout_s: float, interval_s: float) -> Turn:
         """Try one operation until it succeeds, then connect every session; nothing is recorded.
@@ -51,21 +79,27 @@ class Stream:
         Return the last try of that operation, successful or not.
         """
         deadline_ns = self._clock.now_ns() + int(timeout_s * NS)
+        session, *others = self._sessions
         while True:
-            turn = await self._sessions[-1].turn(self._clock.now_ns(), self._last_success_ns)
+            now_ns = self._clock.now_ns()
+            turn = await session.connect(now_ns, now_ns)
             if turn.outcome is Outcome.OK:
-                self._last_success_ns = turn.ended_ns
-                # One after the other: the grid must begin on connections, not with a crowd.
-                for session in self._sessions[:-1]:
-                    await session.turn(self._clock.now_ns(), turn.ended_ns)
-                return turn
+                turn = await session.ask(now_ns, now_ns)
+            if turn.outcome is Outcome.OK:
+                break
+            session.close()
             if self._clock.now_ns() >= deadline_ns:
                 return turn
             await asyncio.sleep(interval_s)
+        for other in others:
+            # One after the other: the grid must not begin with a crowd of connects.
+            await other.connect(self._clock.now_ns(), turn.ended_ns)
+        return turn
 
     async def run(self, origin_ns: int) -> None:
-        """Take turns for ever; turn k is due at `origin_ns` plus k grid steps."""
+        """Operate for ever; operation k is due at `origin_ns` plus k grid steps."""
         number = 0
+        self._success_ns = origin_ns
         while True:
             intended_ns = origin_ns + number * self._step_ns
             now_ns = self._clock.now_ns()
@@ -73,61 +107,107 @@ class Stream:
                 await asyncio.sleep((intended_ns - now_ns) / NS)
                 now_ns = self._clock.now_ns()
             late_ns = now_ns - intended_ns
-            self.lateness_ns_max = max(self.lateness_ns_max, late_ns)
+            self._tally.lateness_ns_max = max(self._tally.lateness_ns_max, late_ns)
             if late_ns > self._period_ns:
-                # The session's next turn is due as well: this one was never sent.
                 self._record(self.question, missed(intended_ns, now_ns, waiting=False))
-            elif session := self._session_of(number, now_ns):
-                self._start_turn(session, intended_ns)
             else:
-                self._record(self.question, missed(intended_ns, now_ns, waiting=True))
+                self._dispatch(number, intended_ns, now_ns)
             number += 1
             if number % len(self._sessions) == 0:
                 await asyncio.sleep(0)  # catching up must not starve the answers
 
     def endpoint_moved(self, addresses: Collection[str]) -> None:
         """Tell every session to which addresses the endpoint leads now."""
+        self._addresses = addresses
         for session in self._sessions:
             session.endpoint_moved(addresses)
 
+    def take_tally(self) -> Tally:
+        """Return what was counted since the last call."""
+        tally, self._tally = self._tally, Tally()
+        return tally
+
     async def close(self, grace_s: float) -> None:
-        """Let turns in flight end for `grace_s`, then end them as failed."""
-        if self._turns:
-            await asyncio.wait(self._turns, timeout=grace_s)
+        """Let operations in flight end for `grace_s`, then end them as failed."""
+        if self._work:
+            await asyncio.wait(self._work, timeout=grace_s)
         for session in self._sessions:
             session.close()
-        if self._turns:
-            await asyncio.wait(self._turns, timeout=grace_s)
+        if self._work:
+            await asyncio.wait(self._work, timeout=grace_s)
 
-    def _session_of(self, number: int, now_ns: int) -> Session | None:
-        """Return who takes a turn: its own session, a stand-in while that may not connect, or None.
+    def _dispatch(self, number: int, intended_ns: int, now_ns: int) -> None:
+        first = number % len(self._sessions)
+        order = self._sessions[first:] + self._sessions[:first]
+        serving = next((s for s in order if s.idle and not s.read_only), None)
+        may_connect = self._may_connect(now_ns)
+        closed = next((s for s in order if s.closed), None) if may_connect else None
+        if closed is not None:
+            self._connect_ns = now_ns
+        read_only = next((s for s in order if s.idle and s.read_only), None)
+        if serving is not None:
+            self._begin(serving, self._ask, intended_ns)
+            if closed is not None:
+                self._begin(closed, self._mend, intended_ns)
+        elif closed is not None:
+            self._begin(closed, self._connect_and_ask, intended_ns)
+        elif read_only is not None and now_ns - self._reconnect_ns > RECONNECT_NS:
+            self._reconnect_ns = now_ns
+            read_only.close()
+            self._begin(read_only, self._connect_and_ask, intended_ns)
+        elif read_only is not None:
+            self._begin(read_only, self._ask, intended_ns)
+        else:
+            self._record(self.question, missed(intended_ns, now_ns, waiting=True))
 
-        Connecting is dear: a server forks for it, and authenticates. A crowd of connects in the wake
-        of an outage would make the very delay that they are to measure.
-        """
-        session = self._sessions[number % len(self._sessions)]
-        if not session.would_connect:
-            return session
-        queued = any(other.queued for other in self._sessions)
-        if now_ns - self._last_connect_ns < CONNECT_SPACING_NS and (queued or self._served):
-            return self._stand_in(number)
-        self._last_connect_ns = now_ns
-        return session
+    def _may_connect(self, now_ns: int) -> bool:
+        since_ns = now_ns - self._connect_ns
+        if since_ns < YIELD_NS and any(other.queued for other in self._yields_to):
+            return False
+        return since_ns >= CONNECT_SPACING_NS or not (
+            self.queued or any(session.idle for session in self._sessions)
+        )
 
-    def _stand_in(self, number: int) -> Session | None:
-        """Return the next session that could ask at once."""
-        start = number % len(self._sessions)
-        order = self._sessions[start:] + self._sessions[:start]
-        return next((other for other in order if other.idle), None)
+    async def _mend(self, session: Session, intended_ns: int) -> None:
+        await self._connect(session, intended_ns)
 
-    def _start_turn(self, session: Session, intended_ns: int) -> None:
-        task = asyncio.create_task(self._turn(session, intended_ns))
-        self._turns.add(task)
-        task.add_done_callback(self._turns.discard)
-
-    async def _turn(self, session: Session, intended_ns: int) -> None:
-        turn = await session.turn(intended_ns, self._last_success_ns)
-        if turn.outcome is Outcome.OK:
-            self._last_success_ns = max(self._last_success_ns, turn.ended_ns)
-        self._served = turn.outcome is Outcome.OK
+    async def _connect_and_ask(self, session: Session, intended_ns: int) -> None:
+        connect = await self._connect(session, intended_ns)
+        if connect.outcome is not Outcome.OK:
+            self._record(self.question, connect)
+            return
+        asked = await session.ask(intended_ns, self._success_ns)
+        turn = replace(asked, started_ns=connect.started_ns)
+        self._learn(session, turn)
         self._record(self.question, turn)
+
+    async def _connect(self, session: Session, intended_ns: int) -> Turn:
+        turn = await session.connect(intended_ns, self._success_ns)
+        self._tally.connects += 1
+        self._tally.connects_failed += turn.outcome is not Outcome.OK
+        return turn
+
+    async def _ask(self, session: Session, intended_ns: int) -> None:
+        turn = await session.ask(intended_ns, self._success_ns)
+        self._learn(session, turn)
+        self._record(self.question, turn)
+
+    def _learn(self, session: Session, turn: Turn) -> None:
+        if turn.outcome is Outcome.OK:
+            self._success_ns = max(self._success_ns, turn.ended_ns)
+        elif session.read_only:
+            for other in self._sessions:
+                if other.idle and other.address == session.address:
+                    other.suspect()
+            self.endpoint_moved(self._addresses)
+
+    def _begin(
+        self,
+        session: Session,
+        work: Callable[[Session, int], Coroutine[None, None, None]],
+        intended_ns: int,
+    ) -> None:
+        session.busy = True  # at once: the next step may come before the task runs
+        task = asyncio.create_task(work(session, intended_ns))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)

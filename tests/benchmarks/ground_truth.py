@@ -21,7 +21,6 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fix_outage import Rig, running_rig
+from fix_outage import READER, WRITER, Rig, running_rig
 from load import Load
 
 from chaos.checks.evidence import Trace
@@ -51,9 +50,10 @@ CLOCK = MonotonicClock()
 
 @dataclass(frozen=True)
 class Outage:
-    """When certainly nothing was served, in monotonic ns."""
+    """When certainly nothing was served by an endpoint's instance, in monotonic ns."""
 
     mode: str
+    endpoint: str
     since_ns: int
     until_ns: int
 
@@ -62,23 +62,22 @@ class Outage:
         return (self.until_ns - self.since_ns) / NS
 
 
-def outage(mode: str, rig: Rig, duration_s: float) -> Outage:
-    """Make one outage of everything and return its truth."""
-    begin: list[Callable[[], int]]
-    end: list[Callable[[], int]]
-    gates = rig.gates.values()
+ENDPOINTS = {"cluster": WRITER, "reader": READER}
+ORDERS = {"refuse": ("refuse", "reopen"), "hold": ("hold", "release"), "forget": ("hold", "forget")}
+
+
+def outage(mode: str, rig: Rig, duration_s: float) -> list[Outage]:
+    """Make one outage of everything and return its truth for each endpoint."""
     if mode == "freeze":
-        begin, end = [rig.freeze], [rig.thaw]
-    elif mode == "refuse":
-        begin, end = [g.refuse for g in gates], [g.reopen for g in gates]
-    elif mode == "hold":
-        begin, end = [g.hold for g in gates], [g.release for g in gates]
-    else:
-        begin, end = [g.hold for g in gates], [g.release_forgetting for g in gates]
-    since_ns = max([act() for act in begin])
-    CLOCK.sleep((since_ns - CLOCK.now_ns()) / NS + duration_s)
-    until_ns = min([act() for act in end])
-    return Outage(mode, since_ns, until_ns)
+        since_ns = rig.freeze()
+        CLOCK.sleep((since_ns - CLOCK.now_ns()) / NS + duration_s)
+        until_ns = rig.thaw()
+        return [Outage(mode, endpoint, since_ns, until_ns) for endpoint in ENDPOINTS]
+    begin, end = ORDERS[mode]
+    since = rig.order_gates(begin)
+    CLOCK.sleep((max(since.values()) - CLOCK.now_ns()) / NS + duration_s)
+    until = rig.order_gates(end)
+    return [Outage(mode, e, since[node], until[node]) for e, node in ENDPOINTS.items()]
 
 
 def reported(folder: Path, endpoint: str) -> tuple[Window, ...]:
@@ -123,7 +122,7 @@ def report(folder: Path, outages: list[Outage]) -> bool:
             windows = reported(folder, endpoint)
             errors, lowers, missing = [], [], 0
             for made in outages:
-                if made.mode != mode:
+                if (made.mode, made.endpoint) != (mode, endpoint):
                     continue
                 window = window_of(windows, made)
                 if window is None:
@@ -163,7 +162,7 @@ def main() -> int:
             for mode in options.mode:
                 for _ in range(options.runs):
                     CLOCK.sleep(PAUSE_S + phase.random())
-                    outages.append(outage(mode, rig, options.duration))
+                    outages.extend(outage(mode, rig, options.duration))
             CLOCK.sleep(PAUSE_S)
         probes.stop(10)
         drop(rig.access, RUN)
