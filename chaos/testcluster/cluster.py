@@ -13,6 +13,7 @@ pace of the profile. All durations are modelled.
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 from collections.abc import Mapping
@@ -171,11 +172,13 @@ class Cluster:
                     sql.Identifier(ADMIN_ROLE), sql.Literal(self._password)
                 )
             )
-            lsn = connection.execute("SELECT pg_current_wal_lsn()::text").fetchone()
+        position = writer.node.position()
+        if position is None:
+            raise HostError(f"{writer.id} does not answer: {writer.node.log_tail()}")
         for reader in readers:
             # The password has to be there, not only the stream.
             wait_until(
-                lambda reader=reader: reader.node.has_replayed(lsn[0]) if lsn else True,  # type: ignore[misc]
+                functools.partial(reader.node.follows, position),
                 f"{reader.id} to stream",
                 timeout_s=_READY_TIMEOUT_S,
                 interval_s=0.01,

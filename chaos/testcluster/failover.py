@@ -28,12 +28,14 @@ from chaos.testcluster.core import (
 )
 from chaos.testcluster.election import ranked
 from chaos.testcluster.profiles import Delays
-from chaos.testcluster.readers import restart, start_reader
+from chaos.testcluster.readers import clone, restart, start_reader
 from chaos.testcluster.records import ApiError
+from chaos.wait import wait_until
 
 log = logging.getLogger(__name__)
 
 _SHUTDOWN_GRACE_S = 0.5
+_CATCH_UP_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +178,7 @@ class Failover:
         while candidate is not None:
             tried.append(candidate)
             try:
-                self._check_continues(candidate)
+                self._await_caught_up(candidate)
                 candidate.node.promote()
             except (HostError, DatabaseError, WaitTimeout) as error:
                 log.warning("cannot promote %s: %s", candidate.id, error)
@@ -193,11 +195,31 @@ class Failover:
         self._install(plan.old)
         return plan.old
 
-    def _check_continues(self, candidate: Member) -> None:
-        """Refuse a reader that could not read on from storage: promoting it would lose commits."""
-        lsn = candidate.node.replayed_lsn()
-        if lsn is None or not self._core.foundation.storage.continues(lsn):
-            raise HostError(f"{candidate.id} has replayed up to {lsn}, which is too far behind")
+    def _await_caught_up(self, candidate: Member) -> None:
+        """Wait until a reader has replayed all that storage holds of the fenced writer's history.
+
+        Promotion would do that, too; but promoting one that cannot would lose commits.
+
+        Raises:
+            HostError: it is too far behind to read on, or cannot be asked.
+            WaitTimeout: it does not get there.
+        """
+        core = self._core
+        storage, foundation = core.foundation.storage, core.foundation
+
+        def caught_up() -> bool:
+            core.pause(0)
+            lsn = candidate.node.replayed_lsn()
+            if lsn is None or not storage.continues(lsn):
+                raise HostError(f"{candidate.id} has replayed up to {lsn} and cannot read on")
+            return not storage.holds_more(lsn, foundation.binaries, foundation.account)
+
+        wait_until(
+            caught_up,
+            f"{candidate.id} to replay what {core.writer} wrote",
+            timeout_s=_CATCH_UP_TIMEOUT_S,
+            interval_s=0.02,
+        )
 
     def _install(self, new: Member) -> None:
         """Make the promoted node the writer for storage, the other nodes and drivers."""
@@ -276,11 +298,15 @@ class Failover:
         core.background(f"restart of {member.id}", work, failed=lambda: self._lost(member))
 
     def _revive(self, member: Member) -> None:
-        """Bring a reader that could not be promoted back to being a reader."""
+        """Bring a reader that could not be promoted back to being a reader.
+
+        It may have begun a history of its own, which nobody else shares: so it is cloned again.
+        """
         core = self._core
 
         def work() -> None:
             member.node.kill()
+            clone(core, member)
             start_reader(core, member)
             self._reader_is_back(member)
 

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -52,6 +52,13 @@ class Foundation:
     template: Template
     storage: Storage
     port: int
+
+
+class Position(NamedTuple):
+    """A place in a writer's history: its timeline and the end of what it has written."""
+
+    timeline: int
+    lsn: str
 
 
 class Node:
@@ -274,21 +281,24 @@ class Node:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGHUP)
 
-    def streams(self) -> bool:
-        """Tell whether this reader receives its upstream's changes now."""
-        return (
-            self.ask("SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')")
-            is True
-        )
+    def position(self) -> Position | None:
+        """Return where this writer writes now, None where it cannot be asked."""
+        row = self.ask("SELECT pg_walfile_name(pg_current_wal_lsn()), pg_current_wal_lsn()::text")
+        return None if row is None else Position(int(str(row[0])[:8], 16), str(row[1]))
 
-    def has_replayed(self, lsn: str) -> bool:
-        """Tell whether this reader has replayed up to `lsn`."""
-        return self.ask(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn") is True
+    def follows(self, position: Position) -> bool:
+        """Tell whether this reader streams from that writer's history, and has replayed so far."""
+        return self.ask(
+            "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver"
+            " WHERE status = 'streaming' AND received_tli = %s)"
+            " AND pg_last_wal_replay_lsn() >= %s::pg_lsn",
+            (position.timeline, position.lsn),
+        ) == (True,)
 
     def replayed_lsn(self) -> str | None:
         """Return how far this reader has replayed, None where it cannot be asked."""
-        lsn = self.ask("SELECT pg_last_wal_replay_lsn()::text")
-        return lsn if isinstance(lsn, str) else None
+        row = self.ask("SELECT pg_last_wal_replay_lsn()::text")
+        return str(row[0]) if row is not None and row[0] is not None else None
 
     # -- SQL as the control plane ----------------------------------------------------------------
 
@@ -319,15 +329,14 @@ class Node:
                 sqlstate=error.sqlstate,
             ) from error
 
-    def ask(self, query: str) -> object:
-        """Return the first value of a query's first row; None where the node cannot be asked."""
+    def ask(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
+        """Return a query's first row; None where the node cannot be asked."""
         try:
             with self.connect() as connection:
-                row = connection.execute(query.encode()).fetchone()
+                return connection.execute(query.encode(), values).fetchone()
         except DatabaseError as error:
             log.debug("%s", error)
             return None
-        return row[0] if row else None
 
     # -- files -----------------------------------------------------------------------------------
 

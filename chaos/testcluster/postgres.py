@@ -19,7 +19,7 @@ from chaos.errors import HostError
 
 ENVIRONMENT = "GAMEDAY_POSTGRES"
 MAJOR_MIN = 14
-PROGRAMS = ("postgres", "initdb", "pg_basebackup")
+PROGRAMS = ("postgres", "initdb", "pg_basebackup", "pg_waldump")
 _PATTERNS = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",

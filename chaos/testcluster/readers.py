@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from chaos.clock import NS, MonotonicClock
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster.core import Core, Member, require_writer
+from chaos.testcluster.node import Position
 from chaos.wait import wait_until
 
 log = logging.getLogger(__name__)
@@ -13,6 +15,8 @@ log = logging.getLogger(__name__)
 _STREAM_TIMEOUT_S = 10.0
 _ATTEMPTS = 3
 _GRACE_S = 1.0
+_CLONE_TIMEOUT_S = 60.0
+_RETRY_S = 0.1
 
 
 def start_in_role(core: Core, member: Member) -> None:
@@ -42,7 +46,7 @@ def start_reader(core: Core, member: Member) -> None:
         try:
             member.node.start(require_writer(core).node.address)
             wait_until(
-                lambda: _in_place(core, member),
+                _Arrival(core, member).in_place,
                 f"{member.id} to stream",
                 timeout_s=_STREAM_TIMEOUT_S,
                 interval_s=0.02,
@@ -61,20 +65,22 @@ def start_reader(core: Core, member: Member) -> None:
 
 
 def clone(core: Core, member: Member) -> None:
-    """Copy the running writer's data to a stopped node.
+    """Copy the running writer's data to a stopped node, again where the writer goes away meanwhile.
 
     Raises:
-        HostError: the copy failed, several times over in case the writer changed meanwhile.
+        HostError: it still failed after a minute.
+        WaitTimeout: there was no running writer for a minute.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
-        writer = require_writer(core)
+    deadline = MonotonicClock().now_ns() + int(_CLONE_TIMEOUT_S * NS)
+    while True:
+        writer = _await_running_writer(core, member)
         try:
             member.node.clone_from(writer.node.address)
         except HostError as error:
-            if attempt == _ATTEMPTS:
+            if MonotonicClock().now_ns() > deadline:
                 raise
-            log.warning("attempt %d to clone %s from %s: %s", attempt, member.id, writer.id, error)
-            _await_healthy_writer(core)
+            log.warning("cannot clone %s from %s, trying again: %s", member.id, writer.id, error)
+            core.pause(_RETRY_S)
         else:
             return
 
@@ -86,21 +92,36 @@ def restart(core: Core, member: Member, down_s: float) -> None:
     start_in_role(core, member)
 
 
-def _in_place(core: Core, member: Member) -> bool:
-    core.pause(0)
-    writer = core.writer_member()
-    if writer is None or writer is member or writer.node.pid is None:
-        return True
-    if member.node.upstream != writer.node.address:
-        member.node.follow(writer.node.address)  # A failover happened meanwhile.
-        return False
-    return member.node.streams()
+class _Arrival:
+    """Watches one started reader until it has what the writer had when it was first seen."""
+
+    def __init__(self, core: Core, member: Member) -> None:
+        self._core = core
+        self._member = member
+        self._writer: Member | None = None
+        self._goal: Position | None = None
+
+    def in_place(self) -> bool:
+        self._core.pause(0)
+        writer = self._core.writer_member()
+        if writer is None or writer is self._member or writer.node.pid is None:
+            return True
+        if writer is not self._writer:
+            self._writer, self._goal = writer, None
+        if self._member.node.upstream != writer.node.address:
+            self._member.node.follow(writer.node.address)  # A failover happened meanwhile.
+        if self._goal is None:
+            self._goal = writer.node.position()
+        return self._goal is not None and self._member.node.follows(self._goal)
 
 
-def _await_healthy_writer(core: Core) -> None:
-    def running() -> bool:
+def _await_running_writer(core: Core, member: Member) -> Member:
+    def running() -> Member | None:
         core.pause(0)
         writer = core.writer_member()
-        return writer is not None and writer.node.state() == "ready"
+        is_up = writer is not None and writer is not member and writer.node.state() == "ready"
+        return writer if is_up else None
 
-    wait_until(running, "a running writer to clone from", timeout_s=60.0)
+    found = wait_until(running, "a running writer to clone from", timeout_s=_CLONE_TIMEOUT_S)
+    assert found is not None
+    return found

@@ -19,11 +19,17 @@ Aurora does not.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+from chaos.errors import HostError
+from chaos.testcluster.account import Account
 from chaos.testcluster.configuration import SEGMENT_MB
+from chaos.testcluster.postgres import PostgresBinaries
 
 _SEGMENT_BYTES = SEGMENT_MB * 1024 * 1024
+_SEGMENT_NAME = re.compile("[0-9A-F]{24}")
+_DUMP_TIMEOUT_S = 10.0
 _SEGMENTS_PER_ID = 2**32 // _SEGMENT_BYTES
 
 
@@ -46,7 +52,25 @@ class Storage:
         A writer removes its oldest segments first, so holding the one of `lsn` is enough.
         """
         suffix = segment_suffix(lsn)
-        return any(name.endswith(suffix) for name in os.listdir(self.path))  # noqa: PTH208
+        return any(name.endswith(suffix) for name in self._segments())
+
+    def holds_more(self, lsn: str, binaries: PostgresBinaries, account: Account) -> bool:
+        """Tell whether a node that has replayed up to `lsn` still lacks a record that is here."""
+        timeline = max(int(name[:8], 16) for name in self._segments())
+        try:
+            account.run(
+                [
+                    *(binaries.program("pg_waldump"), "--path", str(self.path), "--limit", "1"),
+                    *("--timeline", str(timeline), "--start", lsn),
+                ],
+                timeout_s=_DUMP_TIMEOUT_S,
+            )
+        except HostError:
+            return False  # It finds no valid record from there on.
+        return True
+
+    def _segments(self) -> list[str]:
+        return [name for name in os.listdir(self.path) if _SEGMENT_NAME.fullmatch(name)]  # noqa: PTH208 - names only
 
 
 def segment_suffix(lsn: str) -> str:
