@@ -11,6 +11,9 @@ import pytest
 from fix_testcluster import NewCluster, Running
 
 from chaos.clock import MonotonicClock
+from chaos.errors import HostError
+from chaos.testcluster import failover
+from chaos.testcluster.node import Node
 from chaos.testcluster.records import ApiError, InstanceSpec
 from chaos.wait import wait_until
 
@@ -217,3 +220,46 @@ def test_targets_that_cannot_be_promoted_are_refused(cluster: Running) -> None:
         cluster.cluster.failover(cluster.instance(2).id)
     assert refused.value.code == "InvalidDBInstanceState"
     assert cluster.record.status == "available"
+
+
+def test_a_target_that_dies_half_promoted_loses_nothing_later(
+    cluster: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began a history of its own; promoted again on that, it would lack the others' commits."""
+    create_table(cluster)
+    target = cluster.instance(2)
+    promote = Node.promote
+
+    def die(node: Node) -> None:
+        promote(node)
+        node.kill()
+        raise HostError(f"{node.identifier} was killed by the test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            Node, "promote", lambda node: (die if node.identifier == target.id else promote)(node)
+        )
+        cluster.cluster.failover(target.id)
+        cluster.await_writer(cluster.instance(3).id)
+    with cluster.connect(cluster.writer.address) as connection:
+        connection.execute("INSERT INTO written SELECT generate_series(1, 1000)")
+    cluster.cluster.failover(target.id)
+    cluster.await_writer(target.id)
+    await_rows_everywhere(cluster, list(range(1, 1001)))
+
+
+def test_a_reader_that_misses_what_the_writer_wrote_is_not_promoted(
+    cluster: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its replay is paused, so it lacks commits when the writer dies: another one takes over."""
+    monkeypatch.setattr(failover, "_CATCH_UP_TIMEOUT_S", 0.5)
+    create_table(cluster)
+    behind, other = cluster.instance(2), cluster.instance(3)
+    member = cluster.cluster._core.members[behind.id]  # type: ignore[union-attr]
+    with member.node.connect() as control:
+        control.execute("SELECT pg_wal_replay_pause()")
+    with cluster.connect(cluster.writer.address) as connection:
+        connection.execute("INSERT INTO written SELECT generate_series(1, 1000)")
+    cluster.cluster.failover(behind.id)
+    cluster.await_writer(other.id)
+    await_rows_everywhere(cluster, list(range(1, 1001)))
