@@ -90,9 +90,13 @@ def test_no_reader_to_fail_over_to_is_refused_before_any_fault(
 
 
 @pytest.mark.parametrize(
-    "signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]]
+    ("moment", "signals"),
+    [
+        ("warm-up", [signal.SIGINT]),
+        ("method", [signal.SIGINT, signal.SIGINT]),
+        ("method", [signal.SIGTERM]),
+    ],
 )
-@pytest.mark.parametrize("moment", ["warm-up", "method"])
 def test_ctrl_c_restores_and_leaves_no_process(
     gameday: Gameday,
     descendants: Callable[[int], list[psutil.Process]],

@@ -45,7 +45,7 @@ def killed_during(process: subprocess.Popen[str], runs: Path, verb: str) -> None
     process.communicate()
 
 
-@pytest.mark.parametrize("verb", ["inject", "hold", "recover"])
+@pytest.mark.parametrize("verb", ["inject", "recover"])
 def test_a_deleted_reader_comes_back_after_kill_9(
     gameday: Gameday,
     standing: str,
