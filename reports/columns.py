@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,9 +105,8 @@ def sent(records: Records, names: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def outcomes(records: Records, origin_ns: int, edges_s: Floats, *, late_s: float) -> Outcomes:
-    """Count operations (ordered by intended start) into columns."""
-    where = np.searchsorted(edges_s, _seconds(records, origin_ns), side="right") - 1
-    where = np.clip(where, 0, len(edges_s) - 2)
+    """Count operations into columns."""
+    where = _columns(records, origin_ns, edges_s)
     late = _latency_s(records) > late_s
     ok = records["outcome"] == Outcome.OK
 
@@ -126,17 +123,13 @@ def outcomes(records: Records, origin_ns: int, edges_s: Floats, *, late_s: float
 
 
 def latencies(records: Records, origin_ns: int, edges_s: Floats) -> Latencies:
-    """Reduce the latencies of operations (ordered by intended start) to columns."""
+    """Reduce the latencies of operations to columns."""
     ok = records["outcome"] == Outcome.OK
-    at, latency = _seconds(records, origin_ns), _latency_s(records)
-    good = _sliced(at[ok], latency[ok], edges_s)
-    bad = _sliced(at[~ok], latency[~ok], edges_s)
+    where, latency = _columns(records, origin_ns, edges_s), _latency_s(records)
+    smallest, median, largest = _reduced(where[ok], latency[ok], len(edges_s) - 1)
+    _, _, error_max = _reduced(where[~ok], latency[~ok], len(edges_s) - 1)
     return Latencies(
-        edges_s=edges_s,
-        smallest=_reduced(good, np.min),
-        median=_reduced(good, np.median),
-        largest=_reduced(good, np.max),
-        error_max=_reduced(bad, np.max),
+        edges_s=edges_s, smallest=smallest, median=median, largest=largest, error_max=error_max
     )
 
 
@@ -180,11 +173,21 @@ def _latency_s(records: Records) -> Floats:
     return np.asarray((records["ended_ns"] - records["intended_ns"]) / NS, dtype=np.float64)
 
 
-def _sliced(at: Floats, values: Floats, edges_s: Floats) -> list[Floats]:
-    cuts = np.searchsorted(at, edges_s, side="left")
-    cuts[0], cuts[-1] = 0, len(at)
-    return [values[a:b] for a, b in pairwise(cuts.tolist())]
+def _columns(records: Records, origin_ns: int, edges_s: Floats) -> NDArray[np.int64]:
+    """Return the column of each operation; what lies beyond the edges counts to the outermost."""
+    where = np.searchsorted(edges_s, _seconds(records, origin_ns), side="right") - 1
+    return np.clip(where, 0, len(edges_s) - 2)
 
 
-def _reduced(slices: list[Floats], reduce: Any) -> Floats:
-    return np.asarray([float(reduce(s)) if len(s) else np.nan for s in slices], dtype=np.float64)
+def _reduced(
+    where: NDArray[np.int64], values: Floats, columns: int
+) -> tuple[Floats, Floats, Floats]:
+    """Return smallest, median and largest value of each column, NaN where it holds none."""
+    order = np.lexsort((values, where))
+    ordered = np.append(values[order], np.nan)
+    cuts = np.searchsorted(where[order], np.arange(columns + 1))
+    first, last = cuts[:-1], cuts[1:] - 1
+    empty = last < first
+    chosen = (first, (first + last) // 2, (first + last + 1) // 2, last)
+    low, before, after, high = (ordered[np.where(empty, len(values), at)] for at in chosen)
+    return low, (before + after) / 2, high

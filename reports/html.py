@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from reports import attempts, settings, story, tables, timeline, words
 from reports.columns import LATE_S, PROBE_LATE_S
@@ -45,6 +46,18 @@ def render(folder: Path) -> Path:
 
 def page(report: Report) -> str:
     """Return the whole page."""
+    script = (_TEMPLATES / "timeline.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _templates().render(
+        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=f"sha256-{digest}",
+        **_told(report),
+    )
+
+
+@cache
+def _templates() -> Template:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -57,16 +70,8 @@ def page(report: Report) -> str:
         "count": words.count,
         "duration": words.duration,
         "instant": words.instant,
-        "plural": words.plural,
     }
-    script = (_TEMPLATES / "timeline.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("report.html.j2").render(
-        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=f"sha256-{digest}",
-        **_told(report),
-    )
+    return environment.get_template("report.html.j2")
 
 
 def _cleaned(value: Any) -> Any:

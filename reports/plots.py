@@ -45,9 +45,12 @@ class Plots:
         self.rates = [
             columns.outcomes(s.records, origin, rate_edges, late_s=_late_s(s)) for s in self.streams
         ]
-        self.latencies = [columns.latencies(s.records, origin, latency_edges) for s in self.streams]
-        clients = zip(self.streams, self.latencies, strict=True)
-        self.scale = charts.LogScale.of([c for s, c in clients if s.arm != PROBE_ARM])
+        self.latencies = {
+            place: columns.latencies(stream.records, origin, latency_edges)
+            for place, stream in enumerate(self.streams)
+            if stream.arm != PROBE_ARM
+        }
+        self.scale = charts.LogScale.of(list(self.latencies.values()))
         self.hover: dict[str, Any] = {"rates": self.rate_ms, "latencies": self.latency_ms}
 
     def of_arm(self, arm: str) -> Iterator[int]:

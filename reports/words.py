@@ -62,11 +62,6 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{number} {unit}" if unit and unit != "ratio" else number
 
 
-def plural(number: int, noun: str) -> str:
-    """Return `1 operation`, `2 operations`."""
-    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
-
-
 def clock_time(at: datetime, *, fraction: bool = False) -> str:
     """Return the UTC time of day: `20:10:24`, with milliseconds where asked."""
     text = at.strftime("%H:%M:%S")

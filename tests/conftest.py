@@ -9,4 +9,5 @@ pytest_plugins = [
     "fix_rds",
     "fix_embedded",
     "fix_report",
+    "fix_browser",
 ]

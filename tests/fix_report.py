@@ -31,6 +31,14 @@ def write_verdict(history: History, **changed: Any) -> Path:
 def stuck_pool_run(folder: Path) -> RunBuilder:
     """Describe one failover after which the writes of `default-pool` stay refused to the end."""
     run = failover_run(folder)
+    prepared = {"check": "acknowledged-writes", "arm": "resilient", "lost_writes_max": 0}
+    run.experiment = {
+        **run.experiment,
+        "objectives": [
+            prepared if objective["check"] == "acknowledged-writes" else objective
+            for objective in run.experiment["objectives"]
+        ],
+    }
     run.streams = [s for s in run.streams if (s.arm, s.kind) != ("default-pool", Kind.WRITE)]
     run.traffic(
         "default-pool", "cluster", Kind.WRITE, per_s=50, until_s=25.0, read_only=(11.5, 99.0, 1.0)
