@@ -66,7 +66,7 @@ def test_a_good_file_is_an_experiment_and_survives_the_round_trip(tmp_path: Path
         ("fault: noop", "fault: nop", "did you mean 'noop'?"),
         ("  - fault: noop\n    hold_s: 3", "  - {hold_s: 3}", "method[0]: missing key 'fault'"),
         ("check: interruption", "check: interuption", "did you mean 'interruption'?"),
-        ("    - arm: resilient\n", "    - arm: resiliant\n", "drill.yaml:6:12: workload.arms[0].arm: unknown arm"),
+        ("- arm: resilient\n", "- arm: resiliant\n", "drill.yaml:6:12: workload.arms[0].arm: unknown"),
         ("    - arm: resilient\n", "    - arm: default-pool\n", "names arm 'resilient'"),
         ("writes_per_s: 10", "writes_per_s: 0", "drill.yaml:7:17: workload.writes_per_s: "),
         ("over_s: 2}", "over_s: 2", "drill.yaml:10:"),
