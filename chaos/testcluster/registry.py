@@ -98,6 +98,7 @@ class Slot:
                 lambda: (taken := self._take()) is not None and (taken,),
                 "the slot",
                 timeout_s=_TAKE_TIMEOUT_S,
+                interval_s=0.01,
             )
         except WaitTimeout:
             raise HostError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -81,7 +82,7 @@ def _without_empty_structures(value: Any) -> Any:
 
 OPERATIONS = st.sampled_from(RDS.operation_names).map(RDS.operation_model)
 THOROUGH = settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -164,6 +165,24 @@ def test_a_wrong_request_is_refused_by_name(form: str, code: str, says: str) -> 
 def test_the_generic_list_name_is_understood_too() -> None:
     form = "Action=DescribeEvents&EventCategories.member.1=failover"
     assert CODEC.decode(form).parameters == {"EventCategories": ["failover"]}
+
+
+def test_an_instant_without_a_zone_is_in_utc() -> None:
+    decoded = CODEC.decode("Action=DescribeEvents&StartTime=2026-11-21T20:00:00")
+    assert decoded.parameters == {"StartTime": datetime(2026, 11, 21, 20, tzinfo=UTC)}
+
+
+WORDS = st.sampled_from(
+    ["Filters", "Filter", "1", "2", "Name", "Values", "Value", "member", "", "Tags", "Marker", "x"]
+)
+FORMS = st.lists(st.tuples(st.lists(WORDS, min_size=1, max_size=6).map(".".join), TEXT), max_size=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(RDS.operation_names), FORMS)
+def test_no_form_does_worse_than_being_refused(action: str, form: list[tuple[str, str]]) -> None:
+    with contextlib.suppress(ApiError):
+        assert CODEC.decode(urlencode([("Action", action), *form])).operation == action
 
 
 def test_list_items_keep_their_numeric_order() -> None:

@@ -20,7 +20,7 @@ from xml.etree import ElementTree as ET
 
 from botocore.loaders import Loader
 from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StructureShape
-from botocore.utils import parse_to_aware_datetime
+from botocore.utils import parse_timestamp
 from botocore.validate import ParamValidator
 
 from chaos.testcluster.records import ApiError
@@ -246,7 +246,8 @@ def _scalar(type_name: str, text: str) -> Any:
         case "boolean":
             return {"true": True, "false": False}[text.lower()]
         case "timestamp":
-            return parse_to_aware_datetime(text)
+            at = parse_timestamp(text)
+            return at if at.tzinfo else at.replace(tzinfo=UTC)
     raise AssertionError(f"the service model has a {type_name}, which this codec does not know")
 
 
