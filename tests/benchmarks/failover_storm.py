@@ -9,7 +9,6 @@ ids, one commit each. Exit status 1 if a write is lost or a member does not come
 
 from __future__ import annotations
 
-# ruff: noqa: T201 - its output is a table
 import argparse
 import itertools
 import os

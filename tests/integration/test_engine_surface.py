@@ -144,6 +144,7 @@ def test_an_injected_crash_restarts_the_instance_in_place(
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT aurora_inject_crash('INSTANCE')")
         ended = wait_until(lambda: error_of(bystander), "the bystander's end", timeout_s=10)
+        assert ended is not None
         assert ended.sqlstate in {"57P02", None}
 
     def back() -> bool:
