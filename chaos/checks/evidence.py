@@ -117,11 +117,12 @@ class Trace:
             return self.slow_ns
         return min(self.slow_ns, 2 * int(taken.max()))
 
-    def proof(self, first: int, until_ns: int) -> tuple[int, int]:
+    def proof(self, first: int, until_ns: int, back_ns: int) -> tuple[int, int]:
         """Return what the operations from row `first`, due until an instant, prove together.
 
         That is: not served at an instant not before the first value, and at one not after the
-        second; `NOTHING_PROVEN` and `NEVER` where they prove nothing.
+        second; `NOTHING_PROVEN` and `NEVER` where they prove nothing. From `back_ns` on, when the
+        first success had returned, answers that only were slow prove nothing: a crowd was waiting.
         """
         last = int(np.searchsorted(self.intended, until_ns, side="right"))
         low, high = np.searchsorted(self._tries.owner, [first, last])
@@ -129,6 +130,7 @@ class Trace:
         started, ended = tries.started, tries.ended
         answer = self.answer_ns(int(self.intended[first]))
         blank = tries.stale & (ended - started <= answer)
+        blank |= tries.succeeded & (started >= back_ns)
         not_after = np.where(tries.several, ended, np.minimum(ended, started + answer))
         return (
             int(started.max(where=~blank, initial=NOTHING_PROVEN)),
@@ -159,6 +161,7 @@ class Trace:
             ended=np.concatenate([attempts["ended_ns"], operations["ended_ns"]]),
             several=np.concatenate([np.zeros(len(told), bool), operations["attempts"] > 1]),
             stale=np.concatenate([_stale(self.log, attempts), _stale(self.log, operations)]),
+            succeeded=np.concatenate([np.zeros(len(told), bool), self.succeeded[untold]]),
         )
         order = np.argsort(tries.owner, kind="stable")
         return tries.part(order[~self.dropped[tries.owner[order]]])
@@ -176,6 +179,8 @@ class _Tries:
     """Whether it stands for several tries, not told one by one."""
     stale: Flags
     """Whether it may have met a connection that broke earlier."""
+    succeeded: Flags
+    """Whether it was answered, slowly."""
 
     def part(self, rows: slice | NDArray[np.intp]) -> _Tries:
         """Return some rows."""
@@ -185,6 +190,7 @@ class _Tries:
             ended=self.ended[rows],
             several=self.several[rows],
             stale=self.stale[rows],
+            succeeded=self.succeeded[rows],
         )
 
 

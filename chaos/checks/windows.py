@@ -173,7 +173,11 @@ def _window(
             if gap_to - gap_from > to_ns - from_ns:
                 from_ns, to_ns = gap_from, gap_to
     upper_ns = (until_ns if to_ns is None else to_ns) - from_ns
-    not_before, not_after = trace.proof(int(bad[0]), until_ns if to_ns is None else to_ns)
+    not_before, not_after = trace.proof(
+        int(bad[0]),
+        until_ns if to_ns is None else to_ns,
+        int(served.first_return(np.array([first_due]))[0]),
+    )
     lower_ns = 0
     if not_before != NOTHING_PROVEN and not_after != NEVER:
         lower_ns = min(max(0, not_before - not_after), upper_ns)
