@@ -191,3 +191,23 @@ def test_missed_turns_are_no_outage_but_widen_the_uncertainty(
     (window,) = windows_of(history, arm=PROBE_ARM, slow_s=0.25, until_s=12.0)
     assert window.lower_s <= 1.0 <= window.measured_s
     assert window.uncertainty_s >= whole[0].uncertainty_s - 1e-6
+
+
+@SECONDS
+@given(SEEDS, SHAPES, LENGTHS, st.floats(0.2, 2.0), st.floats(0.1, 0.9))
+def test_a_slow_thaw_does_not_raise_the_lower_bound(
+    seed: int, shape: Shape, length_s: float, thaw_s: float, slower_s: float
+) -> None:
+    """A server that answers slowly once it is back is not proven to have been out for longer."""
+    client = {"per_s": 50.0, "deadline_s": 3.0}
+    history = simulate(seed, client, [(6.0, 6.0 + length_s, shape)])
+    log = history.arms["arm"]
+    operations = log.operations.copy()
+    back_ns = ORIGIN_NS + round((6.0 + length_s) * NS)
+    started, ended = operations["started_ns"], operations["ended_ns"]
+    crowd = (ended >= back_ns + NS // 20) & (started < back_ns + round(thaw_s * NS))
+    operations["ended_ns"][crowd] += round(slower_s * NS)
+    history.arms["arm"] = OperationLog("arm", operations, log.attempts, log.names)
+    worst = max(windows_of(history), key=lambda w: w.measured_s)
+    assert worst.lower_s <= length_s + 1e-6
+    assert worst.measured_s >= length_s - 1e-6
