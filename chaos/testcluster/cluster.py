@@ -34,7 +34,6 @@ from chaos.testcluster.instances import Instances
 from chaos.testcluster.monitor import Monitor
 from chaos.testcluster.node import Foundation, Node
 from chaos.testcluster.postgres import PostgresBinaries
-from chaos.testcluster.processes import kill_all
 from chaos.testcluster.profiles import Pacer, profile_named
 from chaos.testcluster.reaper import Reaper
 from chaos.testcluster.records import (
@@ -201,8 +200,7 @@ class Cluster:
                 core.status = DELETING
                 nodes = [member.node for member in core.members.values()]
             for node in nodes:
-                # Whoever waits for this server, holding its lock, now learns that it ended.
-                kill_all(node.data, node.pid)
+                node.crash()  # Whoever waits for it, holding its lock, now learns that it ended.
             if self._monitor is not None:
                 self._monitor.join(1.0)
             core.end_background()
@@ -284,7 +282,7 @@ class Cluster:
         core = self._require_core()
         with core.lock:
             node = core.require_member(instance).node
-        node.kill()
+        node.crash()
 
     def _require_core(self) -> Core:
         if self._core is None:

@@ -174,7 +174,7 @@ class Core:
                     for m in self.members.values()
                     if m.node.pid is not None and m.status not in {CREATING, DELETING, FAILED}
                 ]
-                nodes = [m.node for m in self.members.values() if m.node.directory.is_dir()]
+                nodes = [m.node for m in self.members.values()]
             for node in nodes:
                 node.write_topology(shown)
 

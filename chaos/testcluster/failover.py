@@ -28,7 +28,7 @@ from chaos.testcluster.core import (
 )
 from chaos.testcluster.election import ranked
 from chaos.testcluster.profiles import Delays
-from chaos.testcluster.readers import clone, restart, start_reader
+from chaos.testcluster.readers import clone, restart, start_reader, start_writer
 from chaos.testcluster.records import ApiError
 from chaos.wait import wait_until
 
@@ -191,7 +191,7 @@ class Failover:
                 self._install(candidate)
                 return candidate
         core.record(events.FAILOVER_BACK, core.spec.id, name=plan.old.id)
-        plan.old.node.start(None)
+        start_writer(core, plan.old)
         self._install(plan.old)
         return plan.old
 
@@ -330,4 +330,5 @@ class Failover:
         for member in (plan.old, plan.target):
             if member.status == REBOOTING:
                 member.status = AVAILABLE if member.node.pid is not None else FAILED
+        self._core.shown_writer = self._core.dns_writer = self._core.writer
         self._core.status = AVAILABLE

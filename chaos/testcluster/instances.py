@@ -12,6 +12,7 @@ from chaos.testcluster.core import (
     DELETING,
     FAILED,
     FAILING_OVER,
+    MODIFYING,
     REBOOTING,
     Core,
     Member,
@@ -187,5 +188,9 @@ class Instances:
         core.publish_topology()
 
     def _lost(self, member: Member) -> None:
+        """Say that an instance could not be brought to life; a reader takes a writer's place."""
+        core = self._core
         member.status = FAILED
-        self._core.record(events.INSTANCE_FAILED, member.id)
+        core.record(events.INSTANCE_FAILED, member.id)
+        if core.writer == member.id and core.status in {AVAILABLE, MODIFYING}:
+            self._failover.automatic(member)

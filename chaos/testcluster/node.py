@@ -72,7 +72,8 @@ class Node:
         self.data = directory / "data"
         self.address = address
         self._foundation = foundation
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # Held through starting, ending and promotion.
+        self._files = threading.Lock()  # Held for moments, so that `follow` never waits for those.
         self._process: subprocess.Popen[bytes] | None = None
         self._upstream: str | None = None
 
@@ -161,8 +162,10 @@ class Node:
 
     def remove(self) -> None:
         """Kill the server if it runs, and remove all its files."""
-        self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        with self._lock:
+            self.kill()
+            with self._files:
+                shutil.rmtree(self.directory, ignore_errors=True)
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -226,6 +229,10 @@ class Node:
                 self._process.wait(timeout=_START_TIMEOUT_S)
             sweep_lock_file(self.data)
 
+    def crash(self) -> None:
+        """SIGKILL every process, whatever else is being done with the server."""
+        kill_all(self.data, self.pid)
+
     def _await_exit(self, grace_s: float) -> None:
         process = self._process
         if process is not None:
@@ -274,12 +281,11 @@ class Node:
 
     def follow(self, upstream: str) -> None:
         """Stream from another writer from now on, without a restart; also while it is down."""
-        with self._lock:
-            self._configure(upstream)
-            pid = self.pid
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGHUP)
+        self._configure(upstream)
+        pid = self.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
 
     def position(self) -> Position | None:
         """Return where this writer writes now, None where it cannot be asked."""
@@ -342,7 +348,8 @@ class Node:
 
     def write_topology(self, members: list[dict[str, str]]) -> None:
         """Set what `aurora_replica_status()` of this node says the cluster is made of."""
-        self._write("topology.json", json.dumps(members))
+        with self._files:
+            self._write("topology.json", json.dumps(members))
 
     def _configure(self, upstream: str | None) -> None:
         self._upstream = upstream
@@ -356,13 +363,16 @@ class Node:
             stream_password=self._foundation.template.stream_password,
             storage=self._foundation.storage.path,
         )
-        self._write("pg_hba.conf", HBA)
-        self._write("postgresql.conf", settings.render())
+        with self._files:
+            self._write("pg_hba.conf", HBA)
+            self._write("postgresql.conf", settings.render())
 
     def _write(self, name: str, text: str) -> None:
         """Replace a file of this node so that the server reads the old or the new, never a part."""
+        if not self.directory.is_dir():
+            return  # It has no data yet, or is removed; a start writes both files anew.
         path = self.directory / name
-        fresh = path.with_name(f"{name}.{threading.get_ident()}")
+        fresh = path.with_name(f"{name}.new")
         fresh.touch(mode=0o600)
         fresh.write_text(text)
         self._foundation.account.give(fresh)

@@ -13,7 +13,7 @@ from chaos.wait import wait_until
 log = logging.getLogger(__name__)
 
 _STREAM_TIMEOUT_S = 10.0
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 _GRACE_S = 1.0
 _CLONE_TIMEOUT_S = 60.0
 _RETRY_S = 0.1
@@ -28,9 +28,29 @@ def start_in_role(core: Core, member: Member) -> None:
     with core.lock:
         is_writer = core.writer == member.id
     if is_writer:
-        member.node.start(None)
+        start_writer(core, member)
     else:
         start_reader(core, member)
+
+
+def start_writer(core: Core, member: Member) -> None:
+    """Start the stopped writer on its own data, again where it is killed while it starts.
+
+    Raises:
+        HostError: it does not start after several attempts.
+        WaitTimeout: it hangs.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            member.node.start(None)
+        except HostError as error:
+            log.warning("attempt %d to start %s: %s", attempt, member.id, error)
+            core.pause(_RETRY_S)
+            member.node.kill()
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
 
 
 def start_reader(core: Core, member: Member) -> None:

@@ -86,7 +86,8 @@ def test_the_lowest_promotion_tier_wins_and_events_tell_the_story(new_cluster: N
     assert told[-2:] == ["0073", "0071"]
     assert running.event_ids(first)[-2:] == ["0004", "0006"]
     assert running.event_ids("preferred")[-2:] == ["0006", "0385"]
-    assert running.cluster.events()[-1].message == "Completed failover to DB instance: preferred"
+    messages = [event.message for event in running.cluster.events()]
+    assert "Completed failover to DB instance: preferred" in messages
 
 
 @pytest.mark.parametrize("crash", [True, False], ids=["killed", "asked for"])
