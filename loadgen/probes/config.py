@@ -14,12 +14,12 @@ class ProbesConfig:
     """
 
     run: str
-    slots: int = 20
+    slots: int = 10
     """Sessions of each endpoint stream; even ones are impatient, odd ones patient."""
-    period_s: float = 0.2
-    """Time between two turns of one session."""
+    period_s: float = 0.1
+    """Time for a round of all sessions."""
     deadline_s: float = 0.18
-    """When an impatient session gives up; must be shorter than the period."""
+    """When an impatient session gives up."""
     instance_slots: int = 2
     instance_period_s: float = 0.1
     """The same for the stream that asks each instance for its role."""

@@ -48,6 +48,7 @@ class Probes:
             self._process.await_ready(timeout_s)
         except HostError:
             self._process.stop(1.0)
+            self._process = None
             raise
 
     def check(self) -> None:

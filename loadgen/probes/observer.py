@@ -72,7 +72,7 @@ class Observer:
                 question,
                 slots=config.instance_slots if of_instance else config.slots,
                 period_s=period_s,
-                deadline_s=min(config.deadline_s, 0.9 * period_s),
+                deadline_s=config.deadline_s,
                 resolver=self._resolver,
                 record=self._record,
                 yields_to=[s for e, s in self._streams.items() if e not in self._roles]

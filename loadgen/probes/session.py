@@ -144,6 +144,11 @@ class Session:
         turn = self._end(intended_ns, started_ns, error, outcome_of(self._question.kind, error))
         return replace(turn, row=tuple((value or b"").decode() for value in row))
 
+    def leave_queue(self) -> None:
+        """Stop waiting to be let in: another session is served, which shows what was to be seen."""
+        if self.queued:
+            self._wire.drop("----- ConnectTimeout")
+
     def suspect(self) -> None:
         """Take what another session was told, that this address takes no writes, for granted."""
         self.read_only = True

@@ -15,6 +15,7 @@ from chaos.names import Answer
 
 UNREACHABLE = "unreachable"
 MISSES_UNREACHABLE = 2
+SILENCE_UNREACHABLE_NS = NS // 5
 BALANCE_WINDOW_NS = 2 * NS
 
 
@@ -57,6 +58,7 @@ class RoleSightings:
         self._role = Sighted("role", instance)
         self._postmaster = Sighted("postmaster", instance)
         self._misses = 0
+        self._silent_since_ns = 0
 
     def answered(
         self, started_ns: int, ended_ns: int, *, answered_by: str, recovering: bool, since: str
@@ -74,10 +76,13 @@ class RoleSightings:
         return [observation for observation in seen if observation]
 
     def missed(self, started_ns: int, ended_ns: int, error: str) -> list[Observation]:
-        """Take a failed sample; one alone may be a lost packet, unless nobody listens there."""
+        """Take a failed sample: one alone may be a lost packet, unless nobody listens there."""
+        if self._misses == 0:
+            self._silent_since_ns = started_ns
         self._misses += 1
         certain = error.endswith(("ConnectionRefused", "NameNXDOMAIN"))
-        if self._misses < MISSES_UNREACHABLE and not certain:
+        silent = ended_ns - self._silent_since_ns >= SILENCE_UNREACHABLE_NS
+        if not certain and not (silent and self._misses >= MISSES_UNREACHABLE):
             return []
         seen = self._role.see(started_ns, ended_ns, UNREACHABLE, {"reason": error})
         return [seen] if seen else []

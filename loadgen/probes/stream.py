@@ -3,7 +3,8 @@
 An operation is asked by whichever session is connected; only while none is, connecting is part of
 it. Connecting is dear: a server forks for it, and authenticates. A crowd of connects in the wake of
 an outage would make the very delay that it is to measure. So they are spaced while one waits to be
-let in, or while others serve; a refused one costs nothing and is repeated on every step.
+let in, or while others serve; a refused one costs nothing and is repeated on every step. Once
+somebody is served, those who still wait to be let in for an operation leave the queue.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Stream:
         ]
         self._yields_to = yields_to
         self._addresses: Collection[str] = ()
+        self._scouts: set[Session] = set()
         self._work: set[asyncio.Task[None]] = set()
         self._success_ns = self._clock.now_ns()
         self._connect_ns = 0
@@ -172,7 +174,11 @@ class Stream:
         await self._connect(session, intended_ns)
 
     async def _connect_and_ask(self, session: Session, intended_ns: int) -> None:
-        connect = await self._connect(session, intended_ns)
+        self._scouts.add(session)
+        try:
+            connect = await self._connect(session, intended_ns)
+        finally:
+            self._scouts.discard(session)
         if connect.outcome is not Outcome.OK:
             self._record(self.question, connect)
             return
@@ -195,6 +201,8 @@ class Stream:
     def _learn(self, session: Session, turn: Turn) -> None:
         if turn.outcome is Outcome.OK:
             self._success_ns = max(self._success_ns, turn.ended_ns)
+            for waiting in self._scouts:
+                waiting.leave_queue()
         elif session.read_only:
             for other in self._sessions:
                 if other.idle and other.address == session.address:

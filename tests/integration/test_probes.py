@@ -1,0 +1,278 @@
+"""The probes process against real servers, names and outages."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from fix_outage import READER, WRITER, Rig, running_rig
+
+from chaos.checks.evidence import Trace
+from chaos.checks.recording import PROBE_SLOW_S
+from chaos.checks.windows import Window, find_windows
+from chaos.clock import NS, MonotonicClock
+from chaos.errors import HostError
+from chaos.model.history import Stream, load_operations
+from chaos.model.operation import PROBE_ARM, Kind, Outcome
+from chaos.model.record import Observation, read_observations
+from chaos.wait import wait_until
+from loadgen.probes.config import ProbesConfig
+from loadgen.probes.driver import Probes
+from loadgen.probes.table import drop, prepare
+
+CLOCK = MonotonicClock()
+START_S = 30.0
+STABLE_S = 0.5
+# Nothing below may be reported, and this much above where other tests load the machine; what a quiet
+# one reaches, tests/benchmarks/ground_truth.py measures.
+ERROR_S_MAX = 1.5
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    with running_rig() as running:
+        yield running
+
+
+class Watch:
+    """Probes at work, and what they have recorded so far."""
+
+    def __init__(self, probes: Probes, folder: Path) -> None:
+        self.probes = probes
+        self.folder = folder
+
+    def stream(self, endpoint: str, kind: Kind) -> Stream:
+        log = load_operations(self.folder / "operations", PROBE_ARM)
+        (found,) = [s for s in log.streams() if (s.endpoint, s.kind) == (endpoint, kind)]
+        return found
+
+    def errors(self, endpoint: str) -> set[str]:
+        log = load_operations(self.folder / "operations", PROBE_ARM)
+        return {
+            log.names[number]
+            for s in log.streams()
+            if s.endpoint == endpoint
+            for number in s.records["error"]
+        }
+
+    def windows(self, endpoint: str, kind: Kind) -> tuple[Window, ...]:
+        log = load_operations(self.folder / "operations", PROBE_ARM)
+        stream = self.stream(endpoint, kind)
+        trace = Trace.of(log, stream, PROBE_SLOW_S)
+        until_ns = int(stream.records["ended_ns"].max())
+        return find_windows(trace, stable_s=STABLE_S, until_ns=until_ns)
+
+    def seen(self, kind: str, subject: str) -> list[Observation]:
+        observations = read_observations(self.folder / "observations.jsonl")
+        return [o for o in observations if (o.kind, o.subject) == (kind, subject)]
+
+    def await_seen(self, kind: str, subject: str, value: str, timeout_s: float = 15) -> Observation:
+        def latest() -> Observation | None:
+            seen = self.seen(kind, subject)
+            return seen[-1] if seen and seen[-1].value == value else None
+
+        found = wait_until(latest, f"{kind} of {subject} to be {value}", timeout_s=timeout_s)
+        assert found is not None
+        return found
+
+
+@contextmanager
+def watching(rig: Rig, folder: Path) -> Iterator[Watch]:
+    run = f"run-{os.getpid()}"
+    prepare(rig.access, run)
+    probes = Probes(ProbesConfig(run=run), rig.access, folder)
+    probes.start(START_S)
+    try:
+        yield Watch(probes, folder)
+    finally:
+        probes.stop(10)
+    drop(rig.access, run)
+
+
+@pytest.fixture
+def watch(rig: Rig, tmp_path: Path) -> Iterator[Watch]:
+    with watching(rig, tmp_path) as watch:
+        yield watch
+
+
+def test_a_healthy_service_has_no_bad_probe_and_every_step_of_the_grid_a_record(
+    watch: Watch,
+) -> None:
+    CLOCK.sleep(1.5)
+    watch.probes.check()
+    watch.probes.stop(10)
+    for endpoint, kind, answers in (("cluster", Kind.WRITE, WRITER), ("reader", Kind.READ, READER)):
+        stream = watch.stream(endpoint, kind)
+        records = stream.records
+        assert len(records) >= 100
+        # A machine that is busy with other tests may keep a turn from being sent, never from working.
+        assert watch.errors(endpoint) <= {"", "----- Missed"}
+        assert (records["outcome"] == Outcome.OK).mean() > 0.5
+        steps = records["intended_ns"][1:] - records["intended_ns"][:-1]
+        assert set(steps) == {NS // 100}
+        names = load_operations(watch.folder / "operations", PROBE_ARM).names
+        answered_by = records["instance"][records["outcome"] == Outcome.OK]
+        assert {names[number] for number in answered_by} == {answers}
+    assert [o.value for o in watch.seen("role", WRITER)] == ["writer"]
+    assert [o.value for o in watch.seen("role", READER)] == ["reader"]
+    assert [o.value for o in watch.seen("dns", "cluster")] == [WRITER]
+    assert [o.value for o in watch.seen("dns", "reader")] == [READER]
+    alive = watch.seen("alive", "probes")
+    assert alive
+    assert all("lag_s_max" in o.detail for o in alive)
+
+
+def by_gates(begin: str, end: str) -> Callable[[Rig], tuple[int, int]]:
+    def outage(rig: Rig) -> tuple[int, int]:
+        since_ns = max(rig.order_gates(begin).values())
+        CLOCK.sleep(0.5)
+        return since_ns, min(rig.order_gates(end).values())
+
+    return outage
+
+
+def frozen(rig: Rig) -> tuple[int, int]:
+    since_ns = rig.freeze()
+    CLOCK.sleep(0.5)
+    return since_ns, rig.thaw()
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [
+        pytest.param(frozen, id="freeze"),
+        pytest.param(by_gates("refuse", "reopen"), id="refuse"),
+        pytest.param(by_gates("hold", "release"), id="hold"),
+    ],
+)
+def test_an_outage_is_reported_no_shorter_than_it_was(
+    rig: Rig, watch: Watch, outage: Callable[[Rig], tuple[int, int]]
+) -> None:
+    CLOCK.sleep(0.5)
+    since_ns, until_ns = outage(rig)
+    CLOCK.sleep(1.5)
+    watch.probes.stop(10)
+    for endpoint, kind in (("cluster", Kind.WRITE), ("reader", Kind.READ)):
+        (window, *_) = [
+            w
+            for w in watch.windows(endpoint, kind)
+            if w.from_ns < until_ns and (w.to_ns or w.until_ns) > since_ns
+        ]
+        assert window.preceded
+        assert window.to_ns is not None
+        assert window.from_ns <= since_ns
+        assert window.to_ns >= until_ns
+        assert window.measured_s - (until_ns - since_ns) / NS < ERROR_S_MAX
+    for instance in (WRITER, READER):
+        roles = [o.value for o in watch.seen("role", instance)]
+        assert roles[1] == "unreachable"
+        assert roles[-1] == roles[0]
+
+
+def test_clients_follow_a_promotion(tmp_path: Path) -> None:
+    """The writer goes, its name moves to the reader too early, and then that is promoted."""
+    with running_rig() as rig, watching(rig, tmp_path) as watch:
+        follow_a_promotion(rig, watch)
+
+
+def follow_a_promotion(rig: Rig, watch: Watch) -> None:
+    watch.await_seen("role", WRITER, "writer")
+    rig.nodes[WRITER].shut_down(grace_s=10)
+    gone = watch.await_seen("role", WRITER, "unreachable")
+    assert gone.since_ns is not None
+    assert gone.since_ns < gone.at_ns
+    rig.lead("cluster", READER)
+    before_ns = CLOCK.now_ns()
+    flip = watch.await_seen("dns", "cluster", READER)
+    assert before_ns < flip.at_ns
+    wait_until(
+        lambda: "25006 ReadOnlySqlTransaction" in watch.errors("cluster"),
+        "a write to meet the reader",
+        timeout_s=15,
+    )
+    before_ns = CLOCK.now_ns()
+    rig.nodes[READER].promote()
+    promoted = watch.await_seen("role", READER, "writer")
+    assert promoted.since_ns is not None
+    assert promoted.at_ns > before_ns
+    assert promoted.at_ns - promoted.since_ns < NS
+
+    def writes() -> bool:
+        last = watch.stream("cluster", Kind.WRITE).records[-1]
+        names = load_operations(watch.folder / "operations", PROBE_ARM).names
+        return last["outcome"] == Outcome.OK and names[last["instance"]] == READER
+
+    wait_until(writes, "writes on the new writer", timeout_s=15)
+    assert watch.seen("role", WRITER)[-1].value == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "change", "told"),
+    [
+        ("cluster", {"cluster": "nowhere.outage.test"}, "NXDOMAIN"),
+        ("reader", {"reader": "refusing.outage.test"}, "ConnectionRefused"),
+    ],
+)
+def test_an_endpoint_that_does_not_answer_is_named_with_its_reason(
+    rig: Rig, tmp_path: Path, endpoint: str, change: dict[str, str], told: str
+) -> None:
+    rig.zone["refusing.outage.test"] = replace(
+        next(iter(v for v in rig.zone.values() if hasattr(v, "address"))), address="127.77.0.9"
+    )
+    access = replace(rig.access, endpoints={**rig.access.endpoints, **change})
+    probes = Probes(ProbesConfig(run="none", open_timeout_s=0.3), access, tmp_path)
+    if endpoint == "reader":
+        prepare(access, "none")
+    with pytest.raises(HostError, match=f"{endpoint} endpoint {change[endpoint]}.*{told}"):
+        probes.start(START_S)
+    probes.stop(1)
+
+
+def test_probes_end_when_the_process_that_started_them_is_killed(rig: Rig, tmp_path: Path) -> None:
+    run = f"orphan-{os.getpid()}"
+    prepare(rig.access, run)
+    script = f"""
+        import json, sys
+        from pathlib import Path
+        from chaos.model.access import DatabaseAccess
+        from loadgen.probes.config import ProbesConfig
+        from loadgen.probes.driver import Probes
+        access = DatabaseAccess.from_json(json.loads(sys.stdin.readline()))
+        probes = Probes(ProbesConfig(run={run!r}), access, Path({str(tmp_path)!r}))
+        probes.start({START_S})
+        print(probes.pid, flush=True)
+        sys.stdin.readline()
+        """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    access: dict[str, Any] = rig.access.as_json()
+    parent.stdin.write(json.dumps(access) + "\n")
+    parent.stdin.flush()
+    pid = int(parent.stdout.readline())
+    records = tmp_path / "operations" / f"{PROBE_ARM}.ops"
+    wait_until(lambda: records.stat().st_size, "the first records", timeout_s=15)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait(10)
+    parent.stdin.close()
+    parent.stdout.close()
+    wait_until(lambda: not psutil.pid_exists(pid), f"probes {pid} to end", timeout_s=15)
+    log = load_operations(tmp_path / "operations", PROBE_ARM)
+    assert (log.operations["outcome"] == Outcome.OK).any()
+    drop(rig.access, run)
