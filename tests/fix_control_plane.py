@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -136,6 +136,11 @@ class PaperCluster:
         validate(serverless)
         self._called("modify_cluster", serverless)
         self.record = replace(self.record, serverless=serverless)
+
+    def retag(
+        self, instance: str | None, *, add: Mapping[str, str], remove: Collection[str]
+    ) -> None:
+        self._called("retag", (instance, dict(add), list(remove)))
 
     def crash(self, instance: str) -> None:
         self._called("crash", instance)

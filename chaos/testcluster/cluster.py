@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,6 +48,7 @@ from chaos.testcluster.records import (
 )
 from chaos.testcluster.serverless import Scaling, validate
 from chaos.testcluster.storage import Storage
+from chaos.testcluster.tags import retag
 from chaos.testcluster.template import cached_template
 from chaos.testcluster.view import View
 from chaos.wait import wait_until
@@ -270,6 +271,16 @@ class Cluster:
         """
         self._require_core()
         self._scaling.modify(serverless)
+
+    def retag(
+        self, instance: str | None, *, add: Mapping[str, str], remove: Collection[str]
+    ) -> None:
+        """AddTagsToResource and RemoveTagsFromResource, of an instance or (None) of the cluster.
+
+        Raises:
+            ApiError: as the API would refuse it.
+        """
+        retag(self._require_core(), instance, add=add, remove=remove)
 
     # -- the control address ---------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ from chaos.names import NameServer
 from chaos.testcluster.addresses import AddressBlock
 from chaos.testcluster.api.control import Control, ServerFacts, status
 from chaos.testcluster.api.server import ApiServer
-from chaos.testcluster.cluster import Cluster, make_directory
+from chaos.testcluster.cluster import Cluster
+from chaos.testcluster.directory import make_directory
 from chaos.testcluster.dns import Authority, DnsServer
 from chaos.testcluster.postgres import find_postgres
 from chaos.testcluster.records import ClusterRecord, ClusterSpec

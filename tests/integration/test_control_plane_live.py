@@ -32,6 +32,8 @@ def valid(live: LiveCluster) -> Any:
         if "Error" in parsed:
             return
         shape = model.operation_model(more["model"].name).output_shape
+        if shape is None:
+            return
         body = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
         report = ParamValidator().validate(body, shape)
         if report.has_errors():
@@ -150,6 +152,22 @@ def test_capacity_moves_into_its_new_bounds(live: LiveCluster, valid: None) -> N
         "the capacity to follow",
         timeout_s=10,
     )
+
+
+def test_tags_come_and_go(live: LiveCluster, valid: None) -> None:
+    """Taking the opt-in tag away is how a user forbids game days on a cluster."""
+    arn = live.cluster()["DBClusterArn"]
+    instance = next(iter(live.instances().values()))["DBInstanceArn"]
+    live.rds.remove_tags_from_resource(ResourceName=arn, TagKeys=["gameday"])
+    assert live.cluster()["TagList"] == []
+    for resource in (arn, instance):
+        tags = [{"Key": "gameday", "Value": "allowed"}]
+        live.rds.add_tags_to_resource(ResourceName=resource, Tags=tags)
+        assert live.rds.list_tags_for_resource(ResourceName=resource)["TagList"] == tags
+    with pytest.raises(live.rds.exceptions.ClientError, match="at most 50"):
+        live.rds.add_tags_to_resource(
+            ResourceName=arn, Tags=[{"Key": f"k{n}", "Value": ""} for n in range(50)]
+        )
 
 
 def test_the_control_address_crashes_an_instance(live: LiveCluster) -> None:

@@ -6,7 +6,7 @@ known; a member of a request that would have no effect here is refused rather th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaos.testcluster.api import describe
@@ -164,21 +164,28 @@ def modify_db_cluster(engine: Engine, parameters: Parameters) -> Result:
 
 def list_tags_for_resource(engine: Engine, parameters: Parameters) -> Result:
     """ListTagsForResource, of the cluster or an instance."""
-    cluster = engine.snapshot()
     matching([], parameters.get("Filters", ()), {})
-    name = parameters["ResourceName"]
-    match parse_arn(name):
-        case ("cluster", identifier):
-            _require_cluster(cluster, identifier)
-            tags = cluster.tags
-        case ("db", identifier):
-            tags = _instance(cluster, identifier).tags
-        case _:
-            raise ApiError("InvalidParameterValue", f"Invalid resource name: {name}")
-    return {"TagList": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    cluster = engine.snapshot()
+    instance = _tagged(cluster, parameters["ResourceName"])
+    return {"TagList": describe.tags((instance or cluster).tags)}
+
+
+def add_tags_to_resource(engine: Engine, parameters: Parameters) -> Result:
+    """AddTagsToResource; a tag that is there already gets the new value."""
+    instance = _tagged(engine.snapshot(), parameters["ResourceName"])
+    engine.retag(instance.id if instance else None, add=_tags(parameters["Tags"]), remove=())
+    return {}
+
+
+def remove_tags_from_resource(engine: Engine, parameters: Parameters) -> Result:
+    """RemoveTagsFromResource; a key that is not there is no error."""
+    instance = _tagged(engine.snapshot(), parameters["ResourceName"])
+    engine.retag(instance.id if instance else None, add={}, remove=parameters["TagKeys"])
+    return {}
 
 
 ACTIONS: Mapping[str, Action] = {
+    "AddTagsToResource": add_tags_to_resource,
     "CreateDBInstance": create_db_instance,
     "DeleteDBInstance": delete_db_instance,
     "DescribeDBClusters": describe_db_clusters,
@@ -188,6 +195,7 @@ ACTIONS: Mapping[str, Action] = {
     "ListTagsForResource": list_tags_for_resource,
     "ModifyDBCluster": modify_db_cluster,
     "RebootDBInstance": reboot_db_instance,
+    "RemoveTagsFromResource": remove_tags_from_resource,
 }
 
 
@@ -283,6 +291,24 @@ def _bounds(cluster: ClusterRecord, scaling: Mapping[str, Any]) -> ServerlessBou
     return ServerlessBounds(min_acu=wanted["MinCapacity"], max_acu=wanted["MaxCapacity"])
 
 
-def _tags(given: Any) -> dict[str, str]:
-    """Return tags by key; AWS takes one without a value as empty."""
-    return {tag["Key"]: tag.get("Value", "") for tag in given if "Key" in tag}
+def _tagged(cluster: ClusterRecord, name: str) -> InstanceRecord | None:
+    """Return the instance that an ARN names, or None if it names the cluster."""
+    match parse_arn(name):
+        case ("cluster", identifier):
+            _require_cluster(cluster, identifier)
+            return None
+        case ("db", identifier):
+            return _instance(cluster, identifier)
+    raise ApiError("InvalidParameterValue", f"Invalid resource name: {name}")
+
+
+def _tags(given: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return tags by key; AWS takes one without a value as empty, and keeps `aws:` for itself."""
+    for tag in given:
+        if not tag.get("Key") or tag["Key"].lower().startswith("aws:"):
+            raise ApiError(
+                "InvalidParameterValue",
+                f"{tag.get('Key', '')!r} cannot be a tag's key: it must not be empty, nor begin "
+                "with 'aws:'.",
+            )
+    return {tag["Key"]: tag.get("Value", "") for tag in given}

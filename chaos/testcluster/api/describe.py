@@ -74,7 +74,7 @@ def db_cluster(cluster: ClusterRecord) -> dict[str, Any]:
             else None
         ),
         "ClusterCreateTime": cluster.created_at,
-        "TagList": _tags(cluster.tags),
+        "TagList": tags(cluster.tags),
         "DBClusterParameterGroup": _parameter_group(cluster),
         "DBSubnetGroup": "default",
         "AllocatedStorage": 1,
@@ -125,7 +125,7 @@ def db_instance(cluster: ClusterRecord, instance: InstanceRecord) -> dict[str, A
         "MultiAZ": False,
         "PromotionTier": instance.promotion_tier,
         "InstanceCreateTime": instance.created_at,
-        "TagList": _tags(instance.tags),
+        "TagList": tags(instance.tags),
         "DBParameterGroups": [
             {
                 "DBParameterGroupName": settings.get(
@@ -182,8 +182,9 @@ def instance_arn(cluster: ClusterRecord, instance: str) -> str:
     return arn(cluster.region, cluster.account, "db", instance)
 
 
-def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
+def tags(by_key: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags as the API lists them."""
+    return [{"Key": key, "Value": value} for key, value in by_key.items()]
 
 
 def _parameter_group(cluster: ClusterRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from chaos.testcluster.records import ClusterRecord, EventRecord, InstanceSpec, ServerlessBounds
@@ -30,6 +31,11 @@ class Engine(Protocol):
 
     def modify_cluster(self, *, serverless: ServerlessBounds) -> None:
         """Begin to change the Serverless v2 bounds."""
+
+    def retag(
+        self, instance: str | None, *, add: Mapping[str, str], remove: Collection[str]
+    ) -> None:
+        """Change the tags of an instance or (None) of the cluster, at once."""
 
     def crash(self, instance: str) -> None:
         """Kill the instance's server processes; the cluster then does what it does."""
