@@ -164,11 +164,11 @@ class Failover:
             self._restart_readers(plan)
         core.pause(plan.delays.promote)
         new = self._promote(plan)
-        if new is plan.old:
-            self._settle(plan, new)
-            return
-        self._bring_back(plan)
+        if new is not plan.old and not plan.delete_old:
+            self._bring_back(plan)
         self._settle(plan, new)
+        if new is not plan.old and plan.delete_old:
+            self._remove(plan)  # Only now: until the endpoint follows, its answer is the old one.
 
     def _promote(self, plan: Plan) -> Member:
         """Return the new writer: the target, else another healthy reader, else the old writer."""
@@ -263,17 +263,20 @@ class Failover:
             start_reader(core, old)
             self._reader_is_back(old)
 
+        core.background(f"return of {old.id}", rejoin, failed=lambda: self._lost(old))
+
+    def _remove(self, plan: Plan) -> None:
+        core, old = self._core, plan.old
+
         def remove() -> None:
-            # Its name must outlive the cluster endpoint's answer, which still points to it.
-            core.pause(max(plan.delays.delete, plan.delays.dns_lag))
+            core.pause(plan.delays.delete)
             old.node.remove()
             with core.lock:
                 core.members.pop(old.id, None)
             core.publish_topology()
             core.record(events.INSTANCE_DELETED, old.id)
 
-        work = remove if plan.delete_old else rejoin
-        core.background(f"return of {old.id}", work, failed=lambda: self._lost(old))
+        core.background(f"deletion of {old.id}", remove, failed=lambda: self._lost(old))
 
     def _restart_readers(self, plan: Plan) -> None:
         """Restart the remaining readers, as versions without read availability do."""
