@@ -29,7 +29,8 @@ class Event:
     undo     id; action; parameters; command (what a person would type); written before the change
     undone   id; result
     fault    fault_id; fault; step; repeat; verb: inject | effect | hold | recover | recovered;
-             state: started | ended; requested_target; actual_target; effect: taken | none; error
+             state: started | ended; parameters; requested_target; actual_target;
+             effect: taken | none; error
     call     operation; parameters; request_id; error_code
     steady   probe; when: before | after; ok; measured; why
     note     text

@@ -290,7 +290,7 @@ class TestAssumptions:
         run.observations = [
             o for o in run.observations if o.subject != "api" or o.at_ns < 1_010 * 10**9
         ]
-        assert "api was silent" in self.judge(run, "observers").why
+        assert "api fell silent 11.0 s" in self.judge(run, "observers").why
 
     def test_probes_that_stopped_trying(self, tmp_path: Path) -> None:
         run = outage_run(tmp_path)
