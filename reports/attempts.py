@@ -55,8 +55,8 @@ class ErrorKind:
 
 
 def absorbed(log: OperationLog) -> Iterator[Absorbed]:
-    """Yield the account of each stream of an arm."""
-    for stream in log.streams():
+    """Yield the account of each stream of an arm, writes first."""
+    for stream in sorted(log.streams(), key=lambda s: (-s.kind, s.endpoint)):
         records = stream.records
         ok = records["outcome"] == Outcome.OK
         again = records["attempts"] > 1

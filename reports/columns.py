@@ -51,10 +51,14 @@ class Outcomes:
         A column of a few operations holds one more or one less by chance; its rate should not.
         """
         so_far = np.concatenate(([0], np.cumsum(self.total)))
+        there = np.flatnonzero(self.total)
+        if not len(there):
+            return np.zeros(len(self.total))
         low, high = self.edges_s[:-1], self.edges_s[1:]
         wider = np.maximum(over_s - (high - low), 0) / 2
-        low = np.maximum(low - wider, self.edges_s[0])
-        high = np.minimum(high + wider, self.edges_s[-1])
+        # Before its first and after its last operation a stream has no rate to be averaged with.
+        low = np.minimum(np.maximum(low - wider, self.edges_s[there[0]]), low)
+        high = np.maximum(np.minimum(high + wider, self.edges_s[there[-1] + 1]), high)
         counted = np.interp(high, self.edges_s, so_far) - np.interp(low, self.edges_s, so_far)
         return np.asarray(counted / (high - low), dtype=np.float64)
 

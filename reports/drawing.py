@@ -14,6 +14,9 @@ from reports.lanes import Segment, Span
 from reports.read import Report
 from reports.words import duration
 
+_ROW_FLOOR = 0.76
+"""A row's strokes lie this far down in it, below its text."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
@@ -98,6 +101,8 @@ class Timeline:
     start_wall_ms: int
     ticks: tuple[Tick, ...]
     bands: tuple[Box, ...]
+    judged: Box | None
+    """The part of the recording that was judged."""
     groups: tuple[Group, ...]
     columns: Mapping[str, Any] = field(default_factory=dict)
 
@@ -131,7 +136,7 @@ class Axis:
         least = max(self.span_ms // 600, 1)
         layers, labels = [], []
         for number, (text, style, spans) in enumerate(told):
-            y = round((number + 0.5) * height, 2)
+            y = round((number + _ROW_FLOOR) * height, 2)
             d = charts.strokes(spans, self.start_s, y=y, least_ms=least)
             layers.append(Layer(style=style, d=d))
             labels.append(Label(y=y, text=text))

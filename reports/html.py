@@ -86,7 +86,6 @@ def _told(report: Report) -> Mapping[str, Any]:
         arm: attempts.errors(history.arms[arm], history.origin_ns, merge_s=merge_s)
         for arm in report.arms
     }
-    arms, arm_settings = settings.arms(report)
     return {
         "report": report,
         "judgement": report.judgement,
@@ -113,12 +112,13 @@ def _told(report: Report) -> Mapping[str, Any]:
         "rds_events": tuple(history.of_kind("event")),
         "seconds": history.seconds,
         "absorbed": [a for arm in report.arms for a in attempts.absorbed(history.arms[arm])],
+        "profile": history.environment.get("profile"),
         "errors": errors,
-        "arms": arms,
-        "settings": arm_settings,
+        "arms": settings.arms(report),
+        "settings": settings.of_arms(report),
         "sentences": tuple(story.tell(history)),
         "definition": _definition(report),
-        "environment": settings.environment(report),
+        "environment": tuple(settings.environment(report)),
         "late_s": LATE_S,
         "probe_late_s": PROBE_LATE_S,
     }

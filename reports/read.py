@@ -76,6 +76,8 @@ class Recording:
     end_s: float
     zero_s: float
     zero_name: str
+    judged: tuple[float, float] | None
+    """From when every worker served until they were told to stop; None where no journal tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +124,10 @@ class Report:
         return " ".join(str(part) for part in parts if part) or "not recorded"
 
     def short(self, name: str) -> str:
-        """Return instances' names without the cluster's before them."""
+        """Return instances' names without the cluster's before them; several with a space between."""
         prefix = f"{self.judgement.cluster}-" if self.judgement.cluster else ""
-        return " ".join(part.removeprefix(prefix) for part in name.split(" "))
+        parts = name.replace(",", ", ").split(" ")
+        return " ".join(part.removeprefix(prefix) for part in parts if part)
 
     def open_ended(self, finding: Finding) -> bool:
         """Tell whether an interruption had not ended when the recording did."""
@@ -238,7 +241,16 @@ def _recording(history: History, judgement: Judgement) -> Recording:
     ]
     zero_s = requested[0] if requested else start_s
     name = "the fault was requested" if requested else "the recording began"
-    return Recording(start_s=start_s, end_s=end_s, zero_s=zero_s, zero_name=name)
+    return Recording(
+        start_s=start_s, end_s=end_s, zero_s=zero_s, zero_name=name, judged=_judged(history, end_s)
+    )
+
+
+def _judged(history: History, end_s: float) -> tuple[float, float] | None:
+    """Return the phase in which streams must be complete, by the journal."""
+    phases = [e for e in history.events if (e.type, e.data.get("phase")) == ("phase", "recording")]
+    at_s = {str(e.data.get("state")): history.seconds(e.at_ns) for e in phases}
+    return (at_s["started"], at_s.get("ended", end_s)) if "started" in at_s else None
 
 
 def _runs(events: Sequence[Event], state: str) -> Iterator[Event]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from chaos.model.history import History
@@ -11,7 +12,7 @@ from chaos.model.record import Event
 from reports.words import duration
 
 Data = Mapping[str, Any]
-_AT_ONCE = frozenset({"", ", after 0 s"})
+_AT_ONCE_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Sentence:
 def tell(history: History) -> Iterator[Sentence]:
     """Yield the journal in order, one sentence an event that says something new."""
     started: dict[tuple[str, str], float] = {}
-    for event in history.events:
+    for event in _grouped(history.events):
         at_s = history.seconds(event.at_ns)
         took = _took(event, at_s, started)
         text = _TELLERS.get(event.type, _other)(event.data, took)
@@ -37,6 +38,27 @@ def tell(history: History) -> Iterator[Sentence]:
             )
 
 
+def _grouped(events: Sequence[Event]) -> Iterator[Event]:
+    """Yield the events, guards that agreed in a row as one and a repeated phase once."""
+    for (kind, key), run in groupby(events, key=_alike):
+        found = list(run)
+        if kind == "guard" and key:
+            names = ", ".join(str(e.data.get("guard")) for e in found)
+            yield replace(found[0], data={"guard": names, "count": len(found)})
+        else:
+            yield from found[:1] if key else found
+
+
+def _alike(event: Event) -> tuple[str, str]:
+    """Return what events that are told together have in common; "" for those told alone."""
+    data = event.data
+    if event.type == "guard" and not data.get("refused") and not data.get("why"):
+        return "guard", "agreed"
+    if event.type == "phase" and data.get("state") == "started":
+        return "phase", str(data.get("phase"))
+    return event.type, ""
+
+
 def _took(event: Event, at_s: float, started: dict[tuple[str, str], float]) -> str:
     """Return ", after 1.2 s" for the end of what the journal saw begin."""
     about = [event.data.get(k) for k in ("fault_id", "verb", "phase")]
@@ -44,7 +66,10 @@ def _took(event: Event, at_s: float, started: dict[tuple[str, str], float]) -> s
     if event.data.get("state") == "started":
         started[key] = at_s
     elif event.data.get("state") == "ended" and key in started:
-        return f", after {duration(at_s - started.pop(key))}"
+        took_s = at_s - started.pop(key)
+        if took_s < _AT_ONCE_S and event.data.get("verb") in {"hold", "recover"}:
+            return ""
+        return f", after {duration(took_s)}"
     return ""
 
 
@@ -61,7 +86,14 @@ def _detail(data: Data, kind: str) -> str:
     if kind == "undo":
         return str(data.get("command") or "")
     parts = [str(data[k]) for k in ("error", "why") if data.get(k)]
+    measured = data.get("measured")
+    if isinstance(measured, Mapping):
+        parts.append(", ".join(f"{k.replace('_', ' ')} {_figure(v)}" for k, v in measured.items()))
     return "; ".join(parts)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
 
 
 def _run(data: Data, took: str) -> str:
@@ -79,7 +111,8 @@ def _phase(data: Data, took: str) -> str:
 
 
 def _guard(data: Data, _took: str) -> str:
-    return f"Guard {data.get('guard')} {'refused' if data.get('refused') else 'agreed'}"
+    noun = "Guards" if data.get("count", 1) > 1 else "Guard"
+    return f"{noun} {'refused' if data.get('refused') else 'agreed'}: {data.get('guard')}"
 
 
 def _undo(data: Data, _took: str) -> str:
@@ -104,7 +137,7 @@ def _fault(data: Data, took: str) -> str:
 
 def _verb_ended(data: Data, verb: str, took: str) -> str:
     name, target = data.get("fault"), data.get("actual_target") or data.get("requested_target")
-    if verb in {"hold", "recover"} and took in _AT_ONCE:
+    if verb in {"hold", "recover"} and not took:
         return ""
     effect = "had no effect" if data.get("effect") == "none" else "took effect"
     said = {

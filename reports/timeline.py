@@ -5,7 +5,7 @@ Labels count from the moment at which the first fault was requested.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chaos.model.operation import PROBE_ARM
@@ -41,6 +41,7 @@ def build(report: Report, errors: Mapping[str, Sequence[ErrorKind]]) -> Timeline
         start_wall_ms=round(report.wall(axis.start_s).timestamp() * 1000),
         ticks=tuple(_ticks(report, axis)),
         bands=tuple(_bands(report, axis)),
+        judged=_judged(report, axis),
         groups=tuple(group for group in groups if group.lanes),
         columns=plots.hover,
     )
@@ -111,11 +112,11 @@ def _probes(plots: Plots) -> Group:
 def _cluster(report: Report, axis: Axis) -> Group:
     found = [
         *_observed(report, axis, "role", "role · {}"),
-        *_observed(report, axis, "dns", "DNS · {}"),
+        *_observed(report, axis, "dns", "DNS · {}", unchanged=("cluster", "reader")),
         *_observed(report, axis, "writer", "API · writer"),
         *_observed(report, axis, "status", "API · {}"),
-        *_observed(report, axis, "api", "API answers", changed=True),
-        *_observed(report, axis, "capacity", "ACU · {}", changed=True),
+        *_observed(report, axis, "api", "API answers", unchanged=()),
+        *_observed(report, axis, "capacity", "ACU · {}", unchanged=()),
     ]
     events = tuple(
         Mark(at=axis.ms(report.history.seconds(seen.at_ns)), number=number, text=seen.value)
@@ -128,13 +129,19 @@ def _cluster(report: Report, axis: Axis) -> Group:
 
 
 def _observed(
-    report: Report, axis: Axis, kind: str, title: str, *, changed: bool = False
+    report: Report,
+    axis: Axis,
+    kind: str,
+    title: str,
+    *,
+    unchanged: Collection[str] | None = None,
 ) -> Iterator[Lane]:
-    """Yield one lane a subject; with `changed`, only of what did."""
+    """Yield one lane a subject; where `unchanged` is given, no other that never changed."""
     history = report.history
     for subject in lanes.subjects(history, kind):
         seen = [o for o in history.of_kind(kind) if o.subject == subject]
-        if changed and len({o.value for o in seen}) == 1:
+        steady = len({o.value for o in seen}) == 1
+        if steady and unchanged is not None and subject not in unchanged:
             continue
         found = lanes.segments(seen, history, start_s=axis.start_s, end_s=axis.end_s)
         key, full = f"{kind}-{subject}", title.format(subject)
@@ -172,6 +179,13 @@ def _tick_text(offset_ms: int) -> str:
     if offset_ms == 0:
         return "0"
     return f"{offset_ms / 1000:+g}".replace("-", "\N{MINUS SIGN}") + " s"
+
+
+def _judged(report: Report, axis: Axis) -> Box | None:
+    if report.recording.judged is None:
+        return None
+    a, b = (min(max(axis.ms(at_s), 0), axis.span_ms) for at_s in report.recording.judged)
+    return Box(a=a, b=b)
 
 
 def _bands(report: Report, axis: Axis) -> Iterator[Box]:

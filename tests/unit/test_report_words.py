@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fix_history import RunBuilder
 
 from chaos.model.history import load_history
-from reports import attempts, story, words
+from reports import attempts, settings, story, words
 from reports.read import load
 
 
@@ -71,8 +72,8 @@ def test_what_went_wrong_is_marked(run_builder: RunBuilder) -> None:
     run_builder.event(4.0, "call", operation="FailoverDBCluster", error_code="AccessDenied")
     run_builder.event(5.0, "something-new", field="value")
     told = {s.text: s for s in story.tell(run_builder.write())}
-    assert told["Guard not-production refused"].weight == "bad"
-    assert told["Guard not-production refused"].detail == "tag missing"
+    assert told["Guard refused: not-production"].weight == "bad"
+    assert told["Guard refused: not-production"].detail == "tag missing"
     assert told["noop had no effect"].weight == "bad"
     assert told["Steady state after: w did not hold"].weight == "bad"
     assert told["API call FailoverDBCluster was answered AccessDenied"].weight == "bad"
@@ -101,3 +102,43 @@ def test_errors_are_counted_by_sqlstate_with_their_first_and_last_instant(
     assert 15.7 < read_only.last_s < 16.1
     assert read_only.instances == (("gameday-instance-1", read_only.attempts),)
     assert read_only.spans[0][0] == pytest.approx(read_only.first_s)
+
+
+def test_guards_that_agreed_are_one_sentence_and_a_phase_is_told_once(
+    run_builder: RunBuilder,
+) -> None:
+    for guard in ("opted-in", "engine", "healthy"):
+        run_builder.event(1.0, "guard", guard=guard, refused=False, why=None)
+    for _ in range(2):
+        run_builder.event(2.0, "phase", phase="stopping traffic", state="started")
+    said = [s.text for s in story.tell(run_builder.write())]
+    assert "Guards agreed: opted-in, engine, healthy" in said
+    assert said.count("Stopping traffic") == 1
+
+
+def test_settings_stand_side_by_side_and_differences_come_first(failover_folder: Path) -> None:
+    report = load(failover_folder)
+    told = {
+        "default-pool": {"description": "as it comes", "settings": {"pool": {}, "users": 20}},
+        "resilient": {"description": "prepared", "settings": {"pool": {"size": 5.0}, "users": 20}},
+    }
+    history = replace(report.history, environment={**report.history.environment, "arms": told})
+    report = replace(report, history=history)
+    assert settings.arms(report) == [("default-pool", "as it comes"), ("resilient", "prepared")]
+    first, second = settings.of_arms(report)
+    assert (first.name, first.values, first.differs) == ("pool.size", (words.MISSING, "5"), True)
+    assert (second.name, second.values, second.differs) == ("users", ("20", "20"), False)
+
+
+def test_the_environment_is_told_in_rows(failover_folder: Path) -> None:
+    report = load(failover_folder)
+    members = {"i-1": {"role": "writer", "tier": 1}, "i-2": {"role": "reader", "tier": 2}}
+    history = replace(
+        report.history, environment={"members": members, "anchor": {}, "git": {"dirty": True}}
+    )
+    told = dict(settings.environment(replace(report, history=history)))
+    assert told == {
+        "members i-1": "role writer, tier 1",
+        "members i-2": "role reader, tier 2",
+        "git": "dirty yes",
+    }
