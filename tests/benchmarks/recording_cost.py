@@ -11,8 +11,6 @@ printed too, since it is less sensitive to whatever else the machine does.
 
 from __future__ import annotations
 
-import locust  # patches the process: before anything that imports psycopg
-
 import argparse
 import statistics
 import sys
@@ -23,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gevent
+import locust  # patches the process: must come before anything that imports psycopg
 from locust.env import Environment
 from sqlalchemy import Engine, text
 
