@@ -114,6 +114,13 @@ class Session:
         """Connecting to a host that has accepted."""
         return self._wire.connecting and self._wire.reached
 
+    def promising(self, now_ns: int) -> bool:
+        """Whether it serves, or may do so in a moment: let in soon, or answered soon."""
+        asks = self.busy and self._wire.open
+        return (
+            self.idle or self.queued or (asks and now_ns - self._stage_ns < self._deadline_s * NS)
+        )
+
     @property
     def address(self) -> str:
         """Where it is or was connected."""

@@ -3,8 +3,8 @@
 An operation is asked by whichever session is connected; only while none is, connecting is part of
 it. Connecting is dear: a server forks for it, and authenticates. A crowd of connects in the wake of
 an outage would make the very delay that it is to measure. So they are spaced while one waits to be
-let in, or while others serve; a refused one costs nothing and is repeated on every step. Once
-somebody is served, those who still wait to be let in for an operation leave the queue.
+let in or for its first answer, and while others serve; a refused one costs nothing and is repeated
+on every step. Once somebody is served, those who wait to be let in for an operation leave the queue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from loadgen.probes.resolver import Resolver
 from loadgen.probes.session import Question, Session, Turn, missed
 
 CONNECT_SPACING_NS = NS // 10
-"""Pause between connects while one waits to be let in, or while others serve."""
+"""Pause between connects while another session serves, or may do so in a moment."""
 YIELD_NS = 3 * NS // 10
 """How long a stream's next connect waits for one of a stream that matters more."""
 RECONNECT_NS = NS
@@ -166,8 +166,8 @@ class Stream:
         since_ns = now_ns - self._connect_ns
         if since_ns < YIELD_NS and any(other.queued for other in self._yields_to):
             return False
-        return since_ns >= CONNECT_SPACING_NS or not (
-            self.queued or any(session.idle for session in self._sessions)
+        return since_ns >= CONNECT_SPACING_NS or not any(
+            session.promising(now_ns) for session in self._sessions
         )
 
     async def _mend(self, session: Session, intended_ns: int) -> None:
