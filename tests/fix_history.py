@@ -169,6 +169,8 @@ class RunBuilder:
         self.observe(at_s, "writer", self.cluster, writer)
         for subject in (self.cluster, *self.members):
             self.observe(at_s, "status", subject, status)
+        for member in self.members:
+            self.observe(at_s, "settings", member, "db.serverless in eu-west-1a, tier 1")
 
     def operation(self, arm: str, append: Callable[[OperationWriter], None]) -> None:
         """Add operations by hand."""

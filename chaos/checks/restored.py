@@ -13,7 +13,7 @@ _AVAILABLE = "available"
 
 
 class Restored(Check):
-    """The same members, all available, one writer, and the capacity bounds of before.
+    """The same members as they were, all available, one writer, the capacity bounds of before.
 
     Compares what the API and each instance showed before the first injection with what they showed
     last. Which member is the writer may differ after a failover.
@@ -38,7 +38,9 @@ class Restored(Check):
         if faulty:
             return [self._finding(Verdict.FAIL, "; ".join(faulty))]
         members = len(before) - len(recording.state("writer", before_ns))
-        return [self._finding(Verdict.PASS, f"all {members} members are back, bounds as before")]
+        return [
+            self._finding(Verdict.PASS, f"all {members} members are back as they were, bounds too")
+        ]
 
     def _finding(self, verdict: Verdict, why: str) -> Finding:
         return Finding(check=self.check, verdict=verdict, why=why)
@@ -63,6 +65,12 @@ def _differences(recording: Recording, before_ns: int, latest_ns: int) -> list[s
     writers = recording.state("writer", latest_ns)
     told += [f"{cluster} has no writer" for cluster, writer in writers.items() if not writer]
     told += _differences_by_sql(recording, statuses, set(writers.values()), latest_ns)
+    settings = recording.state("settings", latest_ns)
+    told += [
+        f"{instance} is {settings[instance]}, it was {was}"
+        for instance, was in recording.state("settings", before_ns).items()
+        if settings[instance] != was and statuses.get(instance) != _GONE
+    ]
     capacity = recording.state("capacity", latest_ns)
     for cluster in writers:
         bounds = recording.state("capacity", before_ns).get(cluster)

@@ -49,6 +49,7 @@ class Observation:
     role       instance            writer | reader | unreachable   (by SQL, on the instance)
     writer     cluster             the instance that the API names as writer, or ""
     status     cluster or instance the API's status, "deleted" once it is gone
+    settings   instance            class, zone and promotion tier, as the API shows them
     dns        endpoint name       the instance that the answer leads to, an address, or the error
     event      source identifier   the RDS event's message; detail: event_id, categories, event_at
     capacity   instance            current ACU; or the cluster's "min-max" (API)

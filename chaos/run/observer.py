@@ -11,7 +11,7 @@ from chaos.aws.rds import ClusterEvent
 from chaos.clock import NS, Clock
 from chaos.errors import ControlPlaneError
 from chaos.model.record import LineWriter, Observation
-from chaos.model.topology import Topology
+from chaos.model.topology import Member, Topology
 
 TOPOLOGY_INTERVAL_S = 0.25
 EVENTS_INTERVAL_S = 2.0
@@ -54,6 +54,10 @@ class Changes:
     def subjects(self, kind: str) -> set[str]:
         """Return what was sampled under a kind."""
         return {subject for seen_kind, subject in self._last if seen_kind == kind}
+
+
+def _settings(member: Member) -> str:
+    return f"{member.instance_class} in {member.availability_zone}, tier {member.promotion_tier}"
 
 
 class Observer:
@@ -123,6 +127,7 @@ class Observer:
             ("writer", topology.cluster, topology.writer.id if topology.writer else ""),
             ("status", topology.cluster, topology.status),
             *(("status", member.id, member.status) for member in topology.members),
+            *(("settings", member.id, _settings(member)) for member in topology.members),
         ]
         if topology.capacity:
             bounds = f"{topology.capacity.min_acu:g}-{topology.capacity.max_acu:g}"

@@ -202,6 +202,7 @@ class TestRestored:
             (("status", "gameday-instance-9", "available"), "was not there before"),
             (("writer", "gameday", ""), "no writer"),
             (("capacity", "gameday", "0.5-2"), "capacity of gameday is 0.5-2 ACU"),
+            (("settings", "gameday-instance-3", "db.serverless in eu-west-1a, tier 9"), "tier 1"),
             (("role", "gameday-instance-3", "unreachable"), "is unreachable by SQL"),
             (("role", "gameday-instance-3", "writer"), "is writer by SQL"),
         ],
