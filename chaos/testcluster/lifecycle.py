@@ -138,11 +138,14 @@ def down(identifier: str) -> None:
         HostError: it is just starting, or something of it cannot be ended.
     """
     slot = Slot.of(identifier.lower())
-    running = slot.is_held()
-    state = slot.read()
+    running = is_identifier(identifier) and slot.is_held()
+    state = slot.read() if is_identifier(identifier) else None
     if state is None:
         if running:
-            raise HostError(f"test cluster {identifier} is just starting or ending; try again")
+            raise HostError(
+                f"test cluster {identifier} is just starting or ending (process {slot.holder()}); "
+                "try again"
+            )
         raise DefinitionError(
             f"there is no test cluster {identifier}; `gameday cluster status` lists those there are"
         )

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from chaos.errors import HostError, WaitTimeout
@@ -64,10 +65,10 @@ class Slot:
         """Tell whether a server has it now."""
         if not self._lock.exists():
             return False
-        handle = self._take()
-        if handle is None:
+        lock = self._take()
+        if lock is None:
             return True
-        os.close(handle)
+        lock.close()
         return False
 
     def prepare(self) -> None:
@@ -86,6 +87,13 @@ class Slot:
                 "to a folder of yours"
             ) from error
 
+    def holder(self) -> str:
+        """Return the id of the process that last took it, empty if nobody did."""
+        try:
+            return self._lock.read_text()
+        except FileNotFoundError:
+            return ""
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the slot; whoever holds it may write and remove its state.
@@ -94,40 +102,38 @@ class Slot:
             HostError: another process holds it.
         """
         try:
-            handle = wait_until(
-                lambda: (taken := self._take()) is not None and (taken,),
-                "the slot",
-                timeout_s=_TAKE_TIMEOUT_S,
-                interval_s=0.01,
-            )
+            lock = wait_until(self._take, "the slot", timeout_s=_TAKE_TIMEOUT_S, interval_s=0.01)
         except WaitTimeout:
             raise HostError(
                 f"a test cluster {self.identifier} is already running or being stopped; see "
                 f"`gameday cluster status {self.identifier}`, or choose another identifier"
             ) from None
-        try:
-            yield
-        finally:
-            self._lock.unlink(missing_ok=True)  # while it is held: nobody else can have it
-            os.close(handle[0])  # type: ignore[index]
+        assert lock is not None
+        with lock:
+            lock.truncate(0)
+            lock.write(str(os.getpid()).encode())
+            try:
+                yield
+            finally:
+                self._lock.unlink(missing_ok=True)  # while it is held: nobody else can have it
 
     @property
     def _lock(self) -> Path:
         return self.path.with_suffix(".lock")
 
-    def _take(self) -> int | None:
+    def _take(self) -> FileIO | None:
         """Return a file that holds the lock, or None if another has it."""
         while True:
-            handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = FileIO(os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(handle)
+                lock.close()
                 return None
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(handle), self._lock.stat()):
-                    return handle
-            os.close(handle)  # its last holder removed it between our two steps: again
+                if os.path.samestat(os.fstat(lock.fileno()), self._lock.stat()):
+                    return lock
+            lock.close()  # its last holder removed it between our two steps: again
 
 
 def slots() -> list[Slot]:

@@ -312,9 +312,18 @@ def test_the_longest_identifier_has_room_for_its_instances(tmp_path: Path) -> No
         assert live.sql(f"{'a' * 51}-instance-2", "SELECT pg_is_in_recovery()") is True
 
 
-def test_what_is_not_there_cannot_be_taken_down(state_directory: Path) -> None:
-    with pytest.raises(DefinitionError, match="no test cluster nope"):
-        lifecycle.down("nope")
+@pytest.mark.parametrize("identifier", ["nope", "../nope", ""])
+def test_what_is_not_there_cannot_be_taken_down(state_directory: Path, identifier: str) -> None:
+    with pytest.raises(DefinitionError, match="there is no test cluster"):
+        lifecycle.down(identifier)
+    assert not state_directory.exists()
+
+
+def test_a_server_that_is_not_on_record_yet_is_said(state_directory: Path) -> None:
+    slot = Slot.of("early")
+    slot.prepare()
+    with slot.held(), pytest.raises(HostError, match=rf"starting .*process {os.getpid()}"):
+        lifecycle.down("early")
 
 
 def test_a_state_folder_that_cannot_be_written_is_said(

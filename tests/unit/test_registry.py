@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def test_a_slot_is_held_by_one_and_free_after(slot: Slot, monkeypatch: pytest.Mo
         with pytest.raises(HostError, match="one is already running"), slot.held():
             pytest.fail("two hold it")
         assert slot.is_held(), "a refusal does not free it"
+        assert slot.holder() == str(os.getpid())
     assert not slot.is_held()
+    assert slot.holder() == ""
     assert [path.name for path in slot.path.parent.iterdir()] == ["one.log"]
 
 

@@ -72,17 +72,18 @@ class ApiServer:
             answer = self._codec.encode(operation, result, request_id)
         except ApiError as error:
             status, answer = self._codec.encode_error(error, request_id)
-            _log.info("%s refused: %s: %s", operation, error.code, error.message)
+            _log.info("%s %s refused: %s: %s", request_id, operation, error.code, error.message)
             return status, answer, request_id
         except Exception:  # noqa: BLE001 - a bug of ours is answered as AWS answers its own
-            _log.exception("%s failed", operation)
+            _log.exception("%s %s failed", request_id, operation)
             failure = ApiError(
                 "InternalFailure", f"{operation} failed; see the test cluster's log."
             )
             return *self._codec.encode_error(failure, request_id), request_id
         _log.log(
             logging.DEBUG if operation.startswith(("Describe", "List")) else logging.INFO,
-            "%s accepted: %s",
+            "%s %s accepted: %s",
+            request_id,
             operation,
             request.parameters,
         )
