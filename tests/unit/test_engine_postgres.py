@@ -69,6 +69,7 @@ def test_a_wheel_is_the_last_resort(
 ) -> None:
     folder = install(tmp_path / "wheel", "17.10")
     wheel = types.ModuleType("a_wheel")
+    wheel.__file__ = __file__
     setattr(wheel, function, lambda: str(folder))
     monkeypatch.setitem(sys.modules, "a_wheel", wheel)
     monkeypatch.setattr(postgres, "_WHEELS", ("not_installed", "a_wheel"))
