@@ -30,6 +30,12 @@ from loadgen.traffic import STOP_S_MIN, Traffic
 
 BOTH = ("default-pool", "resilient")
 START_S = 40.0
+ENDED_BY_SERVER = {
+    "57P01 AdminShutdown",
+    # The server's farewell is lost when the client sends its next query at that moment.
+    "----- ServerClosedConnection",
+    "----- ConnectionReset",
+}
 
 
 class Rig:
@@ -190,7 +196,7 @@ def test_terminated_sessions_are_retried_by_both_arms(rig: Rig) -> None:
     rig.stop()
     accounts = ledger.reconcile(rig.postgres.access(), rig.folder, rig.run)
     for arm in BOTH:
-        assert "57P01 AdminShutdown" in rig.errors(arm)
+        assert rig.errors(arm) & ENDED_BY_SERVER
         writes = rig.writes(arm)
         assert np.any((writes["outcome"] == Outcome.OK) & (writes["attempts"] > 1))
         account = accounts.arms[arm]
@@ -375,7 +381,7 @@ def test_start_says_why_an_arm_gets_nowhere_and_leaves_no_process(
     with pytest.raises(
         HostError, match=r"traffic of arm resilient could not start: no write .*no_such_database"
     ):
-        traffic.start(6.0)
+        traffic.start(10.0)
     assert alive_workers(rig.folder) == []
 
 
