@@ -50,7 +50,9 @@ class Observation:
     writer     cluster             the instance that the API names as writer, or ""
     status     cluster or instance the API's status, "deleted" once it is gone
     settings   instance            class, zone and promotion tier, as the API shows them
-    dns        endpoint name       the instance that the answer leads to, an address, or the error
+    postmaster instance            when its server started (UTC, as it says); changes on a restart
+    dns        endpoint name       the instance that the answer leads to, an address, or the error;
+                                   "reader", which balances: all of the last 2 s, joined by commas
     event      source identifier   the RDS event's message; detail: event_id, categories, event_at
     capacity   instance            current ACU; or the cluster's "min-max" (API)
     api        cluster             "ok", or why the RDS API did not answer

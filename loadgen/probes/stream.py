@@ -18,7 +18,7 @@ from chaos.model.operation import Outcome
 from loadgen.probes.resolver import Resolver
 from loadgen.probes.session import Question, Session, Turn, missed
 
-CONNECT_SPACING_NS = NS // 10
+CONNECT_SPACING_NS = NS // 5
 """Pause between connects while another session serves, or may do so in a moment."""
 YIELD_NS = 3 * NS // 10
 """How long a stream's next connect waits for one of a stream that matters more."""
