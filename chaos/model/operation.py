@@ -16,6 +16,7 @@ import json
 import os
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -177,6 +178,13 @@ class OperationWriter:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
+    """Append all of it or, on an error, nothing: what follows a torn record could not be read."""
+    size = os.fstat(descriptor).st_size
     view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError:
+        with suppress(OSError):  # the first error is the one to tell
+            os.ftruncate(descriptor, size)
+        raise
