@@ -31,6 +31,10 @@ MISSED = "----- Missed"
 than a period. It says nothing of the service, only that nobody looked."""
 
 
+LEFT_QUEUE = "----- LeftQueue"
+"""A connect given up because another session was served."""
+
+
 def name_of_state(sqlstate: str) -> str:
     """Return the error of a SQLSTATE, as psycopg names it."""
     try:

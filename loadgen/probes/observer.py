@@ -25,6 +25,10 @@ FLUSH_S = 0.2
 ALIVE_S = 1.0
 OPEN_RETRY_S = 0.25
 CLOSE_GRACE_S = 0.5
+# A frozen server finds every connect that was given up in its queue, and forks for each when it
+# thaws: fewer tell the end of a freeze better, more that of an outage which old connections outlast.
+SPACING_S = 0.2
+INSTANCE_SPACING_S = 0.5
 CLUSTER_NAME_S = 0.05
 READER_NAME_S = 0.1
 INSTANCE_NAME_S = 0.2
@@ -73,6 +77,7 @@ class Observer:
                 slots=config.instance_slots if of_instance else config.slots,
                 period_s=period_s,
                 deadline_s=config.deadline_s,
+                spacing_s=INSTANCE_SPACING_S if of_instance else SPACING_S,
                 resolver=self._resolver,
                 record=self._record,
                 yields_to=[s for e, s in self._streams.items() if e not in self._roles]

@@ -21,7 +21,7 @@ from typing import Any
 
 from chaos.clock import NS, MonotonicClock
 from chaos.model.operation import Kind, Outcome
-from loadgen.probes.failures import MISSED, outcome_of
+from loadgen.probes.failures import LEFT_QUEUE, MISSED, outcome_of
 from loadgen.probes.resolver import Resolver
 from loadgen.probes.wire import Wire, WireError
 
@@ -154,7 +154,7 @@ class Session:
     def leave_queue(self) -> None:
         """Stop waiting to be let in: another session is served, which shows what was to be seen."""
         if self.queued:
-            self._wire.drop("----- ConnectTimeout")
+            self._wire.drop(LEFT_QUEUE)
 
     def suspect(self) -> None:
         """Take what another session was told, that this address takes no writes, for granted."""

@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 
 from chaos.clock import NS, MonotonicClock
 from chaos.model.operation import Outcome
+from loadgen.probes.failures import LEFT_QUEUE
 from loadgen.probes.resolver import Resolver
 from loadgen.probes.session import Question, Session, Turn, missed
 
-CONNECT_SPACING_NS = NS // 5
-"""Pause between connects while another session serves, or may do so in a moment."""
 YIELD_NS = 3 * NS // 10
 """How long a stream's next connect waits for one of a stream that matters more."""
 RECONNECT_NS = NS
@@ -48,12 +47,19 @@ class Stream:
         period_s: float,
         deadline_s: float,
         resolver: Resolver,
+        spacing_s: float,
         record: Record,
         yields_to: Sequence[Stream] = (),
     ) -> None:
-        """Open nothing yet. Connects of this stream wait a little for those of `yields_to`."""
+        """Open nothing yet.
+
+        `spacing_s` is the pause between connects while another session serves, or may do so in a
+        moment. Connects of this stream wait a little for those of `yields_to`.
+        """
         self.question = question
         self._step_ns = int(period_s / slots * NS)
+        self._deadline_ns = int(deadline_s * NS)
+        self._spacing_ns = int(spacing_s * NS)
         self._period_ns = int(period_s * NS)
         self._record = record
         self._clock = MonotonicClock()
@@ -166,7 +172,7 @@ class Stream:
         since_ns = now_ns - self._connect_ns
         if since_ns < YIELD_NS and any(other.queued for other in self._yields_to):
             return False
-        return since_ns >= CONNECT_SPACING_NS or not any(
+        return since_ns >= self._spacing_ns or not any(
             session.promising(now_ns) for session in self._sessions
         )
 
@@ -179,6 +185,10 @@ class Stream:
             connect = await self._connect(session, intended_ns)
         finally:
             self._scouts.discard(session)
+        if connect.error == LEFT_QUEUE and connect.ended_ns - intended_ns < self._deadline_ns:
+            # We ended it before it was due to be answered: it shows nothing of the service.
+            self._record(self.question, missed(intended_ns, connect.ended_ns, waiting=True))
+            return
         if connect.outcome is not Outcome.OK:
             self._record(self.question, connect)
             return
