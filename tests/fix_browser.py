@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
@@ -25,22 +26,37 @@ _ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless browser with a profile of its own."""
+class NoBrowser(Exception):  # noqa: N818 - what this machine has
+    """This machine has no Chromium that starts; says why."""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a headless browser with a profile of its own.
+
+    Raises:
+        NoBrowser: there is none, or it does not start.
+    """
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
-        _without(f"none of {', '.join(_NAMES)} is installed")
+        raise NoBrowser(f"none of {', '.join(_NAMES)} is installed")
     with sync_playwright() as playwright:
         try:
             launched = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
         except Error as error:
-            _without(f"{program} does not start: {error.message.splitlines()[0]}")
+            first = error.message.splitlines()[0]
+            raise NoBrowser(f"{program} does not start: {first}") from error
         yield launched
         launched.close()
 
 
-def _without(reason: str) -> None:
-    if os.environ.get("GAMEDAY_REQUIRE_BROWSER"):
-        pytest.fail(f"GAMEDAY_REQUIRE_BROWSER is set, but {reason}")
-    pytest.skip(reason)
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless browser, or the reason why there is none."""
+    try:
+        with chromium() as launched:
+            yield launched
+    except NoBrowser as missing:
+        if os.environ.get("GAMEDAY_REQUIRE_BROWSER"):
+            pytest.fail(f"GAMEDAY_REQUIRE_BROWSER is set, but {missing}")
+        pytest.skip(str(missing))

@@ -17,7 +17,10 @@
 
   const number = (element, name) => Number(element.style.getPropertyValue(name));
   const seconds = (ms, digits) => {
-    const value = (ms - zero) / 1000;
+    const boxes = [...root.querySelectorAll(".seg, .window")].map((box) => ({
+    a: number(box, "--a"), b: number(box, "--b"), text: box.firstElementChild,
+  }));
+  const value = (ms - zero) / 1000;
     return (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(digits) + " s";
   };
   const duration = (ms) => (ms < 100 ? +ms.toPrecision(3) + " ms" : +(ms / 1000).toPrecision(4) + " s");
@@ -70,6 +73,9 @@
   };
   const lanes = [...root.querySelectorAll(".lane")].map((lane) => ({
     lane, output: lane.querySelector("output"), key: lane.dataset.key, kind: lane.dataset.kind,
+  }));
+  const boxes = [...root.querySelectorAll(".seg, .window")].map((box) => ({
+    a: number(box, "--a"), b: number(box, "--b"), text: box.firstElementChild,
   }));
   const value = ({ lane, key, kind }, ms) => {
     if (kind === "rates" || kind === "strip") return rates(key, ms);
@@ -128,6 +134,14 @@
     for (const pattern of document.querySelectorAll("pattern.stretch"))
       pattern.setAttribute("width", +pattern.getAttribute("viewBox").split(" ")[2] / pixels);
   };
+  // What began before the part in view keeps its text in view.
+  const keep = () => {
+    const pixels = overlay.clientWidth / view.span;
+    for (const box of boxes) {
+      const hidden = box.a < view.from && view.from < box.b ? (view.from - box.a) * pixels : 0;
+      box.text.style.marginLeft = hidden ? hidden + "px" : "";
+    }
+  };
   const look = (from, width) => {
     view.span = Math.max(LEAST, Math.min(span, width));
     view.from = Math.max(0, Math.min(span - view.span, from));
@@ -138,6 +152,7 @@
     root.querySelector(".range").textContent = whole ? "" : seconds(view.from, 2) + " to " + seconds(view.from + view.span, 2);
     retick();
     declutter();
+    keep();
   };
   const zoom = (factor, around) => {
     const centre = around ?? at ?? view.from + view.span / 2;
@@ -207,5 +222,10 @@
   root.querySelector(".tools").hidden = false;
   window.addEventListener("resize", declutter);
   window.addEventListener("beforeprint", () => { show(null); reset(); });
-  declutter();
+  // Measuring lays the timeline out, so it waits until somebody looks.
+  new IntersectionObserver((seen, observer) => {
+    if (!seen.some((entry) => entry.isIntersecting)) return;
+    declutter();
+    observer.disconnect();
+  }).observe(root);
 })();
