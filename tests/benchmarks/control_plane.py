@@ -8,7 +8,6 @@ asked by four clients at once. Figures, not a test: the exit status is 0.
 
 from __future__ import annotations
 
-# ruff: noqa: T201 - its output is a table
 import argparse
 import http.client
 import socket
