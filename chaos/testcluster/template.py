@@ -30,7 +30,8 @@ from chaos.testcluster.directory import make_directory
 from chaos.testcluster.postgres import PostgresBinaries
 
 _SURFACE = Path(__file__).with_name("surface.sql")
-_LAYOUT = 2
+_LAYOUT = 3
+_STRATEGY_MAJOR = 15
 _BUILD_TIMEOUT_S = 60.0
 _COPY_TIMEOUT_S = 60.0
 
@@ -43,9 +44,9 @@ GRANT rds_superuser TO {ADMIN_ROLE} WITH ADMIN OPTION;
 
 DROP DATABASE postgres;
 
-CREATE DATABASE postgres;
+CREATE DATABASE postgres{{strategy}};
 
-CREATE DATABASE {DATABASE} OWNER {ADMIN_ROLE};
+CREATE DATABASE {DATABASE} OWNER {ADMIN_ROLE}{{strategy}};
 
 """
 
@@ -183,7 +184,12 @@ def _initialise(work: Path, binaries: PostgresBinaries, account: Account) -> dic
             *("-c", "fsync=off", "-c", "exit_on_error=on"),
             *("-c", f"min_wal_size={2 * SEGMENT_MB}MB", "template1"),
         ],
-        stdin=_SURFACE.read_text() + _ROLES.format(stream_password=passwords["stream"]),
+        stdin=_SURFACE.read_text()
+        + _ROLES.format(
+            stream_password=passwords["stream"],
+            # The default since 15 writes whole databases into the WAL, which every node would copy.
+            strategy=" STRATEGY file_copy" if binaries.major >= _STRATEGY_MAJOR else "",
+        ),
         timeout_s=_BUILD_TIMEOUT_S,
     )
     return passwords
