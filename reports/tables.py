@@ -94,16 +94,28 @@ def headline(report: Report) -> str:
 
 
 def reasons(report: Report) -> tuple[str, ...]:
-    """Return why the verdict is no pass: the findings that carry it."""
-    verdict = report.judgement.verdict
+    """Return why the run is no pass: what stopped it, and the findings that carry the verdict."""
+    verdict, stopped = report.judgement.verdict, tuple(_stopped(report))
     if verdict is None:
-        return ("The run was not judged: there is no verdict.json. `gameday judge` writes it.",)
+        unjudged = "The run was not judged: there is no verdict.json. `gameday judge` writes it."
+        return stopped or (unjudged,)
     if verdict is Verdict.PASS:
-        return ()
+        return stopped
     found = [f for f in report.judgement.findings if f.verdict is verdict]
     told = [": ".join(p for p in (f.check, _about(report, f), f.why) if p) for f in found]
     more = len(told) - _REASONS
-    return (*told[:_REASONS], f"and {more} more, below") if more > 0 else tuple(told)
+    shown = (*told[:_REASONS], f"and {more} more, below") if more > 0 else tuple(told)
+    return (*stopped, *shown)
+
+
+def _stopped(report: Report) -> Iterator[str]:
+    """Yield what kept the run from completing, by its journal."""
+    for event in report.history.events:
+        data = event.data
+        if event.type == "guard" and data.get("refused"):
+            yield f"guard {data.get('guard')} refused: {data.get('why') or 'no reason recorded'}"
+        if event.type == "run" and data.get("error"):
+            yield str(data["error"])
 
 
 def is_interruption(finding: Finding) -> bool:

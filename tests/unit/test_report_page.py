@@ -196,7 +196,8 @@ def test_a_run_that_was_refused_before_anything_has_a_page(run_builder: RunBuild
     folder = run_builder.write(status="refused").folder
     text = outlined(html.page(load(folder))).text
     assert "refused" in text
-    assert "no tag gameday=allowed" in text
+    assert "guard opted-in refused: no tag gameday=allowed" in text.split("What clients felt")[0]
+    assert "Nothing was recorded" in text
     assert "No operation was recorded" in text
 
 
