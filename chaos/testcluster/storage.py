@@ -10,12 +10,12 @@ A commit is acknowledged after its WAL was written to the kernel, so a killed pr
 it. (A machine's power loss would: `fsync` is off, and all nodes share the machine anyway.)
 
 The alternative was synchronous replication (`synchronous_standby_names = 'ANY 1 (*)'`). Side by side
-(tests/benchmarks/storage_variants.py, PostgreSQL 15, two clients, a busy machine, medians of 5 runs):
+(tests/benchmarks/storage_variants.py, PostgreSQL 15, two clients, medians of 5 runs, losses of 10):
 
               commits/s   killed to promoted   old writer rejoined   lost
-    storage        1736               224 ms                392 ms   0 of  9086
-    synchronous    1381               201 ms                738 ms   0 of  8090
-    neither        3414                87 ms                582 ms   2 of 15735
+    storage        3219               137 ms                191 ms   0 of 24078
+    synchronous    1939               133 ms                369 ms   0 of 18417
+    neither        2583               100 ms                447 ms   2 of 29211
 
 Both lose nothing. But the synchronous one must promote the most advanced reader, or catch the named
 one up first, must rewind the old writer with pg_rewind (it has records that the promoted reader never
