@@ -42,7 +42,7 @@ class Probes:
                 "access": self._access.as_json(),
                 "folder": str(self._folder),
             },
-            self._folder / "probes.log",
+            self._log,
         )
         try:
             self._process.await_ready(timeout_s)
@@ -53,8 +53,10 @@ class Probes:
 
     def check(self) -> None:
         """Raise `HostError` if the process died: from then on nobody watches."""
-        if self._process is None or not self._process.alive():
-            raise HostError(f"the probes process died; see {self._folder / 'probes.log'}")
+        if self._process is None:
+            raise HostError("the probes process was never started")
+        if not self._process.alive():
+            raise HostError(f"the probes process died{self._why(self._process)}; see {self._log}")
 
     def stop(self, timeout_s: float) -> None:
         """Let it finish, flush and end; harmless when it is not running.
@@ -65,8 +67,16 @@ class Probes:
         if self._process is None:
             return
         status = self._process.stop(timeout_s)
+        why = self._why(self._process)
         self._process = None
         if status:
-            raise HostError(
-                f"the probes process ended with status {status}; see {self._folder / 'probes.log'}"
-            )
+            raise HostError(f"the probes process ended with status {status}{why}; see {self._log}")
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "logs" / "probes.log"
+
+    @staticmethod
+    def _why(process: WorkerProcess) -> str:
+        said = process.last_error()
+        return f": {said}" if said else ""
