@@ -35,8 +35,10 @@ class InterruptionRow:
     endpoint: str
     operation: str
     measured: str
-    beside: str
-    """The lower bound, and what the other repeats were."""
+    at_least: str
+    """The lower bound; empty where there is none to tell."""
+    repeats: str
+    """What the other repeats were; empty for a single one."""
     uncertainty: str
     from_: str
     to: str
@@ -241,7 +243,8 @@ def _interruption(
         endpoint=report.short(finding.endpoint),
         operation=finding.operation,
         measured=_felt(report, finding),
-        beside="; ".join(_beside(report, finding, repeats, lengths)),
+        at_least=_at_least(report, finding),
+        repeats=_repeats(lengths),
         uncertainty=uncertainty(finding.uncertainty_s) if length and not open_ended else MISSING,
         from_=instant(finding.from_s - zero_s) if length and finding.from_s else MISSING,
         to=instant(finding.to_s - zero_s) if length and finding.to_s else MISSING,
@@ -256,15 +259,19 @@ def _interruption(
     )
 
 
-def _beside(
-    report: Report, finding: Finding, repeats: list[Finding], lengths: list[float]
-) -> Iterator[str]:
+def _at_least(report: Report, finding: Finding) -> str:
     off = finding.uncertainty_s
-    if off and not report.open_ended(finding):
-        yield f"at least {duration(max(_length(report, finding) - off, 0.0))}"
-    if len(repeats) > 1:
-        median = f", median {duration(statistics.median(lengths))}" if any(lengths) else ""
-        yield f"{'worst of ' if median else 'n = '}{len(repeats)}{median}"
+    if not off or report.open_ended(finding):
+        return ""
+    return f"at least {duration(max(_length(report, finding) - off, 0.0))}"
+
+
+def _repeats(lengths: list[float]) -> str:
+    if len(lengths) == 1:
+        return ""
+    if not any(lengths):
+        return f"in any of {len(lengths)}"
+    return f"worst of {len(lengths)}, median {duration(statistics.median(lengths))}"
 
 
 def _worst(report: Report, repeats: Iterable[Finding]) -> Finding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
@@ -18,6 +17,7 @@ from reports.read import TEST_CLUSTER, FaultTold, Report, load
 from reports.words import clean, count, duration
 
 _STYLES = {"pass": "bold green", "fail": "bold red", "unknown": "bold yellow"}
+_FAULTS = 2
 _SIGNS = {"pass": "✓", "fail": "✕", "unknown": "?"}
 
 
@@ -37,8 +37,12 @@ def summary(folder: Path) -> RenderableType:
     ):
         if table.row_count:
             parts += [Text(title, style="bold"), Padding(table, (0, 0, 1, 2))]
-    for fault in report.judgement.faults:
+    faults = report.judgement.faults
+    for fault in faults[:_FAULTS]:
         parts += [_fault_line(fault), Padding(_instants(report, fault), (0, 0, 1, 2))]
+    if len(faults) > _FAULTS:
+        rest = f"{len(faults)} faults in all; the others are in the report\n"
+        parts.append(Text(rest, style="dim"))
     parts.append(_where(report))
     return Group(*parts)
 
@@ -60,12 +64,13 @@ def _top(report: Report) -> Iterator[RenderableType]:
 
 def _interruptions(report: Report) -> Table:
     table = _table(
-        "Arm", "Operation", "Interrupted", ">Uncertainty", ">From", ">To", ">Limit", "Verdict"
+        "Arm", "Operation", "Interrupted", ">Uncertainty", ">From", ">To", ">Limit", "!Verdict"
     )
     for row in tables.interruptions(report):
-        measured = Text(row.measured, style="bold red" if row.open_ended else "bold")
-        if row.repeat_shares:
-            measured.append(f" ({row.beside})", style="not bold dim")
+        told = row.measured.replace(" within the recording", "")
+        measured = Text(told, style="bold red" if row.open_ended else "bold", no_wrap=True)
+        if row.repeats:
+            measured.append("\n" + row.repeats.replace(", ", "\n"), style="not bold dim")
         table.add_row(
             _cell(row.arm) if row.first_of_arm else "",
             _cell(f"{row.operation} {row.endpoint}"),
@@ -74,7 +79,7 @@ def _interruptions(report: Report) -> Table:
             row.from_,
             "not seen" if row.open_ended else row.to,
             row.limit,
-            _verdict(row.verdict),
+            "" if row.verdict == tables.NOT_JUDGED else _verdict(row.verdict),
         )
     return table
 
@@ -98,11 +103,11 @@ def _writes(report: Report) -> Table:
 
 
 def _findings(report: Report) -> Table:
-    table = _table("Verdict", "Check", "About", ">Measured", ">Limit", "Why")
+    table = _table("!Verdict", "!Check", "!About", "Why")
     rows = tables.others(report, assumptions=False)
     doubtful = [r for r in tables.others(report, assumptions=True) if r.verdict != "pass"]
     for row in (*rows, *doubtful):
-        cells = (row.check, row.about, row.measured, row.limit, row.why)
+        cells = (row.check, row.about, row.why)
         table.add_row(_verdict(row.verdict), *(_cell(text) for text in cells))
     return table
 
@@ -134,12 +139,15 @@ def _where(report: Report) -> Text:
 
 
 def _table(*headings: str) -> Table:
-    """Return an empty table; a heading that begins with ">" is one of numbers."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    """Return an empty table. A heading that begins with ">" is one of numbers; "!" never wraps."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim underline")
     for heading in headings:
         right = heading.startswith(">")
-        name = heading.removeprefix(">")
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
+        table.add_column(
+            heading.lstrip("!>"),
+            justify="right" if right else "left",
+            no_wrap=heading[0] in "!>",
+        )
     return table
 
 

@@ -41,6 +41,18 @@ def test_a_summary_without_a_report_says_how_to_make_one(tmp_path: Path) -> None
     assert "gameday report" in plain(folder)
 
 
+def test_a_summary_of_one_failover_fits_a_terminal_of_100_columns(failover_folder: Path) -> None:
+    lines = plain(failover_folder, width=100).splitlines()
+    assert any("resilient     write cluster" in line and "✓ pass" in line for line in lines)
+
+
+def test_a_summary_of_repeats_tells_the_worst_and_how_many(repeated_folder: Path) -> None:
+    said = plain(repeated_folder, width=100)
+    assert "worst of 3 " in said
+    assert "median 1.4" in said
+    assert "3 faults in all; the others are in the report" in said
+
+
 def test_a_summary_survives_hostile_text_and_narrow_terminals(stuck_pool_folder: Path) -> None:
     said = plain(stuck_pool_folder, width=80)
     assert "\x1b" not in said
