@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,6 @@ class Judgement:
     cluster: str
     findings: tuple[Finding, ...] = ()
     faults: tuple[FaultTold, ...] = ()
-    repeats: tuple[Mapping[str, Any], ...] = ()
-    statistics: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +155,15 @@ def _judgement(history: History) -> Judgement:
     if not path.exists():
         return _unjudged(history)
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        return _judged_as(history, json.loads(path.read_text(encoding="utf-8")))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON: {error}; `gameday judge` writes it again") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: no verdict: {what}; `gameday judge` writes it again") from error
+
+
+def _judged_as(history: History, told: Mapping[str, Any]) -> Judgement:
     return Judgement(
         run=str(told.get("run") or history.folder.name),
         experiment=str(told.get("experiment") or _experiment_name(history)),
@@ -170,8 +174,6 @@ def _judgement(history: History) -> Judgement:
         cluster=str(told.get("cluster") or ""),
         findings=tuple(Finding.from_json(f) for f in told.get("findings") or ()),
         faults=tuple(_fault(f) for f in told.get("faults") or ()),
-        repeats=tuple(told.get("repeats") or ()),
-        statistics=told.get("statistics") or {},
     )
 
 

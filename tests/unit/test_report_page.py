@@ -83,9 +83,15 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_verdict_is_said_with_its_file(tmp_path: Path) -> None:
     folder = write_verdict(failover_run(tmp_path / "run").write())
-    (folder / "verdict.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"verdict\.json: not JSON"):
-        load(folder)
+    for damaged, said in (
+        ("{", "not JSON"),
+        ("[]", "no verdict"),
+        ('{"verdict": "maybe"}', "no verdict"),
+        ('{"findings": [{"check": "c"}]}', "no verdict"),
+    ):
+        (folder / "verdict.json").write_text(damaged, encoding="utf-8")
+        with pytest.raises(ValueError, match=rf"verdict\.json: {said}.*`gameday judge`"):
+            load(folder)
 
 
 def test_the_page_needs_nothing_else(page: str) -> None:
