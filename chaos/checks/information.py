@@ -84,7 +84,9 @@ def _finding(recording: Recording, one: Felt) -> Finding:
         why = f"no operation failed or took longer than {slow_s:g} s"
     elif window.to_ns is None:
         last_s = (window.until_ns - window.last_bad_ns) / NS
-        why = f"no recovery recorded; the last try was {last_s:.1f} s before the end"
+        why = (
+            f"no stable service followed; the last bad operation was {last_s:.1f} s before the end"
+        )
     else:
         why = f"{window.bad} operations failed or were late"
     if one.windows > 1:

@@ -9,7 +9,8 @@ in which every operation that was due was good. Its bounds are instants that the
             or of a late one: nothing returns during an outage, so it was over by then. Where every
             bad operation returned only after that (they all hung), a success could in theory have
             slipped in before an outage that began later. Such an outage fits between two successes;
-            should the widest of those gaps be longer, it is the window.
+            should the widest of those gaps be longer, it is the window. Where the recording ends
+            before a stable stretch has passed, no recovery was recorded and there is no `to`.
 `measured`  `to - from`: never below the time for which the client was not served.
 `lower_s`   the time between the earliest and the latest instant at which the client certainly was
             not served. The truth lies in [`lower_s`, `measured_s`], `uncertainty_s` wide.
@@ -38,7 +39,7 @@ class Window:
 
     from_ns: int
     to_ns: int | None
-    """None: no success came before the recording ended."""
+    """None: the recording ended before a whole stable stretch had followed."""
     until_ns: int
     """End of the recording."""
     lower_ns: int
@@ -48,7 +49,6 @@ class Window:
     bad: int
     preceded: bool
     """A success came before it; otherwise `from_ns` is only where the recording begins."""
-    stable_ns: int
 
     @property
     def measured_s(self) -> float:
@@ -64,11 +64,6 @@ class Window:
     def uncertainty_s(self) -> float:
         """The width of the interval in which the truth lies."""
         return self.measured_s - self.lower_s
-
-    @property
-    def settled(self) -> bool:
-        """Whether a whole stable stretch was recorded after it."""
-        return self.to_ns is not None and self.until_ns - self.to_ns >= self.stable_ns
 
 
 def find_windows(trace: Trace, *, stable_s: float, until_ns: int) -> tuple[Window, ...]:
@@ -172,6 +167,8 @@ def _window(
             gap_from, gap_to = served.widest_gap(to_ns, returned)
             if gap_to - gap_from > to_ns - from_ns:
                 from_ns, to_ns = gap_from, gap_to
+    if to_ns is not None and until_ns - to_ns < stable_ns:
+        to_ns = None
     upper_ns = (until_ns if to_ns is None else to_ns) - from_ns
     not_before, not_after = trace.proof(
         int(bad[0]),
@@ -190,7 +187,6 @@ def _window(
         last_bad_ns=last_due,
         bad=len(bad),
         preceded=before is not None,
-        stable_ns=stable_ns,
     )
 
 
