@@ -28,7 +28,9 @@ def name_of(kind: type) -> str:
 @pytest.mark.parametrize("fault", FAULTS, ids=name_of)
 def test_a_fault_is_used_documented_and_tested_on_the_test_cluster(fault: type[Fault]) -> None:
     name = name_of(fault)
-    assert any(step.fault == name for e in EXPERIMENTS for step in e.method), "no experiment uses it"
+    assert any(step.fault == name for e in EXPERIMENTS for step in e.method), (
+        "no experiment uses it"
+    )
     assert f"`{name}`" in README, "experiments/README.md does not name it"
     assert f'"{name}"' in CONFORMANCE, "tests/conformance/test_faults.py does not inject it"
 

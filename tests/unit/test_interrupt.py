@@ -52,7 +52,9 @@ def test_a_wait_tells_what_for_how_long_and_why(clock: VirtualClock) -> None:
     def never() -> bool:
         raise ValueError("not yet")
 
-    with pytest.raises(WaitTimeout, match=r"waited 3 s for the moon \(last error: not yet\)") as raised:
+    with pytest.raises(
+        WaitTimeout, match=r"waited 3 s for the moon \(last error: not yet\)"
+    ) as raised:
         wait_until(never, "the moon", timeout_s=3, errors=(ValueError,), clock=clock)
     assert isinstance(raised.value.__cause__, ValueError)
     assert clock.now_ns() >= 3e9
