@@ -121,8 +121,10 @@ def test_the_page_never_scrolls_sideways(opened: Open) -> None:
 def test_hovering_shows_what_every_lane_holds_at_that_instant(opened: Open) -> None:
     page = opened()
     box = rate_plot(page)
+    before = page.locator(".chart").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 20)
     expect(page.locator(".cursor")).to_be_visible()
+    assert page.locator(".chart").bounding_box() == before, "nothing moves under the pointer"
     expect(page.locator(".axis.above .when")).to_have_text(re.compile(r"^\+1[12]\.\d{3} s$"))
     expect(page.locator(".axis.below .when")).to_have_text(re.compile(r"\.\d{3} UTC$"))
     said = page.evaluate(
