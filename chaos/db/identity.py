@@ -8,10 +8,9 @@ from datetime import datetime
 import psycopg
 
 from chaos.errors import DatabaseError
-from chaos.model.access import DatabaseAccess
+from chaos.model.access import BOUNDED, DatabaseAccess
 from chaos.model.topology import Role
 
-CONNECT_TIMEOUT_S = 3
 _IDENTITY = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()"
 
 
@@ -32,8 +31,7 @@ def identity(access: DatabaseAccess, endpoint: str) -> Identity:
     try:
         with psycopg.connect(
             **access.parameters(endpoint),
-            connect_timeout=CONNECT_TIMEOUT_S,
-            tcp_user_timeout=CONNECT_TIMEOUT_S * 1000,
+            **BOUNDED,
             options="-c statement_timeout=3000",
             autocommit=True,
         ) as connection:

@@ -8,6 +8,19 @@ from typing import Any
 
 from chaos.names import NameServer
 
+BOUNDED: Mapping[str, int] = {
+    "connect_timeout": 3,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 5,
+    "tcp_user_timeout": 5000,
+}
+"""libpq parameters with which a host that vanishes is noticed within about 7 s, whenever it does.
+
+For connections of the harness itself; what traffic connects with is the arm's to say.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseAccess:
