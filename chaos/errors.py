@@ -70,6 +70,20 @@ class HostError(GamedayError):
     """This machine lacks something: PostgreSQL, disk space, a free port, a permission."""
 
 
+_PERMANENT = (
+    "AccessDenied",
+    "AuthFailure",
+    "ExpiredToken",
+    "InvalidClientTokenId",
+    "InvalidParameter",
+    "MissingParameter",
+    "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
+    "UnrecognizedClient",
+    "ValidationError",
+)
+
+
 class ControlPlaneError(GamedayError):
     """The RDS API refused a request or could not be reached.
 
@@ -79,6 +93,11 @@ class ControlPlaneError(GamedayError):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+    @property
+    def permanent(self) -> bool:
+        """Whether asking again cannot help: the request or the permission is wrong."""
+        return self.code is not None and self.code.startswith(_PERMANENT)
 
 
 class DatabaseError(GamedayError):

@@ -19,7 +19,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from chaos.errors import HostError
 
@@ -33,8 +33,7 @@ class WorkerProcess:
         self.log = log
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._error = ""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as errors:
+        with _opened(log) as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module],
                 stdin=subprocess.PIPE,
@@ -124,3 +123,11 @@ class WorkerProcess:
             except json.JSONDecodeError:
                 continue  # something printed by a library; not part of the contract
         self._messages.put({"state": "ended"})
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError as error:
+        raise HostError(f"cannot write {log}: {error.strerror}") from error

@@ -24,8 +24,9 @@ _KEPT = {
     "CACertificateIdentifier": "CACertificateIdentifier",
     "MonitoringInterval": "MonitoringInterval",
     "MonitoringRoleArn": "MonitoringRoleArn",
-    "CopyTagsToSnapshot": "CopyTagsToSnapshot",
-    "Tags": "TagList",
+    "EnablePerformanceInsights": "PerformanceInsightsEnabled",
+    "PerformanceInsightsKMSKeyId": "PerformanceInsightsKMSKeyId",
+    "PerformanceInsightsRetentionPeriod": "PerformanceInsightsRetentionPeriod",
 }
 
 
@@ -36,6 +37,7 @@ def topology(cluster: Mapping[str, Any], instances: list[Mapping[str, Any]]) -> 
     return Topology(
         cluster=cluster["DBClusterIdentifier"],
         arn=cluster["DBClusterArn"],
+        resource_id=cluster.get("DbClusterResourceId", ""),
         status=cluster["Status"],
         engine=cluster["Engine"],
         engine_version=cluster.get("EngineVersion", ""),
@@ -71,7 +73,13 @@ def _member(entry: Mapping[str, Any], instance: Mapping[str, Any], port: int) ->
 
 
 def _settings(instance: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: instance[shown] for name, shown in _KEPT.items() if instance.get(shown)}
+    kept = {
+        name: instance[shown] for name, shown in _KEPT.items() if instance.get(shown) is not None
+    }
+    # Tags that begin with aws: belong to services such as CloudFormation; nobody else may set them.
+    tags = [tag for tag in instance.get("TagList", []) if not tag["Key"].startswith("aws:")]
+    if tags:
+        kept["Tags"] = tags
     groups = instance.get("DBParameterGroups") or []
     if groups:
         kept["DBParameterGroupName"] = groups[0]["DBParameterGroupName"]

@@ -19,8 +19,9 @@ _WRITES_MIN = 10
 class AcknowledgedWrites(Check):
     """No acknowledged write is lost, none is there twice, by the ledger read after the run.
 
-    Unknown while the ledger is incomplete, while too few writes were acknowledged before and after
-    each injection, or while a write that was reported as certainly without effect is there.
+    Unknown while the ledger is incomplete or lacks a declared arm, while too few writes were
+    acknowledged before and after each injection, or while a write that was reported as certainly
+    without effect is there.
     """
 
     check: Literal["acknowledged-writes"] = "acknowledged-writes"
@@ -41,10 +42,14 @@ class AcknowledgedWrites(Check):
             why = f"no complete ledger of the writes: {reason}"
             return [self._finding(arm, Verdict.UNKNOWN, why) for arm in arms or ("",)]
         if not arms:
-            return [self._finding("", Verdict.UNKNOWN, "no arm left operations")]
+            return [self._finding("", Verdict.UNKNOWN, "no arm was declared or left operations")]
         findings = []
         for arm in arms:
-            counts = ledger.arms.get(arm, ArmLedger())
+            counts = ledger.arms.get(arm)
+            if counts is None:
+                why = "the ledger does not tell of this arm's writes"
+                findings.append(self._finding(arm, Verdict.UNKNOWN, why))
+                continue
             doubt = self._doubt(recording, arm, counts)
             findings.append(self._lost(arm, counts, doubt))
             if self.duplicated_writes_max is not None:

@@ -1,7 +1,7 @@
 """What must hold for a verdict to mean anything; judged in every run, written in no experiment.
 
 A run that proves nothing must not pass: no traffic before a fault, no success after it, a fault
-without effect, a recording that stopped early, a generator that fell behind, a run without an end.
+without effect, a recording with holes, a generator that fell behind, a run without an end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from chaos.checks.base import Check
+from chaos.checks.base import Check, StreamCheck
+from chaos.checks.completeness import missing_operations, missing_probes, silent_observers
 from chaos.checks.recording import SLOW_S, Injection, Recording, kind_of
 from chaos.clock import NS
 from chaos.model.operation import PROBE_ARM, Kind
@@ -24,8 +25,6 @@ _LOOK_BACK_S = 2.0
 _SUCCESSES_MIN = 3
 # Arrivals at a slow rate are looked for over this many of their own periods.
 _LOOK_BACK_PERIODS = 5
-# Records are flushed every quarter of a second, observers speak once a second.
-_SHORT_S = 3.0
 # From here on the generator's lag alone makes operations bad.
 _LAG_S_MAX = SLOW_S
 
@@ -39,8 +38,6 @@ def judge_assumptions(recording: Recording, checks: Sequence[Check]) -> list[Fin
         lambda: _effect(recording),
         lambda: _traffic(recording, _judged_streams(recording, checks)),
         lambda: _complete(recording),
-        lambda: _observers(recording),
-        lambda: _probes(recording),
         lambda: _lag(recording),
         lambda: _steady(recording),
     )
@@ -100,14 +97,16 @@ def _effect(recording: Recording) -> Iterator[Finding]:
 def _judged_streams(recording: Recording, checks: Sequence[Check]) -> list[StreamKey]:
     """Return the streams that an objective speaks of, else those of every arm."""
     asked = {
-        (str(getattr(check, "arm")), str(getattr(check, "endpoint")), kind_of(operation))  # noqa: B009 - only some checks have these fields
+        (check.arm, check.endpoint, kind_of(check.operation))
         for check in checks
-        if (operation := getattr(check, "operation", None)) is not None
+        if isinstance(check, StreamCheck)
     }
     return sorted(asked) or [key for key in recording.streams if key[0] != PROBE_ARM]
 
 
 def _traffic(recording: Recording, streams: Sequence[StreamKey]) -> Iterator[Finding]:
+    if not recording.injections:
+        return
     if not streams:
         yield _finding("traffic", Verdict.UNKNOWN, "no operation of any arm was recorded")
     for stream in streams:
@@ -145,64 +144,16 @@ def _gaps(
 
 
 def _complete(recording: Recording) -> Iterator[Finding]:
-    """Every arm's operations reach to the end of the recording."""
-    short = []
-    for arm, log in recording.history.arms.items():
-        if not len(log.operations):
-            short.append(f"{arm} recorded nothing")
-            continue
-        last = int(log.operations["ended_ns"].max())
-        missing_s = (recording.until_ns - last) / NS
-        if missing_s > _SHORT_S:
-            short.append(f"operations of {arm} end {missing_s:.1f} s before the recording does")
-    if not recording.history.arms:
-        short.append("no operations were recorded")
-    if short:
-        yield _finding("recording", Verdict.UNKNOWN, "; ".join(short))
-    else:
-        yield _finding("recording", Verdict.PASS, "operations reach to the end of the recording")
-
-
-def _observers(recording: Recording) -> Iterator[Finding]:
-    """Every observer and generator that spoke once speaks until the end.
-
-    A pause before that is no reason to doubt: the API may be slow while a cluster fails over, and
-    what traffic and probes missed shows in their own operations and lag.
-    """
-    last: dict[str, int] = {}
-    for kind in ("alive", "lag"):
-        for observation in recording.observed(kind):
-            last[observation.subject] = observation.at_ns
-    silent = [
-        f"{observer} fell silent {silent_s:.1f} s before the end"
-        for observer, at_ns in last.items()
-        if (silent_s := (recording.until_ns - at_ns) / NS) > _SHORT_S
-    ]
-    if not last:
-        silent.append("no observer ever spoke")
-    if silent:
-        yield _finding("observers", Verdict.UNKNOWN, "; ".join(silent))
-    else:
-        yield _finding("observers", Verdict.PASS, f"{len(last)} observers spoke until the end")
-
-
-def _probes(recording: Recording) -> Iterator[Finding]:
-    """The probes never stopped trying: a turn that was missed saw nothing."""
-    blind = []
-    for arm, endpoint, kind in recording.streams:
-        trace = recording.trace(arm, endpoint, kind) if arm == PROBE_ARM else None
-        if trace is None:
-            continue
-        seen_until = np.maximum.accumulate(np.append(recording.since_ns, trace.ended))
-        gap_s = float((np.append(trace.intended, recording.until_ns) - seen_until).max()) / NS
-        if gap_s > _SHORT_S:
-            blind.append(f"the probes of {endpoint} tried nothing for {gap_s:.1f} s")
-    if PROBE_ARM not in recording.history.arms:
-        blind.append("there were no probes")
-    if blind:
-        yield _finding("probes", Verdict.UNKNOWN, "; ".join(blind))
-    else:
-        yield _finding("probes", Verdict.PASS, "the probes tried without a pause")
+    """Everything that the run declared is there; of a run that did not complete nobody expects it."""
+    if run_status(recording) != "completed":
+        return
+    for name, missing, complete in (
+        ("recording", missing_operations(recording), "every arm was recorded from start to end"),
+        ("observers", silent_observers(recording), "every observer spoke from start to end"),
+        ("probes", missing_probes(recording), "the probes tried every member without a pause"),
+    ):
+        clauses = "; ".join(missing)
+        yield _finding(name, Verdict.UNKNOWN if clauses else Verdict.PASS, clauses or complete)
 
 
 def _lag(recording: Recording) -> Iterator[Finding]:
@@ -236,6 +187,6 @@ def _steady(recording: Recording) -> Iterator[Finding]:
         elif told:
             why = f"the steady state held {when} the method"
             yield Finding(check="steady-state", verdict=Verdict.PASS, why=why, unit="")
-        elif declared:
+        elif declared and (when == "before" or run_status(recording) == "completed"):
             why = f"the steady state was never observed {when} the method"
             yield Finding(check="steady-state", verdict=Verdict.UNKNOWN, why=why, unit="")

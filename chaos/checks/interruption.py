@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.checks.base import Check
+from chaos.checks.base import StreamCheck
 from chaos.checks.recording import STABLE_S, Injection, Recording, in_period, kind_of
 from chaos.checks.windows import Window, longest_silence
 from chaos.clock import NS
@@ -16,17 +17,17 @@ from chaos.model.verdict import Finding, Verdict
 _LAG_SHARE = 0.5
 
 
-class Interruption(Check):
+class Interruption(StreamCheck):
     """The longest interruption window of one arm, endpoint and operation after each injection.
 
     Passes when the window is certainly no longer than the limit, fails when it is certainly longer,
-    and is unknown when the limit lies inside the uncertainty. Says both instants of the window.
+    and is unknown when the limit lies inside the uncertainty, or when the recording after the fault
+    is shorter than `stable_s`. Says both instants of the window.
     """
 
+    unit: ClassVar[str] = "s"
+
     check: Literal["interruption"] = "interruption"
-    arm: str = Field(description="Arm whose operations are judged, or `probe`.")
-    endpoint: str = Field("cluster", description="`cluster`, `reader` or an instance identifier.")
-    operation: Literal["write", "read"] = Field("write", description="Kind of operation.")
     interruption_s_max: float = Field(ge=0, description="Longest window that passes, in seconds.")
     slow_s: float | None = Field(
         None,
@@ -38,20 +39,39 @@ class Interruption(Check):
         STABLE_S, gt=0, description="Seconds of only good operations that end a window."
     )
 
+    @property
+    def limit(self) -> float:
+        """The objective's bound."""
+        return self.interruption_s_max
+
     def judge(self, recording: Recording) -> list[Finding]:
         """Return one finding for each injection."""
         kind = kind_of(self.operation)
         if recording.trace(self.arm, self.endpoint, kind, self.slow_s) is None:
-            return [self._finding(Verdict.UNKNOWN, "no operation of this kind was recorded")]
+            return [self.finding(Verdict.UNKNOWN, "no operation of this kind was recorded")]
         if not recording.injections:
-            return [self._finding(Verdict.UNKNOWN, "no fault was injected")]
+            return [self.finding(Verdict.UNKNOWN, "no fault was injected")]
         windows = recording.windows(
             self.arm, self.endpoint, kind, slow_s=self.slow_s, stable_s=self.stable_s
         )
         return [
-            self._judge_injection(recording, injection, in_period(windows, injection))
+            self._watched(
+                injection,
+                self._judge_injection(recording, injection, in_period(windows, injection)),
+            )
             for injection in recording.injections
         ]
+
+    def _watched(self, injection: Injection, finding: Finding) -> Finding:
+        """Return a finding; no pass where the recording ends before service could prove stable."""
+        disturbed_ns = injection.effect_ns or injection.accepted_ns or injection.requested_ns
+        watched_s = (injection.until_ns - disturbed_ns) / NS
+        if finding.verdict is not Verdict.PASS or watched_s >= self.stable_s:
+            return finding
+        why = (
+            f"only {watched_s:.3f} s were recorded after the fault, {self.stable_s:g} s are needed"
+        )
+        return replace(finding, verdict=Verdict.UNKNOWN, why=f"{finding.why}; {why}")
 
     def _judge_injection(
         self, recording: Recording, injection: Injection, windows: tuple[Window, ...]
@@ -67,7 +87,7 @@ class Interruption(Check):
                 verdict = Verdict.UNKNOWN
                 why = f"the traffic generator itself fell {lag_s:.3f} s behind; {why}"
         more = f"; the longest of {len(windows)} windows" if len(windows) > 1 else ""
-        return self._finding(
+        return self.finding(
             verdict,
             f"{about}{why}; {worst.bad} operations failed or were late{more}",
             measured=worst.measured_s,
@@ -105,7 +125,7 @@ class Interruption(Check):
         slow_s = trace.slow_ns / NS
         told = f"{about}no operation failed or took longer than {slow_s:g} s"
         if silence_s > max(self.interruption_s_max, slow_s):
-            return self._finding(
+            return self.finding(
                 Verdict.UNKNOWN,
                 f"{told}, but nothing was served for {silence_s:.3f} s",
                 measured=silence_s,
@@ -114,37 +134,13 @@ class Interruption(Check):
                 to_s=recording.seconds(end),
             )
         at_s = recording.seconds(injection.requested_ns)
-        return self._finding(
+        return self.finding(
             Verdict.PASS,
             f"{told}; at most {silence_s:.3f} s lay between two that were served",
             measured=0.0,
             uncertainty_s=0.0,
             from_s=at_s,
             to_s=at_s,
-        )
-
-    def _finding(
-        self,
-        verdict: Verdict,
-        why: str,
-        *,
-        measured: float | None = None,
-        uncertainty_s: float | None = None,
-        from_s: float | None = None,
-        to_s: float | None = None,
-    ) -> Finding:
-        return Finding(
-            check=self.check,
-            verdict=verdict,
-            why=why,
-            arm=self.arm,
-            endpoint=self.endpoint,
-            operation=self.operation,
-            measured=measured,
-            limit=self.interruption_s_max,
-            uncertainty_s=uncertainty_s,
-            from_s=from_s,
-            to_s=to_s,
         )
 
 

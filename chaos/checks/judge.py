@@ -12,7 +12,7 @@ from chaos.checks.information import Felt, felt, inform, over_repeats, repeats
 from chaos.checks.instants import instants
 from chaos.checks.recording import Injection, Recording
 from chaos.model.history import History
-from chaos.model.ledger import ArmLedger, Ledger
+from chaos.model.ledger import Ledger
 from chaos.model.verdict import Finding, Verdict, worst
 
 _WRITES = ("acknowledged", "lost", "duplicated", "unknown_applied", "unknown_lost")
@@ -127,14 +127,17 @@ def _fault(recording: Recording, injection: Injection) -> dict[str, Any]:
 
 
 def _writes(ledger: Ledger | None) -> dict[str, Any]:
-    if ledger is None:
-        return {"complete": False, "why": "the table was never read", "arms": {}}
-    arms: Mapping[str, ArmLedger] = ledger.arms
-    totals = {name: sum(getattr(counts, name) for counts in arms.values()) for name in _WRITES}
+    """Return what became of all writes; totals that an incomplete ledger cannot know are None."""
+    ledger = ledger or Ledger(why="the table was never read")
+    counted = ledger.arms.values()
+    totals = {
+        name: sum(getattr(counts, name) for counts in counted) if ledger.complete else None
+        for name in _WRITES
+    }
     return {
         **totals,
         "complete": ledger.complete,
         "why": ledger.why,
         "read_from": ledger.read_from,
-        "arms": {arm: asdict(counts) for arm, counts in arms.items()},
+        "arms": {arm: asdict(counts) for arm, counts in ledger.arms.items()},
     }

@@ -24,6 +24,8 @@ One second is where a person notices that an application waits; retries below it
 """
 PROBE_SLOW_S = 0.25
 """The same for a probe: just above the 0.18 s after which an impatient one gives up."""
+API, PROBES = "api", "probes"
+"""The observers: one asks the RDS API, the other the instances and the name server."""
 STABLE_S = 2.0
 """Only good operations for this long end a window. Longer than the pauses between the parts of one
 failover (a name that flaps, a reconnect), shorter than the pause between two injections."""
@@ -110,9 +112,21 @@ class Recording:
         return self._streams
 
     @property
+    def declared_arms(self) -> tuple[str, ...]:
+        """The arms of the workload, in the experiment's order."""
+        declared = (self.history.experiment.get("workload") or {}).get("arms") or ()
+        return tuple(str(arm["arm"]) for arm in declared)
+
+    @property
     def arms(self) -> tuple[str, ...]:
-        """The arms that left operations, without the probes."""
-        return tuple(arm for arm in self.history.arms if arm != PROBE_ARM)
+        """The declared arms, then others that left operations; without the probes."""
+        known = dict.fromkeys((*self.declared_arms, *self.history.arms))
+        return tuple(arm for arm in known if arm != PROBE_ARM)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The instances of the cluster before the run, as its environment names them."""
+        return tuple(self.history.environment.get("members") or ())
 
     def trace(
         self, arm: str, endpoint: str, kind: Kind, slow_s: float | None = None
@@ -158,6 +172,15 @@ class Recording:
     def state(self, kind: str, at_ns: int) -> dict[str, str]:
         """Return what was last seen of each subject by an instant."""
         return {o.subject: o.value for o in self.observed(kind) if o.at_ns <= at_ns}
+
+    def sampled_ns(self, observer: str) -> list[int]:
+        """Return the instants at which an observer told of more samples than before, in order."""
+        told, count = [], 0
+        for observation in self.observed("alive", observer):
+            if int(observation.value) > count:
+                told.append(observation.at_ns)
+            count = int(observation.value)
+        return told
 
     def lag_s(self, arm: str, since_ns: int, until_ns: int) -> float:
         """Return how late the process that generates an arm's operations was itself at worst.

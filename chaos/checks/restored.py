@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from chaos.checks.base import Check
-from chaos.checks.recording import Recording
+from chaos.checks.recording import API, Recording
 from chaos.model.verdict import Finding, Verdict
 
 _GONE = "deleted"
@@ -26,15 +26,21 @@ class Restored(Check):
         if not recording.injections:
             return [self._finding(Verdict.UNKNOWN, "no fault was injected")]
         last_injection = recording.injections[-1]
+        over_ns = last_injection.recovered_ns or last_injection.until_ns
         before_ns = recording.injections[0].requested_ns
-        latest_ns = max((o.at_ns for o in recording.history.observations), default=0)
         before = recording.state("status", before_ns)
         if not before or not recording.state("writer", before_ns):
             return [self._finding(Verdict.UNKNOWN, "no topology was seen before the first fault")]
-        if latest_ns <= (last_injection.recovered_ns or last_injection.until_ns):
+        unseen = set(recording.members) - set(recording.state("settings", before_ns))
+        if unseen:
+            why = (
+                f"the settings of {', '.join(sorted(unseen))} were not seen before the first fault"
+            )
+            return [self._finding(Verdict.UNKNOWN, why)]
+        if max(recording.sampled_ns(API), default=0) <= over_ns:
             why = "the cluster was not observed after the last fault"
             return [self._finding(Verdict.UNKNOWN, why)]
-        faulty = _differences(recording, before_ns, latest_ns)
+        faulty = _differences(recording, before_ns)
         if faulty:
             return [self._finding(Verdict.FAIL, "; ".join(faulty))]
         members = len(before) - len(recording.state("writer", before_ns))
@@ -46,8 +52,9 @@ class Restored(Check):
         return Finding(check=self.check, verdict=verdict, why=why)
 
 
-def _differences(recording: Recording, before_ns: int, latest_ns: int) -> list[str]:
+def _differences(recording: Recording, before_ns: int) -> list[str]:
     """Return what is not as it was, each as a clause."""
+    latest_ns = max(o.at_ns for o in recording.history.observations)
     told: list[str] = []
     statuses = recording.state("status", latest_ns)
     for subject in recording.state("status", before_ns):
@@ -64,7 +71,7 @@ def _differences(recording: Recording, before_ns: int, latest_ns: int) -> list[s
     ]
     writers = recording.state("writer", latest_ns)
     told += [f"{cluster} has no writer" for cluster, writer in writers.items() if not writer]
-    told += _differences_by_sql(recording, statuses, set(writers.values()), latest_ns)
+    told += _differences_by_sql(recording)
     settings = recording.state("settings", latest_ns)
     told += [
         f"{instance} is {settings[instance]}, it was {was}"
@@ -79,12 +86,16 @@ def _differences(recording: Recording, before_ns: int, latest_ns: int) -> list[s
     return told
 
 
-def _differences_by_sql(
-    recording: Recording, statuses: dict[str, str], writers: set[str], latest_ns: int
-) -> list[str]:
-    """Return how the instances' own word, where it was asked for, differs from the API's."""
+def _differences_by_sql(recording: Recording) -> list[str]:
+    """Return how the instances' own word differs from the API's when they were last asked.
+
+    They are asked until traffic stops, the API until the rollback is done.
+    """
+    asked_ns = recording.until_ns
+    statuses = recording.state("status", asked_ns)
+    writers = set(recording.state("writer", asked_ns).values())
     told = []
-    for instance, role in recording.state("role", latest_ns).items():
+    for instance, role in recording.state("role", asked_ns).items():
         if statuses.get(instance) == _GONE:
             continue
         expected = "writer" if instance in writers else "reader"

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.checks.base import Check
+from chaos.checks.base import StreamCheck
 from chaos.checks.recording import Injection, Recording, kind_of
 from chaos.model.verdict import Finding, Verdict
 
 _OPERATIONS_MIN = 20
 
 
-class SuccessRatio(Check):
+class SuccessRatio(StreamCheck):
     """The share of one arm's operations that succeeded, retries included, over a part of the run.
 
     `disturbed` is from each injection until the cluster has recovered, `recovered` from there to
     the next injection or the end, `all` the whole recording. Unknown below 20 operations.
     """
 
+    unit: ClassVar[str] = "ratio"
+
     check: Literal["success-ratio"] = "success-ratio"
-    arm: str = Field(description="Arm whose operations are judged.")
-    endpoint: str = Field("cluster", description="`cluster`, `reader` or an instance identifier.")
-    operation: Literal["write", "read"] = Field("write", description="Kind of operation.")
     over: Literal["disturbed", "recovered", "all"] = Field(
         "all", description="Part of the recording that is looked at."
     )
     success_ratio_min: float = Field(ge=0, le=1, description="Smallest share that passes.")
+
+    @property
+    def limit(self) -> float:
+        """The objective's bound."""
+        return self.success_ratio_min
 
     def judge(self, recording: Recording) -> list[Finding]:
         """Return one finding for each part."""
@@ -35,7 +39,7 @@ class SuccessRatio(Check):
             return [self._judge_part(recording, recording.since_ns, recording.until_ns)]
         parts = [self._part(injection) for injection in recording.injections]
         if not parts:
-            return [self._finding(Verdict.UNKNOWN, "no fault was injected")]
+            return [self.finding(Verdict.UNKNOWN, "no fault was injected")]
         return [self._judge_part(recording, *part) for part in parts]
 
     def _part(self, injection: Injection) -> tuple[int, int]:
@@ -47,41 +51,18 @@ class SuccessRatio(Check):
     def _judge_part(self, recording: Recording, since_ns: int, until_ns: int) -> Finding:
         trace = recording.trace(self.arm, self.endpoint, kind_of(self.operation))
         if trace is None:
-            return self._finding(Verdict.UNKNOWN, "no operation of this kind was recorded")
+            return self.finding(Verdict.UNKNOWN, "no operation of this kind was recorded")
         inside = (trace.intended >= since_ns) & (trace.intended < until_ns)
         total = int(inside.sum())
         succeeded = int((inside & trace.succeeded).sum())
         if total < _OPERATIONS_MIN:
             why = f"only {total} operations while {self.over}; {_OPERATIONS_MIN} are needed"
-            return self._finding(Verdict.UNKNOWN, why)
+            return self.finding(Verdict.UNKNOWN, why)
         ratio = succeeded / total
-        return self._finding(
+        return self.finding(
             Verdict.PASS if ratio >= self.success_ratio_min else Verdict.FAIL,
             f"{succeeded} of {total} operations succeeded ({self.over})",
             measured=ratio,
             from_s=recording.seconds(since_ns),
             to_s=recording.seconds(until_ns),
-        )
-
-    def _finding(
-        self,
-        verdict: Verdict,
-        why: str,
-        *,
-        measured: float | None = None,
-        from_s: float | None = None,
-        to_s: float | None = None,
-    ) -> Finding:
-        return Finding(
-            check=self.check,
-            verdict=verdict,
-            why=why,
-            arm=self.arm,
-            endpoint=self.endpoint,
-            operation=self.operation,
-            measured=measured,
-            limit=self.success_ratio_min,
-            unit="ratio",
-            from_s=from_s,
-            to_s=to_s,
         )

@@ -40,7 +40,12 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit with a code of `chaos.errors.ExitCode`."""
-    sys.exit(_main())
+    code = _main()
+    try:
+        sys.stdout.flush()
+    except OSError:  # Whoever read has gone; keep the interpreter from complaining about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def _main() -> int:
@@ -60,8 +65,9 @@ def _main() -> int:
     except (KeyboardInterrupt, typer.Abort):
         complain("interrupted before anything was disturbed")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read has gone; keep the interpreter from complaining when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.PASS)
+    except Exception as bug:  # told in a line; a traceback is for who asks for one
+        if os.environ.get("GAMEDAY_TRACE"):
+            raise
+        complain(f"our own error, {type(bug).__name__}: {bug}; set GAMEDAY_TRACE=1 to see where")
+        return int(ExitCode.INTERNAL)
     return int(result) if isinstance(result, int) else int(ExitCode.PASS)

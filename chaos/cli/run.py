@@ -14,10 +14,10 @@ from chaos.cli import target as targets
 from chaos.cli.catalogue import ARM_NAMES
 from chaos.cli.options import DEFAULT_RUNS, AsJson, Profile, Quiet, RunsRoot
 from chaos.cli.terminal import Terminal
-from chaos.clock import Anchor, MonotonicClock
+from chaos.clock import Anchor
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import find, load
-from chaos.errors import DefinitionError, GamedayError, RecoveryFailed
+from chaos.errors import DefinitionError, GamedayError, RecoveryFailed, RunInterrupted
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
 from chaos.run.interrupt import InterruptibleClock, signals_to
@@ -70,38 +70,63 @@ def run(
 ) -> int:
     """Carry an experiment out and say what clients felt."""
     terminal = Terminal(quiet=quiet)
-    loaded = load(find(experiment), _assigned(variables or []), arms=ARM_NAMES)
-    definition = _selected(loaded, arm, repeat)
-    clock = InterruptibleClock()
-    anchor = Anchor.take()
-    with signals_to(clock, terminal.tell):
-        with targets.opened(
-            cluster,
-            ClusterSpec(profile=profile.value, seed=seed),
-            run_folder.made(out) / "embedded-cluster.log",
-            terminal.tell,
-        ) as target:
-            clock.check()
-            before = target.topology()
-            kind = target.kind(before)
-            if kind == "aws":
-                faults = [step.fault for step in definition.method]
-                targets.confirm(before, target.rds.region, faults, yes=yes)
-            rig = Rig(
-                rds=target.rds,
-                cluster_kind=kind,
-                connect=target.connect,
-                workload=_workload(definition, seed),
+    try:
+        loaded = load(find(experiment), _assigned(variables or []), arms=ARM_NAMES)
+        definition = _selected(loaded, arm, repeat)
+        clock = InterruptibleClock()
+        with signals_to(clock, terminal.tell):
+            folder, ended = _carried_out(
+                definition,
+                cluster,
+                ClusterSpec(profile=profile.value, seed=seed),
+                out=out,
                 clock=clock,
-                tell=terminal.tell,
-                seed=seed,
+                terminal=terminal,
+                yes=yes,
             )
-            folder = run_folder.create(out, definition.name, anchor)
-            run_folder.write_definition(folder, definition.resolved())
-            fields = _environment(definition, rig, before, None if cluster else profile.value)
-            run_folder.write_environment(folder, anchor, fields)
-            ended = Run(definition, rig, before, folder, anchor).execute()
-        return _tell_end(folder, ended, terminal, as_json=as_json)
+            return _tell_end(folder, ended, terminal, as_json=as_json)
+    except GamedayError as error:
+        if as_json:
+            code = int(error.exit_code)
+            terminal.object({"status": None, "error": str(error), "exit_code": code})
+        raise
+
+
+def _carried_out(
+    definition: Experiment,
+    cluster: str | None,
+    spec: ClusterSpec,
+    *,
+    out: Path,
+    clock: InterruptibleClock,
+    terminal: Terminal,
+    yes: bool,
+) -> tuple[Path, Ended]:
+    anchor = Anchor.take()
+    folder = run_folder.create(out, definition.name, anchor)
+    log = folder / "logs" / "cluster.log"
+    with targets.opened(cluster, spec, log, terminal.tell) as target:
+        clock.check()
+        before = target.topology()
+        kind = target.kind(before)
+        if kind == "aws":
+            faults = [step.fault for step in definition.method]
+            targets.confirm(before, target.rds.region, faults, yes=yes)
+        rig = Rig(
+            rds=target.rds,
+            cluster_kind=kind,
+            connect=target.connect,
+            workload=_workload(definition, spec.seed),
+            check_cluster=target.check,
+            undo_timeout_s=target.undo_timeout_s,
+            clock=clock,
+            tell=terminal.tell,
+            seed=spec.seed,
+        )
+        run_folder.write_definition(folder, definition.resolved())
+        fields = _environment(definition, rig, before, None if cluster else spec.profile)
+        run_folder.write_environment(folder, anchor, fields)
+        return folder, Run(definition, rig, before, folder, anchor).execute()
 
 
 def recover(
@@ -118,34 +143,47 @@ def recover(
     needing = [folder for folder in folders if open_records(folder / "journal.jsonl")]
     if not needing:
         terminal.tell("nothing to recover")
-    for folder in needing:
-        _recover_one(folder, terminal)
+    clock = InterruptibleClock()
+    errors: list[GamedayError] = []
+    with signals_to(clock, terminal.tell):
+        for folder in needing:
+            try:
+                _recover_one(folder, clock, terminal)
+            except RunInterrupted as interrupted:
+                raise RunInterrupted(f"{interrupted}; `gameday recover` goes on") from interrupted
+            except GamedayError as error:
+                terminal.complain(str(error))
+                errors.append(error)
+    if errors:
+        raise RecoveryFailed(f"{len(errors)} of {len(needing)} runs could not be recovered")
 
 
-def _recover_one(folder: Path, terminal: Terminal) -> None:
+def _recover_one(folder: Path, clock: InterruptibleClock, terminal: Terminal) -> None:
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    cluster = environment["cluster"]
-    if environment["cluster_access"] == "embedded":
-        terminal.tell(f"{folder.name}: its embedded test cluster ended with it; nothing is left")
-        records = open_records(folder / "journal.jsonl")
-        journal = Journal(folder / "journal.jsonl", MonotonicClock(), terminal.tell)
-        journal.resume(records)
-        for number in records:
-            journal.undone(number, "the embedded cluster is gone")
-        journal.close()
-        return
-    with targets.opened(cluster, ClusterSpec(), folder / "recover.log", terminal.tell) as target:
-        access = target.connect(target.topology())
-        workload = LocustWorkload((), 0)
-        restoring = Restoring(target.rds, lambda run: workload.drop(access, run))
-        journal = Journal(folder / "journal.jsonl", MonotonicClock(), terminal.tell)
-        target.rds.on_change(lambda call: journal.event("call", **call))
+    journal = Journal(
+        folder / "journal.jsonl", clock, terminal.tell
+    )  # Refuses while it is running.
+    try:
         journal.resume(open_records(folder / "journal.jsonl"))
-        left = replay(journal, restoring, MonotonicClock(), cluster)
+        if environment["cluster_access"] == "embedded":
+            for number in journal.open_undo:
+                journal.undone(number, "the embedded cluster is gone")
+            terminal.tell(
+                f"{folder.name}: its embedded test cluster ended with it; nothing is left"
+            )
+            return
+        with targets.reopened(environment, folder / "recover.log", terminal.tell) as target:
+            before = target.topology()
+            targets.same(environment, before)
+            access, workload = target.connect(before), LocustWorkload((), 0)
+            target.rds.on_change(lambda call: journal.event("call", **call))
+            restoring = Restoring(target.rds, lambda run: workload.drop(access, run))
+            left = replay(journal, restoring, clock, before.cluster)
+    finally:
         journal.close()
     if left:
         raise RecoveryFailed(f"{folder.name}: {'; '.join(left)}")
-    terminal.tell(f"{folder.name}: {cluster} is restored")
+    terminal.tell(f"{folder.name}: {before.cluster} is restored")
 
 
 def _tell_end(folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool) -> int:
@@ -156,13 +194,12 @@ def _tell_end(folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool) 
         judgement.render(folder)
         judgement.show(folder, terminal, as_json=as_json)
     except GamedayError as error:
-        if ended.error is None:
+        if not ended.errors:
             raise
         terminal.complain(str(error))
-    if ended.error:
-        terminal.complain(str(ended.error))
-        return int(ended.error.exit_code)
-    return int(judgement.exit_code(folder))
+    for ending in ended.errors:
+        terminal.complain(str(ending))
+    return int(ended.errors[0].exit_code if ended.errors else judgement.exit_code(folder))
 
 
 def _assigned(variables: list[str]) -> Mapping[str, str]:
@@ -220,6 +257,7 @@ def _environment(
     return {
         "experiment": definition.resolved(),
         "cluster": before.cluster,
+        "resource_id": before.resource_id,
         "cluster_kind": rig.cluster_kind,
         "cluster_access": "embedded" if profile else "named",
         "engine": before.engine,

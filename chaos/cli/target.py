@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import os
-import re
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 from chaos import names
 from chaos.aws.rds import ApiAccess, ControlPlane
 from chaos.errors import ControlPlaneError, DefinitionError, GuardRefused
 from chaos.model.access import DatabaseAccess
 from chaos.model.topology import Topology
+from chaos.run.restore import UNDO_TIMEOUT_S
 from chaos.testcluster import lifecycle
 from chaos.testcluster.lifecycle import ClusterState
 from chaos.testcluster.records import ClusterSpec
 
 TEST_ACCOUNT = "000000000000"
-EMBEDDED_ID = "gameday"
-_AWS_HOST = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")
+# The embedded cluster ends with the run, so little is lost where it does not come back.
+_EMBEDDED_UNDO_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A cluster to run on. `connect` makes the data plane's access from its topology."""
+    """A cluster to run on. `connect` makes the data plane's access from its topology.
+
+    `check` raises once the cluster itself is known to be gone; `undo_timeout_s` is how long it is
+    worth while to wait for it.
+    """
 
     rds: ControlPlane
     connect: Callable[[Topology], DatabaseAccess]
+    check: Callable[[], None] = lambda: None
+    undo_timeout_s: float = UNDO_TIMEOUT_S
 
     def topology(self) -> Topology:
         """Describe the cluster.
@@ -51,31 +58,43 @@ class Target:
             raise
 
     def kind(self, topology: Topology) -> str:
-        """Return `aws`, or `test` for whatever only looks like it: its durations are modelled."""
-        host = urlsplit(self.rds.endpoint_url).hostname or ""
-        account = topology.arn.split(":")[4] if topology.arn.count(":") >= 5 else TEST_ACCOUNT  # noqa: PLR2004
-        return "aws" if _AWS_HOST.search(host) and account != TEST_ACCOUNT else "test"
+        """Return `test` for the account that AWS never issues, and `aws` for every other one."""
+        return "test" if f":{TEST_ACCOUNT}:" in topology.arn else "aws"
 
 
 @contextmanager
 def opened(
-    cluster: str | None, spec: ClusterSpec, log: Path, tell: Callable[[str], None]
+    cluster: str | None,
+    spec: ClusterSpec,
+    log: Path,
+    tell: Callable[[str], None],
+    *,
+    region: str | None = None,
 ) -> Iterator[Target]:
     """Open the cluster that `--cluster` names; without one start the embedded, and end it after.
 
     Raises:
         HostError: the embedded cluster cannot start here.
+        DefinitionError: a test cluster of that name has died; AWS is not asked for one then.
     """
     if cluster is None:
         tell(f"starting the embedded test cluster (1 writer, {spec.readers} readers)")
         embedded = lifecycle.embedded(spec, log)
         try:
-            yield _on_test_cluster(embedded.state)
+            target = _on_test_cluster(embedded.state)
+            yield replace(target, check=embedded.check, undo_timeout_s=_EMBEDDED_UNDO_TIMEOUT_S)
         finally:
             embedded.close()
         return
-    running = [state for state in lifecycle.status(cluster) if state.alive]
-    yield _on_test_cluster(running[0]) if running else _on_aws(cluster)
+    standing = lifecycle.status(cluster)
+    if not standing:
+        yield _on_aws(cluster, region)
+    elif standing[0].alive:
+        yield _on_test_cluster(standing[0])
+    else:
+        raise DefinitionError(
+            f"the server of test cluster {cluster} has died; `gameday cluster down {cluster}`"
+        )
 
 
 def _on_test_cluster(state: ClusterState) -> Target:
@@ -92,8 +111,8 @@ def _on_test_cluster(state: ClusterState) -> Target:
     )
 
 
-def _on_aws(cluster: str) -> Target:
-    return Target(rds=ControlPlane(cluster, ApiAccess()), connect=_credentials)
+def _on_aws(cluster: str, region: str | None) -> Target:
+    return Target(rds=ControlPlane(cluster, ApiAccess(region=region)), connect=_credentials)
 
 
 def _credentials(topology: Topology) -> DatabaseAccess:
@@ -141,5 +160,40 @@ def confirm(topology: Topology, region: str, faults: list[str], *, yes: bool) ->
         raise GuardRefused(f"{what} is real; without a terminal to ask on, confirm it with --yes")
     sys.stderr.write(f"This will do {what}, which is real.\nType its name to go on: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip() != topology.cluster:
+    # While a person thinks, Ctrl-C ends it at once, as everywhere else.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        typed = sys.stdin.readline().strip()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if typed != topology.cluster:
         raise GuardRefused(f"{topology.cluster} was not confirmed; nothing was done")
+
+
+def reopened(
+    environment: Mapping[str, Any], log: Path, tell: Callable[[str], None]
+) -> AbstractContextManager[Target]:
+    """Open the cluster of an earlier run again, from its `environment.json`.
+
+    Raises:
+        DefinitionError: it was a test cluster, which is gone.
+    """
+    cluster: str = environment["cluster"]
+    if environment["cluster_kind"] == "test" and not lifecycle.status(cluster):
+        raise DefinitionError(
+            f"test cluster {cluster} is gone, and with it all that could be undone"
+        )
+    return opened(cluster, ClusterSpec(), log, tell, region=environment["region"])
+
+
+def same(environment: Mapping[str, Any], topology: Topology) -> None:
+    """Hold a cluster to be the very one of an earlier run, not another of its name.
+
+    Raises:
+        GuardRefused: it is another one.
+    """
+    if topology.resource_id != environment["resource_id"]:
+        raise GuardRefused(
+            f"{topology.cluster} is {topology.resource_id}, but the run was on "
+            f"{environment['resource_id']}; nothing was done"
+        )

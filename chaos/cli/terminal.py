@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -14,17 +16,45 @@ from chaos.clock import NS, MonotonicClock
 _WIDTH_WITHOUT_TERMINAL = 140
 
 
+class _Console(Console):
+    """A console whose reader may go away: a run goes on, and ends as it would have ended."""
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent instead of ending the process."""
+        self.quiet = True
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, or fall silent where the terminal or its disk is gone."""
+        with self._silent_without_reader():
+            super().print(*objects, **options)
+
+    def out(self, *objects: Any, **options: Any) -> None:
+        """Write unwrapped text, or fall silent likewise."""
+        with self._silent_without_reader():
+            super().out(*objects, **options)
+
+    @contextmanager
+    def _silent_without_reader(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.quiet = True
+
+
 class Terminal:
-    """Progress lines with the seconds since the start; nothing but results for `--quiet`."""
+    """Progress lines with the seconds since the start; nothing but results for `--quiet`.
+
+    Printing never raises: whether anybody reads decides nothing about a cluster.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         """Colour and width follow the terminal; plain text where there is none."""
         self._quiet = quiet
         self._clock = MonotonicClock()
         self._start_ns = self._clock.now_ns()
-        self._errors = Console(stderr=True, highlight=False)
+        self._errors = _Console(stderr=True, highlight=False)
         width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
-        self.output = Console(highlight=False, width=width)
+        self.output = _Console(highlight=False, width=width)
 
     def tell(self, text: str) -> None:
         """Print one line of progress."""
@@ -41,4 +71,4 @@ class Terminal:
 
     def object(self, value: Any) -> None:
         """Print one JSON object or array as the whole result."""
-        sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+        self.output.out(json.dumps(value, indent=1, default=str), highlight=False)

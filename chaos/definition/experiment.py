@@ -113,9 +113,7 @@ class Experiment(_Part):
     steady_state: tuple[SteadyState, ...] = Field(
         (), description="Required before the method, observed again after it."
     )
-    method: tuple[Step, ...] = Field(
-        min_length=1, description="Faults, in order."
-    )
+    method: tuple[Step, ...] = Field(min_length=1, description="Faults, in order.")
     objectives: tuple[Objective, ...] = Field(
         min_length=1, description="What the verdict rests on, judged from recorded data alone."
     )

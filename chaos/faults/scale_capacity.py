@@ -46,7 +46,14 @@ class ScaleCapacity(Fault):
         """Restore the bounds."""
         bounds = before.topology.capacity
         assert bounds is not None
-        return (SetCapacity(min_acu=bounds.min_acu, max_acu=bounds.max_acu),)
+        return (
+            SetCapacity(
+                min_acu=bounds.min_acu,
+                max_acu=bounds.max_acu,
+                run_min_acu=self.min_acu,
+                run_max_acu=self.max_acu,
+            ),
+        )
 
     def inject(self, context: Context, before: Before) -> None:
         """Request the new bounds once."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from chaos.names import NameServer
 
-BOUNDED: Mapping[str, int] = {
+BOUNDED: Mapping[str, Any] = {
     "connect_timeout": 3,
     "keepalives": 1,
     "keepalives_idle": 2,

@@ -6,6 +6,8 @@ same file and a kill loses at most the line being written. Instants are monotoni
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -80,7 +82,8 @@ class LineWriter:
         Raises:
             OSError: it cannot be written.
         """
-        self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+        self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644)
+        self._torn = _ends_torn(self._descriptor)
 
     def append(self, record: Event | Observation, *, sync: bool = False) -> None:
         """Write one record as one line.
@@ -89,33 +92,49 @@ class LineWriter:
             OSError: the disk is full.
         """
         line = (json.dumps(asdict(record), separators=(",", ":")) + "\n").encode()
+        if self._torn:  # Ours of an earlier moment, or of a process that was killed.
+            line = b"\n" + line
         written = os.write(self._descriptor, line)
-        if written != len(line):
-            raise OSError(28, "No space left on device")
+        self._torn = written != len(line)
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if sync:
             os.fsync(self._descriptor)
+
+    def lock(self) -> None:
+        """Lock the file for this process until it is closed or the process ends.
+
+        Raises:
+            BlockingIOError: another process has it locked.
+        """
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield each complete JSON line; a torn last line is ignored.
+def _ends_torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
-    Raises:
-        ValueError: a line that is not the last is no JSON object; says which.
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield each whole JSON line; fragments that a kill or a full disk left are passed over.
+
+    A fragment is the beginning of a line, so it is never valid JSON, and it holds nothing that its
+    writer was told is recorded.
     """
     if not path.exists():
         return
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+        for line in lines:
             if not line.endswith(b"\n"):
                 return
             try:
                 yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}:{number}: not a JSON line: {error}") from error
+            except json.JSONDecodeError:
+                continue
 
 
 def read_events(path: Path) -> list[Event]:

@@ -39,10 +39,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """A cluster at one instant. Endpoints are DNS names; `tags` decide whether it is opted in."""
+    """A cluster at one instant. Endpoints are DNS names; `tags` decide whether it is opted in.
+
+    `resource_id` is the service's own and never given twice, unlike identifier and ARN.
+    """
 
     cluster: str
     arn: str
+    resource_id: str
     status: str
     engine: str
     engine_version: str

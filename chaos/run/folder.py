@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from importlib import metadata
@@ -98,7 +98,7 @@ def write_environment(folder: Path, anchor: Anchor, fields: Mapping[str, Any]) -
         "run": folder.name,
         "anchor": asdict(anchor),
         "started_at": anchor.wall(anchor.monotonic_ns).isoformat(),
-        "command": sys.argv,
+        "command": _masked(sys.argv),
         "git": _git(),
         "host": {
             "system": platform.platform(),
@@ -112,6 +112,20 @@ def write_environment(folder: Path, anchor: Anchor, fields: Mapping[str, Any]) -
         **fields,
     }
     write(folder / "environment.json", json.dumps(environment, indent=1, default=str))
+
+
+def _masked(arguments: Sequence[str]) -> list[str]:
+    """Return a command line without the values of `--set NAME=VALUE`."""
+    masked: list[str] = []
+    for argument in arguments:
+        after_set = bool(masked) and masked[-1] == "--set"
+        if after_set or argument.startswith("--set="):
+            prefix, _, rest = argument.partition("=")
+            name = rest.partition("=")[0] if argument.startswith("--set=") else prefix
+            masked.append(f"--set={name}=***" if argument.startswith("--set=") else f"{name}=***")
+        else:
+            masked.append(argument)
+    return masked
 
 
 def _git() -> dict[str, Any] | None:

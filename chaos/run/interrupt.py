@@ -1,7 +1,7 @@
 """Ctrl-C that never tears: a signal sets a flag, and only the runner's waits look at it.
 
 So no request, journal line or undo record is cut in half. While the cluster is being restored the
-clock is shielded: a further Ctrl-C is answered with a line and changes nothing.
+clock is shielded: a second Ctrl-C is answered with a line and changes nothing, a third gives up.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from chaos.clock import NS, MonotonicClock
 from chaos.errors import RunInterrupted
 
 _SLICE_S = 0.25
+SIGNALS_TO_GIVE_UP = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -28,12 +29,15 @@ class InterruptibleClock(MonotonicClock):
     def __init__(self) -> None:
         """Make a clock that no signal has reached yet."""
         self._signalled = threading.Event()
+        self._signals = 0
         self._shielded = False
         self.on_slice: Callable[[], None] = lambda: None
 
-    def interrupt(self) -> None:
-        """Make this and every later unshielded sleep raise."""
+    def interrupt(self) -> int:
+        """Make this and every later unshielded sleep raise; return how often it was called."""
+        self._signals += 1
         self._signalled.set()
+        return self._signals
 
     @property
     def interrupted(self) -> bool:
@@ -41,7 +45,9 @@ class InterruptibleClock(MonotonicClock):
         return self._signalled.is_set()
 
     def check(self) -> None:
-        """Raise if a signal has come, or what `on_slice` raises; nothing while shielded."""
+        """Raise if a signal has come, or what `on_slice` raises; while shielded only at the third."""
+        if self._signals >= SIGNALS_TO_GIVE_UP:
+            raise RunInterrupted("gave up restoring; its undo records wait for gameday recover")
         if self._shielded:
             return
         if self._signalled.is_set():
@@ -80,11 +86,11 @@ def signals_to(clock: InterruptibleClock, tell: Callable[[str], None]) -> Iterat
     """Turn SIGINT, SIGTERM and SIGHUP of this process into an interruption of `clock`."""
 
     def arrived(_number: int, _frame: FrameType | None) -> None:
-        if clock.interrupted:
-            tell("already stopping; restoring the cluster first (gameday recover can do it later)")
-        else:
-            tell("interrupted: stopping traffic and restoring the cluster...")
-        clock.interrupt()
+        times = clock.interrupt()
+        if times == 1:
+            tell("interrupted: ending in order, restoring what was changed...")
+        elif times < SIGNALS_TO_GIVE_UP:
+            tell("already ending; once more gives up, and leaves the rest to gameday recover")
 
     before = {number: signal.signal(number, arrived) for number in _SIGNALS}
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.clock import Clock
-from chaos.errors import HostError
+from chaos.errors import GuardRefused, HostError
 from chaos.model.record import Event, LineWriter
 from chaos.safety.undo import Undo
 
@@ -16,37 +16,54 @@ from chaos.safety.undo import Undo
 class Journal:
     """Appends events; undo records are forced to disk before `undo` returns.
 
-    After a failed write the journal is `broken`: the first caller gets a `HostError`, later events are
-    only told, so that restoring the cluster goes on; a new undo record is refused.
+    The file is locked while the journal is open, so nobody replays the records of a run that goes on.
+    After a failed write the first caller gets the `failure`, later events are only told, so that
+    restoring the cluster goes on; a new undo record is refused. While `restoring` nobody gets it.
     """
 
     def __init__(self, path: Path, clock: Clock, tell: Callable[[str], None]) -> None:
-        """Open the journal of a run."""
+        """Open the journal of a run.
+
+        Raises:
+            GuardRefused: another process has it open.
+            HostError: it cannot be opened.
+        """
         self._path = path
         self._clock = clock
         self._tell = tell
-        self._writer = LineWriter(path)
+        try:
+            self._writer = LineWriter(path)
+            self._writer.lock()
+        except BlockingIOError as error:
+            raise GuardRefused(
+                f"{path.parent.name} is still being carried out; stop it or wait for its end"
+            ) from error
+        except OSError as error:
+            raise HostError(f"cannot open {path}: {error.strerror}") from error
         self._undo_open: dict[str, Undo] = {}
         self._undo_count = 0
-        self.broken = False
+        self.failure: HostError | None = None
+        self.restoring = False
 
     def event(self, kind: str, *, sync: bool = False, **data: Any) -> int:
         """Append one event and return its instant.
 
         Raises:
-            HostError: the first time the disk refuses.
+            HostError: the first time the disk refuses, unless `restoring`.
         """
         at_ns = self._clock.now_ns()
-        if self.broken:
+        if self.failure:
             self._tell(f"not recorded (disk): {kind} {data}")
             return at_ns
         try:
             self._writer.append(Event(at_ns=at_ns, type=kind, data=data), sync=sync)
         except OSError as error:
-            self.broken = True
-            raise HostError(
+            self.failure = HostError(
                 f"cannot write {self._path}: {error.strerror}; free space, then run again"
-            ) from error
+            )
+            if not self.restoring:
+                raise self.failure from error
+            self._tell(str(self.failure))
         return at_ns
 
     @contextmanager
@@ -66,8 +83,8 @@ class Journal:
         Raises:
             HostError: it could not be written.
         """
-        if self.broken:
-            raise HostError(f"cannot write {self._path}; nothing is changed without an undo record")
+        if self.failure:
+            raise HostError(f"{self.failure}; nothing is changed without an undo record")
         self._undo_count += 1
         number = f"u{self._undo_count}"
         self.event(

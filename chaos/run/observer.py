@@ -9,7 +9,7 @@ from typing import Protocol
 
 from chaos.aws.rds import ClusterEvent
 from chaos.clock import NS, Clock
-from chaos.errors import ControlPlaneError
+from chaos.errors import ControlPlaneError, HostError
 from chaos.model.record import LineWriter, Observation
 from chaos.model.topology import Member, Topology
 
@@ -61,7 +61,7 @@ def _settings(member: Member) -> str:
 
 
 class Observer:
-    """A thread that polls the API. Its end is asked for by `stop`; what broke it is raised there."""
+    """A thread that polls the API; what broke it is raised by `check` and `stop`."""
 
     def __init__(self, watched: Watched, writer: LineWriter, clock: Clock, since: datetime) -> None:
         """Make one; `since` is the wall-clock start of the run, from which events are read."""
@@ -81,15 +81,23 @@ class Observer:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise what ended the thread, if anything did."""
+        """Raise `HostError` if something ended the thread: from then on nobody watches the API."""
         if self._error:
-            raise self._error
+            reason = self._error.strerror if isinstance(self._error, OSError) else self._error
+            raise HostError(f"the observer of the RDS API failed: {reason}") from self._error
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """Take a last sample of everything and end."""
+        """Take a last sample of everything and end.
+
+        Raises:
+            HostError: it failed, or the API did not answer in time.
+        """
         self._stop.set()
-        if self._thread.is_alive():
+        if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise HostError(f"the RDS API did not answer the observer within {timeout_s:g} s")
+        self.check()
 
     def _run(self) -> None:
         next_topology = next_events = next_alive = 0

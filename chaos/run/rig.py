@@ -48,12 +48,17 @@ class Workload(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rig:
-    """What a run works with. `connect` makes the data plane's access from a topology."""
+    """What a run works with. `connect` makes the data plane's access from a topology.
+
+    `check_cluster` raises `HostError` once the cluster itself is known to be gone.
+    """
 
     rds: ControlPlane
     cluster_kind: str  # test | aws
     connect: Callable[[Topology], DatabaseAccess]
     workload: Workload
+    check_cluster: Callable[[], None]
+    undo_timeout_s: float
     clock: InterruptibleClock
     tell: Callable[[str], None]
     seed: int

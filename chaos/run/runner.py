@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +17,13 @@ from pathlib import Path
 from chaos.clock import Anchor
 from chaos.db.identity import identity
 from chaos.definition.experiment import Experiment
-from chaos.errors import GamedayError, GuardRefused, RunAborted, RunInterrupted
+from chaos.errors import (
+    GamedayError,
+    GuardRefused,
+    RecoveryFailed,
+    RunAborted,
+    RunInterrupted,
+)
 from chaos.faults.base import Context
 from chaos.model.record import LineWriter
 from chaos.model.topology import Topology
@@ -34,6 +40,7 @@ from chaos.wait import wait_until
 
 WORKERS_START_S = 60.0
 WORKERS_STOP_S = 45.0
+OBSERVER_STOP_S = 30.0
 RESTORE_WRITER_S = 900.0
 
 
@@ -49,10 +56,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a run ended: its status and, unless completed, the error that ended it."""
+    """How a run ended: its status and what went wrong, the error that decides the exit code first."""
 
     status: Status
-    error: GamedayError | None
+    errors: tuple[GamedayError, ...]
 
 
 class Run:
@@ -72,11 +79,11 @@ class Run:
         self._observations = LineWriter(folder / "observations.jsonl")
         self._workers: list[Worker] = []
         self._restoring = Restoring(rig.rds, lambda run: rig.workload.drop(self._access, run))
-        self._cleanup_error: GamedayError | None = None
+        self._cleanup_errors: list[GamedayError] = []
         rig.rds.on_change(lambda call: self._journal.event("call", **call))
 
     def execute(self) -> Ended:
-        """Carry the experiment out; what goes wrong is the `error` of the answer, never raised."""
+        """Carry the experiment out; what goes wrong is told by the answer, never raised."""
         error: GamedayError | None = None
         try:
             self._journal.event("run", state="started")
@@ -92,23 +99,23 @@ class Run:
         except GamedayError as raised:
             error = raised
         except Exception as bug:  # noqa: BLE001 - told as ours, with its trace in the run folder
-            (self.folder / "crash.log").write_text(traceback.format_exc(), encoding="utf-8")
-            error = GamedayError(
-                f"our own error, {type(bug).__name__}: {bug}; see {self.folder / 'crash.log'}"
-            )
-        return self._end(error or self._cleanup_error)
+            error = _crashed(bug, self.folder / "crash.log")
+        return self._end([error, *self._cleanup_errors] if error else self._cleanup_errors)
 
-    def _end(self, error: GamedayError | None) -> Ended:
-        status = _status(error)
-        why = str(error) if error else None
-        try:
-            self._journal.event("run", state="ended", status=status.value, error=why)
-        except GamedayError as failed:
-            error = error or failed
-            status = _status(error)
+    def _end(self, errors: list[GamedayError]) -> Ended:
+        """Journal the end. What could not be undone outranks whatever ended the run before."""
+        status = _status(errors[0] if errors else None)
+        errors = sorted(errors, key=lambda error: not isinstance(error, RecoveryFailed))
+        self._journal.restoring = True
+        told = [str(error) for error in errors]
+        self._journal.event(
+            "run", state="ended", status=status.value, error="; ".join(told) or None
+        )
+        if self._journal.failure and not errors:
+            status, errors = Status.FAILED, [self._journal.failure]
         self._journal.close()
         self._observations.close()
-        return Ended(status=status, error=error)
+        return Ended(status=status, errors=tuple(errors))
 
     def _guards(self) -> None:
         refusals = []
@@ -134,9 +141,9 @@ class Run:
                 self.rig.workload.prepare(self._access, self.folder.name)
             yield
         finally:
-            with self.rig.clock.shielded():
+            with self._restoring_in_peace():
                 self._clean_up("rollback", self._roll_back)
-                self._clean_up("last observation", lambda: observer.stop(30.0))
+                self._clean_up("last observation", lambda: observer.stop(OBSERVER_STOP_S))
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -155,22 +162,34 @@ class Run:
                     self.rig.clock.sleep(self.experiment.workload.warmup_s)
                 yield
         finally:
-            with self.rig.clock.shielded():
+            with self._restoring_in_peace():
                 for worker in started:
                     self._clean_up("stopping traffic", lambda w=worker: w.stop(WORKERS_STOP_S))  # type: ignore[misc]
                 if started:
                     self._clean_up("ledger", self._reconcile)
 
+    @contextmanager
+    def _restoring_in_peace(self) -> Iterator[None]:
+        """Let neither a signal nor a full disk keep what is inside from being done."""
+        before, self._journal.restoring = self._journal.restoring, True
+        try:
+            with self.rig.clock.shielded():
+                yield
+        finally:
+            self._journal.restoring = before
+
     def _clean_up(self, phase: str, step: Callable[[], None]) -> None:
-        """Do one step of cleaning up; its error is told, but never hides an earlier one."""
+        """Do one step of cleaning up; its error is told, but hides none and stops no other step."""
         try:
             with self._phase(phase):
                 step()
         except GamedayError as error:
-            self.rig.tell(f"{phase}: {error}")
-            self._cleanup_error = self._cleanup_error or error
+            self._cleanup_errors.append(error)
+        except Exception as bug:  # noqa: BLE001 - told like ours; the steps after it are still due
+            self._cleanup_errors.append(_crashed(bug, self.folder / "crash.log"))
 
     def _check_workers(self) -> None:
+        self.rig.check_cluster()
         for worker in self._workers:
             worker.check()
 
@@ -179,11 +198,19 @@ class Run:
         run_folder.write(self.folder / "ledger.json", json.dumps(ledger.as_json(), indent=1))
 
     def _roll_back(self) -> None:
-        left = replay(self._journal, self._restoring, self.rig.clock, self.rig.rds.cluster)
+        left = replay(
+            self._journal,
+            self._restoring,
+            self.rig.clock,
+            self.rig.rds.cluster,
+            timeout_s=self.rig.undo_timeout_s,
+        )
+        if left:
+            raise RecoveryFailed(
+                f"not restored: {'; '.join(left)}; or try `gameday recover {self.folder}`"
+            )
         if "restore-writer" in self.experiment.rollback:
             self._restore_writer()
-        if left:
-            raise RunAborted("; ".join(left))
 
     def _restore_writer(self) -> None:
         first, now = self._before.writer, self.rig.rds.topology().writer
@@ -235,7 +262,7 @@ class Run:
                 fault_id += 1
                 times = f" ({repeat} of {fault.repeat})" if fault.repeat > 1 else ""
                 self.rig.tell(f"  step {number}: {fault.fault}{times}")
-                FaultSession(
+                session = FaultSession(
                     fault=fault,
                     fault_id=fault_id,
                     step=number,
@@ -244,13 +271,28 @@ class Run:
                     restorer=self._restoring,
                     journal=self._journal,
                     clock=self.rig.clock,
-                ).run()
+                )
+                try:
+                    session.run()
+                except GuardRefused as refusal:
+                    if fault_id == 1:
+                        raise
+                    raise RunAborted(
+                        f"step {number} had no target any more: {refusal}"
+                    ) from refusal
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         self.rig.tell(name)
         with self._journal.phase(name):
             yield
+
+
+def _crashed(bug: Exception, log: Path) -> GamedayError:
+    """Make a bug of ours an error in a line; its trace goes to `log` if the disk takes it."""
+    with suppress(OSError), log.open("a", encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(bug)))
+    return GamedayError(f"our own error, {type(bug).__name__}: {bug}; see {log}")
 
 
 def _status(error: GamedayError | None) -> Status:

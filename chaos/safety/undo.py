@@ -1,7 +1,7 @@
 """Undo records: the inverse of a change, on disk before the change, replayable after a crash.
 
 `apply` is idempotent and meets a cluster that may have moved on: an instance that is there again or
-bounds that are already right are left alone.
+bounds that are already right are left alone (`UNCHANGED`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from chaos.model.topology import Capacity, Topology
+
+UNCHANGED = "is right already"
+"""What `apply` returns where there was nothing to do; a change just sent may not show yet."""
 
 
 class Restorer(Protocol):
@@ -51,24 +54,27 @@ class CreateInstance(_Record):
         )
 
     def apply(self, rds: Restorer) -> str:
-        """Create it unless the cluster lists it and it is not being deleted.
+        """Create it unless the cluster lists it as available.
 
         Returns:
-            What was done; empty while it has to wait for a deletion to end, to be called again.
+            What was done; empty while it is being deleted or created, to be called again.
         """
         member = rds.topology().member(self.instance)
         if member is None:
             rds.create_instance(self.instance, self.settings)
             return "created again"
-        return "" if member.status == "deleting" else "is there"
+        return UNCHANGED if member.status == "available" else ""
 
 
 class SetCapacity(_Record):
-    """Restore the Serverless v2 bounds."""
+    """Restore the Serverless v2 bounds, unless somebody else has changed them since."""
 
     action: Literal["set-capacity"] = "set-capacity"
     min_acu: float
     max_acu: float
+    run_min_acu: float
+    run_max_acu: float
+    """The bounds that the run set."""
 
     def command(self, cluster: str) -> str:
         """Return what a person would type."""
@@ -79,13 +85,15 @@ class SetCapacity(_Record):
         )
 
     def apply(self, rds: Restorer) -> str:
-        """Set the bounds unless they are already right; empty while the cluster is not modifiable."""
+        """Set the bounds unless they are already right; empty while a change is still under way."""
         wanted = Capacity(min_acu=self.min_acu, max_acu=self.max_acu)
         topology = rds.topology()
-        if topology.capacity == wanted:
-            return "is right"
         if topology.status != "available":
             return ""
+        if topology.capacity == wanted:
+            return UNCHANGED
+        if topology.capacity != Capacity(min_acu=self.run_min_acu, max_acu=self.run_max_acu):
+            return "left alone: somebody else has set other bounds since"
         rds.set_capacity(wanted)
         return "restored"
 
@@ -98,7 +106,7 @@ class DropTables(_Record):
 
     def command(self, cluster: str) -> str:
         """Return what a person would type."""
-        return f"psql -h <endpoint of {cluster}> -c 'DROP SCHEMA gameday CASCADE'"
+        return f"drop the tables of {self.run} in schema gameday of cluster {cluster}"
 
     def apply(self, rds: Restorer) -> str:
         """Drop them; those that are gone already are no error."""

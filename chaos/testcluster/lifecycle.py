@@ -52,12 +52,18 @@ class Embedded:
         """
         spec = _checked(spec)
         config = ServerConfig(spec=spec)
+        self._log = log
         self._worker = WorkerProcess(f"test cluster {spec.id}", _SERVER, config.as_json(), log)
         try:
             self.state = _announced(self._worker)
         except BaseException:
             self._worker.stop(STOP_TIMEOUT_S)
             raise
+
+    def check(self) -> None:
+        """Raise `HostError` if its server has died."""
+        if not self._worker.alive():
+            raise HostError(f"the embedded test cluster died; see {self._log}")
 
     def close(self) -> None:
         """End it and everything of it; harmless a second time."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fix_history import Retry, RunBuilder, Shape, failover_run
+from fix_history import Retry, RunBuilder, Shape, failover_run, outage_run
 
 from chaos.checks import CATALOGUE
 from chaos.checks.acknowledged_writes import AcknowledgedWrites
@@ -25,20 +25,6 @@ from chaos.model.record import Observation
 from chaos.model.verdict import Finding, Verdict
 
 WRITES = Interruption(arm="arm", interruption_s_max=5.0)
-
-
-def outage_run(folder: Path, *, until_s: float = 20.0, repeats: int = 1) -> RunBuilder:
-    """Describe writes that are refused for 2 s after each of some injections, 10 s apart."""
-    run = RunBuilder(folder / "run")
-    run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=until_s)
-    run.probes("cluster", Kind.WRITE, until_s=until_s, period_s=0.1)
-    for repeat in range(repeats):
-        at_s = 5.0 + 10.0 * repeat
-        run.outage("cluster", at_s + 0.1, at_s + 2.1, Shape.REFUSE)
-        run.fault("failover-cluster", at_s, fault_id=repeat + 1, repeat=repeat + 1)
-    run.topology(0.1, "gameday-instance-1")
-    run.alive(until_s=until_s)
-    return run
 
 
 def one(check: Check, history: History) -> Finding:

@@ -127,6 +127,7 @@ def test_a_fault_cut_short_leaves_records_that_restore_the_cluster(
     with pytest.raises(RunInterrupted):
         inject(DeleteReader(hold_s=10), rds, journal)
 
+    journal.close()
     after_crash = Journal(journal._path, clock, lambda _: None)
     after_crash.resume(open_records(journal._path))
     assert replay(after_crash, rds, clock, "c1") == []

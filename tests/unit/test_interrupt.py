@@ -24,7 +24,7 @@ def test_a_signal_ends_the_next_wait_and_only_that() -> None:
             os.kill(os.getpid(), signal.SIGINT)
             clock.sleep(0.001)
     assert "restoring" in told[0]
-    assert "already stopping" in told[1]
+    assert "already ending" in told[1]
 
 
 def test_sigterm_counts_too_and_handlers_are_put_back() -> None:

@@ -9,7 +9,7 @@ import pytest
 from fix_rds import FakeRds, VirtualClock
 
 from chaos.clock import Anchor, MonotonicClock
-from chaos.errors import HostError
+from chaos.errors import GuardRefused, HostError
 from chaos.faults.base import Context
 from chaos.faults.delete_reader import DeleteReader
 from chaos.model.record import LineWriter, read_events, read_lines
@@ -29,12 +29,14 @@ def test_a_full_disk_is_said_once_and_then_told(clock: VirtualClock) -> None:
     with pytest.raises(HostError, match="No space left on device; free space"):
         journal.event("note", text="first")
     journal.event("note", text="second")
+    journal.close()
     assert told == ["not recorded (disk): note {'text': 'second'}"]
 
 
 def test_nothing_is_changed_when_its_undo_record_cannot_be_written(
     clock: VirtualClock, rds: FakeRds
 ) -> None:
+    journal = Journal(FULL, clock, lambda _: None)
     session = FaultSession(
         fault=DeleteReader(),
         fault_id=1,
@@ -42,12 +44,13 @@ def test_nothing_is_changed_when_its_undo_record_cannot_be_written(
         repeat=1,
         context=Context(rds, rds.identify),
         restorer=rds,
-        journal=Journal(FULL, clock, lambda _: None),
+        journal=journal,
         clock=clock,
     )
     for _ in range(2):
         with pytest.raises(HostError, match="/dev/full"):
             session.run()
+    journal.close()
     assert rds.calls == []
 
 
@@ -59,12 +62,13 @@ def test_an_observer_whose_disk_is_full_is_found_dead(rds: FakeRds) -> None:
     def dead() -> bool:
         try:
             observer.check()
-        except OSError as error:
-            return error.errno == 28
+        except HostError as error:
+            return "No space left on device" in str(error)
         return False
 
     assert wait_until(dead, "the observer to fail", timeout_s=10, interval_s=0.01)
-    observer.stop()
+    with pytest.raises(HostError):
+        observer.stop(1)
 
 
 def test_undo_records_are_numbered_and_forgotten_when_done(
@@ -72,7 +76,7 @@ def test_undo_records_are_numbered_and_forgotten_when_done(
 ) -> None:
     journal = Journal(tmp_path / "journal.jsonl", clock, lambda _: None)
     for bound in (1, 2):
-        journal.undo(SetCapacity(min_acu=bound, max_acu=8), "c1")
+        journal.undo(SetCapacity(min_acu=bound, max_acu=8, run_min_acu=3, run_max_acu=4), "c1")
     journal.undone("u1", "restored")
     assert list(journal.open_undo) == ["u2"]
     (first, second, done) = read_events(tmp_path / "journal.jsonl")
@@ -80,13 +84,22 @@ def test_undo_records_are_numbered_and_forgotten_when_done(
     assert (second.data["id"], done.type) == ("u2", "undone")
 
 
-def test_a_torn_last_line_is_ignored_and_a_torn_middle_one_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "lines.jsonl"
-    path.write_text('{"a": 1}\n{"a": 2', encoding="utf-8")
-    assert list(read_lines(path)) == [{"a": 1}]
-    path.write_text('{"a": 1\n{"a": 2}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"lines\.jsonl:1"):
-        list(read_lines(path))
+def test_a_torn_line_is_passed_over_and_the_next_one_stands_alone(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"at_ns": 1, "type": "note", "data": {}}\n{"at_ns": 2, "ty', encoding="utf-8")
+    assert len(list(read_lines(path))) == 1
+    Journal(path, clock, lambda _: None).event("note", text="after the kill")
+    assert [event.data for event in read_events(path)] == [{}, {"text": "after the kill"}]
+
+
+def test_a_journal_in_use_is_nobody_else_s(tmp_path: Path, clock: VirtualClock) -> None:
+    journal = Journal(tmp_path / "journal.jsonl", clock, lambda _: None)
+    with pytest.raises(GuardRefused, match="still being carried out"):
+        Journal(tmp_path / "journal.jsonl", clock, lambda _: None)
+    journal.close()
+    Journal(tmp_path / "journal.jsonl", clock, lambda _: None).close()
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""What a run declared that it would record, against what it recorded.
+
+An arm, a probe or an observer that never spoke leaves nothing behind that shows the lack; only the
+declaration does: every arm of the workload, every member of the cluster before the run. Each
+function yields what is missing, as clauses for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from chaos.checks.recording import API, PROBES, Recording
+from chaos.clock import NS
+from chaos.model.operation import PROBE_ARM, Kind
+
+# Records are flushed every quarter of a second, observers speak once a second.
+_SHORT_S = 3.0
+# The API may answer slowly while a cluster fails over, but nobody looks away for longer than this.
+_PAUSE_S = 15.0
+# Arrivals at a slow rate are missed after this many of their own periods.
+_PERIODS = 5
+# What every arm asks for, and the probes of the service as a whole.
+_SERVICE = (("cluster", Kind.WRITE, "writes_per_s"), ("reader", Kind.READ, "reads_per_s"))
+
+
+def missing_operations(recording: Recording) -> Iterator[str]:
+    """Yield where the operations of declared arms are missing, at the ends or in between."""
+    workload = recording.history.experiment.get("workload") or {}
+    arms = workload.get("arms") or ()
+    if not arms:
+        yield "no arm was declared"
+    for declared in arms:
+        for endpoint, kind, name in _SERVICE:
+            rate = declared.get(name) or workload.get(name)
+            period_s = 1.0 / float(rate) if rate else 0.0
+            yield from _gap(recording, str(declared["arm"]), endpoint, kind, period_s)
+
+
+def missing_probes(recording: Recording) -> Iterator[str]:
+    """Yield which endpoint, member or role was not probed, or not all the time."""
+    for endpoint, kind, _ in _SERVICE:
+        yield from _gap(recording, PROBE_ARM, endpoint, kind)
+    if not recording.members:
+        yield "the members of the cluster were not noted down"
+    before_ns = min((i.requested_ns for i in recording.injections), default=recording.until_ns)
+    roles = recording.state("role", before_ns)
+    for member in recording.members:
+        yield from _gap(recording, PROBE_ARM, member, Kind.READ)
+        if member not in roles:
+            yield f"nobody saw which role {member} had before the first fault"
+
+
+def silent_observers(recording: Recording) -> Iterator[str]:
+    """Yield which observer or generator did not speak from the start to the end."""
+    for observer in (API, PROBES):
+        yield from _silence(recording, f"observer {observer}", recording.sampled_ns(observer))
+    for arm in recording.declared_arms:
+        spoke = [o.at_ns for o in recording.observed("lag", arm)]
+        yield from _silence(recording, f"the generator of {arm}", spoke)
+
+
+def _gap(
+    recording: Recording, arm: str, endpoint: str, kind: Kind, period_s: float = 0.0
+) -> Iterator[str]:
+    """Yield the longest stretch in which no operation of a stream was due or running, if long."""
+    what = f"no {kind.name.lower()}s of {arm} on {endpoint} were recorded"
+    trace = recording.trace(arm, endpoint, kind)
+    if trace is None or not len(trace.records):
+        yield what
+        return
+    seen_until = np.maximum.accumulate(np.append(recording.since_ns, trace.ended))
+    gaps = np.append(trace.intended, recording.until_ns) - seen_until
+    widest = int(np.argmax(gaps))
+    gap_s = float(gaps[widest]) / NS
+    if gap_s > max(_SHORT_S, _PERIODS * period_s):
+        from_s = recording.seconds(int(seen_until[widest]))
+        yield f"{what} for {gap_s:.1f} s, from {from_s:.1f} s on"
+
+
+def _silence(recording: Recording, who: str, spoke: Sequence[int]) -> Iterator[str]:
+    if not spoke:
+        yield f"{who} never spoke"
+        return
+    for what, stretch_ns, allowed_s in (
+        ("after the start", spoke[0] - recording.since_ns, _SHORT_S),
+        ("in between", _longest(spoke), _PAUSE_S),
+        ("before the end", recording.until_ns - spoke[-1], _SHORT_S),
+    ):
+        if stretch_ns > allowed_s * NS:
+            yield f"{who} was silent for {stretch_ns / NS:.1f} s {what}"
+
+
+def _longest(instants: Iterable[int]) -> int:
+    return max((after - before for before, after in pairwise(instants)), default=0)
