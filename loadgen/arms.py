@@ -139,8 +139,3 @@ def find(name: str) -> Arm:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise DefinitionError(f"unknown arm {name!r}: {hint}arms are {', '.join(names)}")
-
-
-def application_name(arm: str) -> str:
-    """Return the name under which the sessions of an arm show in `pg_stat_activity`."""
-    return f"gameday-{arm}"[:63]  # PostgreSQL cuts off the rest

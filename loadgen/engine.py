@@ -10,8 +10,8 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from chaos.model.access import DatabaseAccess
-from loadgen.arms import Arm, application_name
-from loadgen.tables import IDENTITY, IDENTITY_BY_ADDRESS
+from loadgen.arms import Arm
+from loadgen.tables import IDENTITY, IDENTITY_BY_ADDRESS, session_name
 
 READ_ONLY = "25006"
 INFO_KEY = "gameday identity"
@@ -19,13 +19,13 @@ Identity = tuple[str, int]
 """Instance identifier (or address) and the backend's process id."""
 
 
-def build_engine(arm: Arm, access: DatabaseAccess, endpoint: str) -> Engine:
-    """Return an engine as the arm configures it; it connects on first use.
+def build_engine(arm: Arm, access: DatabaseAccess, endpoint: str, run: str) -> Engine:
+    """Return an engine as the arm configures it; it connects on first use, marked with the run.
 
     Each connection's `info[INFO_KEY]` is its `Identity`, asked once when the connection is made.
     """
     engine = create_engine(
-        "postgresql+psycopg://", connect_args=_parameters(arm, access, endpoint), **arm.pool
+        "postgresql+psycopg://", connect_args=_parameters(arm, access, endpoint, run), **arm.pool
     )
     event.listen(engine, "connect", _Identify())
     if arm.read_only_is_disconnect:
@@ -33,11 +33,11 @@ def build_engine(arm: Arm, access: DatabaseAccess, endpoint: str) -> Engine:
     return engine
 
 
-def _parameters(arm: Arm, access: DatabaseAccess, endpoint: str) -> dict[str, Any]:
+def _parameters(arm: Arm, access: DatabaseAccess, endpoint: str, run: str) -> dict[str, Any]:
     parameters = {
         **access.parameters(endpoint),
         **arm.connection,
-        "application_name": application_name(arm.name),
+        "application_name": session_name(run, arm.name),
     }
     settings = [f"-c {name}={value}" for name, value in arm.session.items()]
     if settings:

@@ -64,7 +64,7 @@ class Generator:
         # Set once: to "" when told to stop, to the reason when it must give up.
         self._end: gevent.event.AsyncResult[str] = gevent.event.AsyncResult()
         traffic = ArmTraffic(**config["traffic"])
-        self._builder = Streams(find(traffic.arm), traffic, access, recorder)
+        self._builder = Streams(find(traffic.arm), traffic, access, recorder, config["run"])
         self._streams: tuple[Stream, ...] = ()
 
     def run(self) -> int:

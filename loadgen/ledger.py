@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from chaos import names
 from chaos.clock import Clock, MonotonicClock
 from chaos.errors import DatabaseError, WaitTimeout
-from chaos.model.access import DatabaseAccess
+from chaos.model.access import BOUNDED, DatabaseAccess
 from chaos.model.history import load_operations
 from chaos.model.ledger import ArmLedger, Ledger
 from chaos.model.operation import NO_WRITE_ID, PROBE_ARM, Kind, Outcome
 from chaos.wait import wait_until
-from loadgen.arms import application_name
 from loadgen.tables import (
     CREATE_INDEX,
     CREATE_KEY,
@@ -34,9 +33,11 @@ from loadgen.tables import (
     FOUND,
     IDENTITY,
     IDENTITY_BY_ADDRESS,
+    IN_RECOVERY,
     LOCK,
     SESSIONS_LEFT,
     STATEMENT_TIMEOUT,
+    session_name,
     table_of,
 )
 
@@ -46,11 +47,17 @@ CHUNK = 20_000
 """Rows fetched at a time."""
 SESSIONS_TIMEOUT_S = 10.0
 """How long sessions of the traffic may outlive their process before the count is called off."""
-_CONNECT_TIMEOUT_S = 5
+WRITER_TIMEOUT_S = 60.0
+"""How long the name may lead to nobody or to a reader, as in a failover, before it is given up."""
+_RETRY_S = 0.5
 
 Ids = NDArray[np.int64]
 Found = tuple[Ids, NDArray[np.int64]]
 """Ascending write ids, and how many rows each has."""
+
+
+class _NotNowError(DatabaseError):
+    """The endpoint leads to nobody, or not to the writer; in a failover that passes."""
 
 
 def prepare(access: DatabaseAccess, run: str) -> None:
@@ -86,32 +93,46 @@ def reconcile(
     *,
     endpoint: str = "cluster",
     sessions_timeout_s: float = SESSIONS_TIMEOUT_S,
+    writer_timeout_s: float = WRITER_TIMEOUT_S,
     clock: Clock | None = None,
 ) -> Ledger:
     """Count what became of the writes of every arm that recorded operations below `folder`.
 
-    Call it when traffic has stopped. A table that cannot be read to its end, or into which a
-    session may still write, gives a ledger that is not `complete` and says why; nothing is raised.
+    Call it when traffic has stopped; a failover may be under way. Only the writer is read: a reader
+    may lack rows that were committed, and does not see the sessions that may still commit. Where the
+    endpoint does not lead to it, the name is resolved anew until it does.
+
+    A table that cannot be read to its end, or into which a session may still write, gives a ledger
+    that is not `complete` and says why; nothing is raised.
     """
     clock = clock or MonotonicClock()
     arms = sorted(
         path.stem for path in (folder / "operations").glob("*.ops") if path.stem != PROBE_ARM
     )
-    ledgers: dict[str, ArmLedger] = {}
-    read_from, read_at_ns, why = "", 0, ""
-    try:
+
+    def read() -> Ledger:
         with _connection(access, endpoint, "read the ledger") as connection:
-            _await_sessions_end(connection, arms, sessions_timeout_s, clock)
-            read_from = _instance(connection)
+            instance = _writer(connection, access.endpoints[endpoint])
+            _await_sessions_end(connection, run, arms, sessions_timeout_s, clock)
             read_at_ns = clock.now_ns()
-            for arm in arms:
-                ids, outcomes = attempted_writes(folder / "operations", arm)
-                ledgers[arm] = count(ids, outcomes, _found(connection, table_of(run), arm))
+            return Ledger(
+                arms={arm: _account(connection, folder, run, arm) for arm in arms},
+                read_from=instance,
+                read_at_ns=read_at_ns,
+                complete=True,
+            )
+
+    try:
+        return wait_until(
+            read,
+            f"{access.endpoints[endpoint]} to lead to a writer that can be read",
+            timeout_s=writer_timeout_s,
+            interval_s=_RETRY_S,
+            errors=(_NotNowError,),
+            clock=clock,
+        )
     except (DatabaseError, WaitTimeout) as error:
-        why = str(error)
-    return Ledger(
-        arms=ledgers, read_from=read_from, read_at_ns=read_at_ns, complete=not why, why=why
-    )
+        return Ledger(arms={}, complete=False, why=str(error))
 
 
 def attempted_writes(operations: Path, arm: str) -> tuple[Ids, NDArray[np.uint8]]:
@@ -169,11 +190,20 @@ def _found(connection: psycopg.Connection[Any], table: str, arm: str) -> Iterato
             yield columns[:, 0], columns[:, 1]
 
 
+def _account(connection: psycopg.Connection[Any], folder: Path, run: str, arm: str) -> ArmLedger:
+    ids, outcomes = attempted_writes(folder / "operations", arm)
+    return count(ids, outcomes, _found(connection, table_of(run), arm))
+
+
 def _await_sessions_end(
-    connection: psycopg.Connection[Any], arms: list[str], timeout_s: float, clock: Clock
+    connection: psycopg.Connection[Any],
+    run: str,
+    arms: list[str],
+    timeout_s: float,
+    clock: Clock,
 ) -> None:
-    """Wait until no session of the traffic is left that might still commit what it was sent."""
-    names_of_sessions = [application_name(arm) for arm in arms]
+    """Wait until no session of the run's traffic is left that might still commit what it was sent."""
+    names_of_sessions = [session_name(run, arm) for arm in arms]
 
     def ended() -> bool:
         # Outside a transaction, which would keep showing the first answer.
@@ -182,6 +212,20 @@ def _await_sessions_end(
         return row is not None and row[0] == 0
 
     wait_until(ended, "the traffic's last sessions to end", timeout_s=timeout_s, clock=clock)
+
+
+def _writer(connection: psycopg.Connection[Any], host: str) -> str:
+    """Return the instance that the connection leads to, the writer.
+
+    Raises:
+        _NotNowError: it is a reader.
+    """
+    instance = _instance(connection)
+    row = connection.execute(IN_RECOVERY).fetchone()
+    connection.rollback()
+    if row is None or row[0]:
+        raise _NotNowError(f"cannot read the ledger: {host} leads to {instance}, which is a reader")
+    return instance
 
 
 def _instance(connection: psycopg.Connection[Any]) -> str:
@@ -206,12 +250,12 @@ def _connection(
     parameters = {
         **access.parameters(endpoint),
         "application_name": "gameday-ledger",
-        "connect_timeout": _CONNECT_TIMEOUT_S,
+        **BOUNDED,
     }
     if access.name_server is not None and access.name_server.serves(host):
         answer = names.query(host, access.name_server)
         if not answer.addresses:
-            raise DatabaseError(f"cannot {purpose}: {host} does not resolve: {answer.error}")
+            raise _NotNowError(f"cannot {purpose}: {host} does not resolve: {answer.error}")
         parameters["hostaddr"] = answer.addresses[0]
     try:
         with psycopg.connect(**parameters) as connection:
@@ -220,6 +264,6 @@ def _connection(
             yield connection
     except psycopg.Error as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DatabaseError(
-            f"cannot {purpose} through {host}: {reason}", sqlstate=error.sqlstate
-        ) from error
+        # Of the connection or the server; the other errors are the statement's, and would stay.
+        kind = _NotNowError if isinstance(error, psycopg.OperationalError) else DatabaseError
+        raise kind(f"cannot {purpose} through {host}: {reason}", sqlstate=error.sqlstate) from error

@@ -49,14 +49,19 @@ class Streams:
     """Builds the streams of one arm; its engines connect before anything arrives."""
 
     def __init__(
-        self, arm: Arm, traffic: ArmTraffic, access: DatabaseAccess, recorder: Recorder
+        self,
+        arm: Arm,
+        traffic: ArmTraffic,
+        access: DatabaseAccess,
+        recorder: Recorder,
+        run: str,
     ) -> None:
         self._arm = arm
         self._traffic = traffic
         self._recorder = recorder
         rates = ((WriteClient, traffic.writes_per_s), (ReadClient, traffic.reads_per_s))
         self._rates: dict[type[Client], float] = {c: rate for c, rate in rates if rate > 0}
-        self.engines = {c: build_engine(arm, access, c.endpoint) for c in self._rates}
+        self.engines = {c: build_engine(arm, access, c.endpoint, run) for c in self._rates}
 
     def build(self, table: str, ids: WriteIds, seed: str, origin_ns: int) -> tuple[Stream, ...]:
         """Return the streams; nothing arrives before `origin_ns`."""

@@ -11,7 +11,7 @@ import hashlib
 import re
 
 SCHEMA = "gameday"
-_NAME_MAX = 63  # bytes of a PostgreSQL identifier; the rest would be cut off silently
+_NAME_MAX = 63  # bytes of a PostgreSQL identifier or session name; the rest is cut off silently
 
 
 def table_of(run: str) -> str:
@@ -21,6 +21,18 @@ def table_of(run: str) -> str:
         digest = hashlib.sha256(run.encode()).hexdigest()[:8]
         name = f"{name[: _NAME_MAX - 9]}_{digest}"
     return f"{SCHEMA}.{name}"
+
+
+def session_name(run: str, arm: str) -> str:
+    """Return the `application_name` of an arm's sessions, different for any two arms and runs.
+
+    PostgreSQL would replace what is not printable ASCII, and cut off what is too long.
+    """
+    name = f"gameday-{arm}/{run}"  # A slash is in neither: a run is a folder, an arm is ours.
+    if len(name) > _NAME_MAX or not re.fullmatch(r"[ -~]+", name):
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        name = re.sub(r"[^ -~]", "_", name)[: _NAME_MAX - len(digest) - 2] + "//" + digest
+    return name
 
 
 # Two runs that prepare or drop at once would otherwise race for the schema.
@@ -66,6 +78,7 @@ DROP_TABLE = "DROP TABLE IF EXISTS {table}"
 FOUND = "SELECT write_id, count(*) FROM {table} WHERE arm = %s GROUP BY write_id ORDER BY write_id"
 SESSIONS_LEFT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
+IN_RECOVERY = "SELECT pg_is_in_recovery()"  # true on a reader alone
 IDENTITY = "SELECT aurora_db_instance_identifier(), pg_backend_pid()"
 # A PostgreSQL that is not Aurora has no such function; its address tells it from others.
 IDENTITY_BY_ADDRESS = "SELECT host(inet_server_addr()), pg_backend_pid()"

@@ -1,4 +1,4 @@
-"""The ledger's tables on a real server: made, counted against planted truth, and gone afterwards."""
+"""The ledger's tables on real servers: made, counted against planted truth, gone afterwards."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import psycopg
 import pytest
 from fix_postgres import INSTANCE, PlainPostgres
 
+from chaos import names
+from chaos.cli.target import Target
 from chaos.errors import DatabaseError
 from chaos.model.access import DatabaseAccess
 from chaos.model.operation import Kind, OperationWriter, Outcome
+from chaos.wait import wait_until
 from loadgen import ledger
-from loadgen.arms import application_name
-from loadgen.tables import table_of
+from loadgen.tables import session_name, table_of
 
 ARM = "resilient"
 
@@ -104,21 +106,33 @@ def test_a_keyed_row_exists_once_however_often_it_is_sent(
     assert rows == [("a", 1), ("b", 2)]
 
 
-def test_nothing_is_judged_while_a_session_may_still_commit(
-    postgres: PlainPostgres, run: str, tmp_path: Path
-) -> None:
-    record(tmp_path, ARM, {1: Outcome.UNKNOWN})
-    with psycopg.connect(
+def session_of(postgres: PlainPostgres, run: str) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(
         host="127.0.0.1",
         port=postgres.port,
         user="gameday",
         dbname="postgres",
-        application_name=application_name(ARM),
-    ):
-        found = ledger.reconcile(postgres.access(), tmp_path, run, sessions_timeout_s=0.2)
-    assert not found.complete
-    assert "sessions" in found.why
-    assert ledger.reconcile(postgres.access(), tmp_path, run).complete
+        application_name=session_name(run, ARM),
+    )
+
+
+@pytest.mark.parametrize("length", [20, 70], ids=["short", "longer than the server shows"])
+def test_nothing_is_judged_while_a_session_of_the_run_may_still_commit(
+    postgres: PlainPostgres, tmp_path: Path, length: int
+) -> None:
+    run = f"{tmp_path.name}-".ljust(length, "x")
+    record(tmp_path, ARM, {1: Outcome.UNKNOWN})
+    ledger.prepare(postgres.access(), run)
+    try:
+        with session_of(postgres, run):
+            found = ledger.reconcile(postgres.access(), tmp_path, run, sessions_timeout_s=0.2)
+        assert not found.complete
+        assert "sessions" in found.why
+        with session_of(postgres, f"{run}y"):
+            found = ledger.reconcile(postgres.access(), tmp_path, run, sessions_timeout_s=5)
+        assert found.complete, "another run's sessions do not matter"
+    finally:
+        ledger.drop(postgres.access(), run)
 
 
 def test_a_table_that_cannot_be_read_gives_an_incomplete_ledger(
@@ -137,9 +151,10 @@ def test_an_endpoint_that_refuses_is_named(tmp_path: Path, postgres: PlainPostgr
     )
     with pytest.raises(DatabaseError, match=r"cannot create the run's table through 127\.0\.0\.1"):
         ledger.prepare(away, "run")
-    found = ledger.reconcile(away, tmp_path, "run")
+    found = ledger.reconcile(away, tmp_path, "run", writer_timeout_s=0.1)
     assert not found.complete
     assert "127.0.0.1" in found.why
+    assert "refused" in found.why
 
 
 def test_nothing_of_a_run_is_left_behind(postgres: PlainPostgres) -> None:
@@ -164,3 +179,71 @@ def test_a_schema_of_somebody_else_is_left_alone(postgres: PlainPostgres) -> Non
         assert schemas(postgres) == [("gameday",)]
     finally:
         postgres.execute("DROP SCHEMA gameday")
+
+
+def session_through(
+    access: DatabaseAccess, endpoint: str
+) -> psycopg.Connection[tuple[object, ...]]:
+    address = names.query(access.endpoints[endpoint], access.name_server).addresses[0]
+    return psycopg.connect(**access.parameters(endpoint), hostaddr=address, autocommit=True)
+
+
+def test_the_ledger_waits_for_the_writer_through_a_failover(target: Target, tmp_path: Path) -> None:
+    run = tmp_path.name
+    topology = target.topology()
+    old = topology.writer
+    assert old is not None
+    access = target.connect(topology)
+    ledger.prepare(access, run)
+    with session_through(access, "cluster") as writer:
+        writer.execute(
+            f"INSERT INTO {table_of(run)} (arm, write_id, attempt, keyed)"
+            " SELECT %s, i, 1, true FROM generate_series(1, 200) i",
+            (ARM,),
+        )
+    record(tmp_path, ARM, dict.fromkeys(range(1, 201), Outcome.OK))
+
+    def demoted() -> bool:
+        with session_through(access, "cluster") as found:
+            return found.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+
+    target.rds.failover(None)
+    wait_until(
+        demoted,
+        "the name to lead to the demoted writer",
+        timeout_s=20,
+        errors=(psycopg.OperationalError,),
+    )
+    hasty = ledger.reconcile(access, tmp_path, run, writer_timeout_s=0)
+    assert not hasty.complete
+    assert f"leads to {old.id}, which is a reader" in hasty.why
+    found = ledger.reconcile(access, tmp_path, run)
+    assert found.complete, found.why
+    now = target.topology().writer
+    assert now is not None
+    assert found.read_from == now.id != old.id
+    assert (found.arms[ARM].applied_once, found.arms[ARM].lost) == (200, 0)
+    ledger.drop(access, run)
+
+
+def test_the_ledger_waits_for_a_writer_that_is_down(target: Target, tmp_path: Path) -> None:
+    topology = target.topology()
+    writer = topology.writer
+    assert writer is not None
+    access = target.connect(topology)
+    ledger.prepare(access, tmp_path.name)
+    record(tmp_path, ARM, {1: Outcome.OK})
+
+    def refused() -> bool:
+        try:
+            session_through(access, "cluster").close()
+        except psycopg.OperationalError:
+            return True
+        return False
+
+    target.rds.reboot(writer.id)
+    wait_until(refused, "the writer to be down", timeout_s=20, interval_s=0.01)
+    found = ledger.reconcile(access, tmp_path, tmp_path.name)
+    assert found.complete, found.why
+    assert (found.read_from, found.arms[ARM].lost) == (writer.id, 1)
+    ledger.drop(access, tmp_path.name)

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from chaos.errors import DefinitionError
-from loadgen.arms import CATALOGUE, application_name, find
-from loadgen.tables import WriteIds, table_of
+from loadgen.arms import CATALOGUE, find
+from loadgen.tables import WriteIds, session_name, table_of
 
 
 @pytest.mark.parametrize("arm", CATALOGUE, ids=lambda arm: arm.name)
@@ -17,7 +17,6 @@ def test_every_arm_can_be_found_described_and_printed(arm: object) -> None:
     assert found is arm
     assert found.description
     assert json.loads(json.dumps(found.settings)) == found.settings
-    assert len(application_name(found.name)) < 64
 
 
 def test_names_are_unique() -> None:
@@ -68,3 +67,24 @@ def test_tables_of_different_runs_differ_and_need_no_quoting(run: str, other: st
         assert table.replace("_", "").isalnum()
         assert table == table.lower()
     assert table_of(run) != table_of(other)
+
+
+@pytest.mark.parametrize(
+    ("run", "other"),
+    [
+        ("20261121T101112Z-writer-failover", "20261121T101113Z-writer-failover"),
+        ("x" * 80 + "1", "x" * 80 + "2"),
+        ("caf\u00e9", "caf\u00e8"),
+        ("caf\u00e9", "caf?"),
+    ],
+)
+def test_sessions_of_different_runs_and_arms_differ_as_the_server_shows_them(
+    run: str, other: str
+) -> None:
+    names = [session_name(r, arm.name) for r in (run, other) for arm in CATALOGUE]
+    for name in names:
+        assert len(name) <= 63
+        assert name.isascii()
+        assert name.isprintable()
+        assert name.startswith("gameday-")
+    assert len(set(names)) == len(names)
