@@ -1,271 +1,24 @@
-"""Synthetic run folders whose truth is known: what checks and reports are tested against.
+"""Synthetic runs whose truth is known: what checks and reports are tested against.
 
-`RunBuilder` simulates clients against a service that is out from one instant to another, in one of
-three shapes, and writes the same files that a run writes. Every time is in seconds since the run's
-origin; everything is drawn from one seed. `failover_run` is a complete run of a writer failover.
-
-    run = RunBuilder(tmp_path)
-    run.traffic("resilient", "cluster", Kind.WRITE, per_s=50, until_s=20, retry=Retry())
-    run.outage("cluster", 10.0, 12.0, Shape.REFUSE)
-    history = run.write()
+`outage_run` has one arm and a service that is refused for a while; `failover_run` is a complete run
+of a writer failover. Both are whole: they record everything that they declare.
 """
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated_clients import QUEUE_FULL, Attempt, Clients, Outage, Retry, Shape, Traffic
+from run_builder import ORIGIN_NS, RunBuilder, to_ns
+from simulated_clients import Retry, Shape
 
-from chaos.clock import NS
-from chaos.model.history import History, load_history
+from chaos.model.history import History
 from chaos.model.ledger import ArmLedger, Ledger
-from chaos.model.operation import PROBE_ARM, Failure, Kind, OperationWriter, Outcome
-from chaos.model.record import Event, LineWriter, Observation
+from chaos.model.operation import Kind
 
-ORIGIN_NS = 1_000 * NS
-WALL_NS = 1_790_000_000 * NS
-
-
-@dataclass
-class RunBuilder:
-    """Collects what happened and writes it as a run folder; `write` may be called once."""
-
-    folder: Path
-    experiment: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    cluster: str = "gameday"
-    writers: list[tuple[float, str]] = field(
-        default_factory=lambda: [(float("-inf"), "gameday-instance-1")]
-    )
-    """(from, instance), in order: which instance answers on the cluster endpoint."""
-    readers: tuple[str, ...] = ("gameday-instance-2", "gameday-instance-3")
-
-    def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.random = random.Random(self.seed)
-        self.streams: list[Traffic] = []
-        self.outages: list[Outage] = []
-        self.events: list[Event] = []
-        self.observations: list[Observation] = []
-        self.ledger: Ledger | None = None
-        self.extra: dict[str, list[Callable[[OperationWriter], None]]] = {}
-        self._write_ids = 0
-        self._write = True
-
-    # -- what happened ---------------------------------------------------------------------------
-
-    def traffic(
-        self,
-        arm: str,
-        endpoint: str,
-        kind: Kind,
-        *,
-        per_s: float,
-        until_s: float,
-        from_s: float = 0.0,
-        latency_s: float = 0.002,
-        jitter: float = 0.5,
-        users: int = 1000,
-        queue_max: int = 1000,
-        deadline_s: float | None = None,
-        retry: Retry | None = None,
-        stale: int = 0,
-        read_only: tuple[float, float, float] | None = None,
-    ) -> None:
-        """Add one stream of operations."""
-        self.streams.append(
-            Traffic(
-                arm=arm, endpoint=endpoint, kind=kind, per_s=per_s, from_s=from_s, until_s=until_s,
-                latency_s=latency_s, jitter=jitter, users=users, queue_max=queue_max,
-                deadline_s=deadline_s, retry=retry, stale=stale,
-                read_only=read_only,
-            )
-        )  # fmt: skip
-
-    def probes(self, endpoint: str, kind: Kind, *, until_s: float, period_s: float = 0.02) -> None:
-        """Add the probes of one endpoint: even turns give up after 0.18 s, odd ones are patient."""
-        for parity, deadline_s in ((0, 0.18), (1, None)):
-            self.traffic(
-                PROBE_ARM, endpoint, kind, per_s=0.5 / period_s, from_s=parity * period_s,
-                until_s=until_s, latency_s=0.001, jitter=0.0, deadline_s=deadline_s,
-            )  # fmt: skip
-
-    def outage(self, endpoint: str, from_s: float, to_s: float, shape: Shape) -> None:
-        """Let one endpoint be out."""
-        self.outages.append(Outage(endpoint=endpoint, from_s=from_s, to_s=to_s, shape=shape))
-
-    def event(self, at_s: float, type_: str, **data: Any) -> None:
-        """Add a line to the journal."""
-        self.events.append(Event(at_ns=_ns(at_s), type=type_, data=data))
-
-    def fault(
-        self,
-        fault: str,
-        inject_s: float,
-        *,
-        accepted_s: float | None = None,
-        effect_s: float | None = None,
-        ended_s: float | None = None,
-        fault_id: int = 1,
-        repeat: int = 1,
-        effect: str = "taken",
-        requested_target: str = "",
-        actual_target: str = "",
-    ) -> None:
-        """Add the five verbs of one injection; `effect_s` is when the effect was seen."""
-        accepted_s = inject_s + 0.05 if accepted_s is None else accepted_s
-        effect_s = accepted_s + 1.0 if effect_s is None else effect_s
-        ended_s = effect_s + 3.0 if ended_s is None else ended_s
-        common = {"fault_id": fault_id, "fault": fault, "step": 1, "repeat": repeat}
-        targets = {"requested_target": requested_target, "actual_target": actual_target}
-        verbs = (
-            ("inject", inject_s, accepted_s, targets),
-            ("effect", accepted_s, effect_s, {**targets, "effect": effect}),
-            ("hold", effect_s, effect_s, {}),
-            ("recover", effect_s, effect_s, {}),
-            ("recovered", effect_s, ended_s, {}),
-        )
-        for verb, started_s, verb_ended_s, data in verbs:
-            self.event(started_s, "fault", **common, verb=verb, state="started", **targets)
-            self.event(verb_ended_s, "fault", **common, verb=verb, state="ended", **data)
-
-    def observe(
-        self,
-        at_s: float,
-        kind: str,
-        subject: str,
-        value: str,
-        *,
-        width_s: float = 0.05,
-        **detail: Any,
-    ) -> None:
-        """Add an observed change, seen not later than `at_s` and not before `at_s - width_s`."""
-        first = not any(o.kind == kind and o.subject == subject for o in self.observations)
-        self.observations.append(
-            Observation(
-                at_ns=_ns(at_s),
-                since_ns=None if first else _ns(at_s - width_s),
-                kind=kind,
-                subject=subject,
-                value=value,
-                detail=detail,
-            )
-        )
-
-    def alive(self, *, until_s: float, observers: tuple[str, ...] = ("probes", "api")) -> None:
-        """Let every observer tell once a second that it samples."""
-        for observer in observers:
-            for second in range(int(until_s) + 1):
-                self.observe(float(second), "alive", observer, str(second * 50))
-
-    def topology(self, at_s: float, writer: str, *, status: str = "available") -> None:
-        """Show the API naming `writer`, cluster and every member in `status`."""
-        self.observe(at_s, "writer", self.cluster, writer)
-        for subject in (self.cluster, *self.members):
-            self.observe(at_s, "status", subject, status)
-        for member in self.members:
-            self.observe(at_s, "settings", member, "db.serverless in eu-west-1a, tier 1")
-
-    def operation(self, arm: str, append: Callable[[OperationWriter], None]) -> None:
-        """Add operations by hand."""
-        self.extra.setdefault(arm, []).append(append)
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """Every instance, the first writer first."""
-        return (self.writers[0][1], *self.readers)
-
-    # -- the folder ------------------------------------------------------------------------------
-
-    def write(self, *, status: str = "completed", ended_s: float | None = None) -> History:
-        """Write every file and load them again; `status` "" leaves the journal without an end."""
-        until_s = max((s.until_s for s in self.streams), default=0.0)
-        arms = sorted({s.arm for s in self.streams} | set(self.extra))
-        self.events.append(Event(at_ns=ORIGIN_NS, type="run", data={"state": "started"}))
-        self.event(0.0, "phase", phase="recording", state="started")
-        self.event(until_s, "phase", phase="recording", state="ended", error=None)
-        if status:
-            ended_ns = _ns(until_s + 0.5 if ended_s is None else ended_s)
-            end = {"state": "ended", "status": status}
-            self.events.append(Event(at_ns=ended_ns, type="run", data=end))
-        for name, lines in (
-            ("journal.jsonl", sorted(self.events, key=lambda e: e.at_ns)),
-            ("observations.jsonl", self.observations),
-        ):
-            writer = LineWriter(self.folder / name)
-            for line in lines:
-                writer.append(line)
-            writer.close()
-        clients = Clients(self.outages, self.writers, self.readers, self.random)
-        for arm in arms:
-            with OperationWriter(self.folder / "operations", arm) as operations:
-                for stream in self.streams:
-                    if stream.arm != arm:
-                        continue
-                    for intended_s, attempts in clients.operations(stream):
-                        self._append(stream, operations, intended_s, attempts)
-                for append in self.extra.get(arm, ()):
-                    append(operations)
-        environment = {
-            "run": self.folder.name,
-            "experiment": dict(self.experiment),
-            "anchor": {"monotonic_ns": ORIGIN_NS, "wall_ns": WALL_NS, "uncertainty_ns": 200},
-            "cluster_kind": "test",
-            "cluster": self.cluster,
-            "versions": {"aurora-gameday": "0.1.0", "python": "3.11.2", "postgresql": "17.6"},
-            "command": ["gameday", "run", str(self.experiment.get("name", "synthetic"))],
-            "seed": self.seed,
-            "arms": {arm: {} for arm in arms if arm != PROBE_ARM},
-        }
-        (self.folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
-        if self.ledger is not None:
-            text = json.dumps(self.ledger.as_json())
-            (self.folder / "ledger.json").write_text(text, encoding="utf-8")
-        return load_history(self.folder)
-
-    def _append(
-        self,
-        stream: Traffic,
-        operations: OperationWriter,
-        intended_s: float,
-        attempts: list[Attempt],
-    ) -> None:
-        last = attempts[-1]
-        unsent = last.error == QUEUE_FULL
-        writes = stream.kind in {Kind.WRITE, Kind.TRANSACTION}
-        self._write_ids += writes
-        operations.operation(
-            kind=stream.kind,
-            endpoint=stream.endpoint,
-            intended_ns=_ns(intended_s),
-            started_ns=_ns(attempts[0].started_s),
-            ended_ns=_ns(last.ended_s),
-            outcome=last.outcome,
-            attempts=0 if unsent else len(attempts),
-            instance=last.instance,
-            error=last.error,
-            write_id=self._write_ids if writes else -1,
-            backend_pid=last.backend_pid,
-            failures=[
-                Failure(
-                    started_ns=_ns(a.started_s), ended_ns=_ns(a.ended_s), error=a.error,
-                    instance=a.instance, backend_pid=a.backend_pid,
-                )
-                for a in attempts
-                if a.outcome is not Outcome.OK and not unsent
-            ],
-        )  # fmt: skip
-
-
-def _ns(at_s: float) -> int:
-    return ORIGIN_NS + round(at_s * NS)
-
+__all__ = ["ORIGIN_NS", "Retry", "RunBuilder", "Shape", "failover_run", "outage_run"]
 
 STEADY = {"operations": 150, "success_ratio": 1.0, "latency_ms_p99": 3.1}
 FAILOVER_EXPERIMENT: Mapping[str, Any] = {
@@ -292,6 +45,19 @@ FAILOVER_EXPERIMENT: Mapping[str, Any] = {
         {"check": "restored"},
     ],
 }
+
+
+def outage_run(folder: Path, *, until_s: float = 20.0, repeats: int = 1) -> RunBuilder:
+    """Describe writes that are refused for 2 s after each of some injections, 10 s apart."""
+    run = RunBuilder(folder / "run")
+    run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=until_s)
+    run.probes("cluster", Kind.WRITE, until_s=until_s, period_s=0.1)
+    for repeat in range(repeats):
+        at_s = 5.0 + 10.0 * repeat
+        run.outage("cluster", at_s + 0.1, at_s + 2.1, Shape.REFUSE)
+        run.fault("failover-cluster", at_s, fault_id=repeat + 1, repeat=repeat + 1)
+    run.fill(until_s=until_s)
+    return run
 
 
 def failover_run(folder: Path, *, seed: int = 0, repeats: int = 1) -> RunBuilder:
@@ -338,7 +104,7 @@ def failover_run(folder: Path, *, seed: int = 0, repeats: int = 1) -> RunBuilder
     run.ledger = Ledger(
         arms={"default-pool": counts, "resilient": counts},
         read_from=run.writers[-1][1],
-        read_at_ns=_ns(until_s + 0.2),
+        read_at_ns=to_ns(until_s + 0.2),
         complete=True,
     )
     return run
