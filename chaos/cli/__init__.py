@@ -51,7 +51,7 @@ def main() -> None:
 def _main() -> int:
     complain = Terminal().complain
     try:
-        result = app(standalone_mode=False)
+        result = app(standalone_mode=False, auto_envvar_prefix="GAMEDAY")
     except GamedayError as error:
         complain(str(error))
         return int(error.exit_code)

@@ -48,7 +48,7 @@ def validate(
             if not as_json:
                 terminal.output.print(f"{file}: a valid experiment, {name}", markup=False)
     if as_json:
-        terminal.object(results)
+        terminal.object({"files": results})
     return int(ExitCode.PASS if all(r["valid"] for r in results) else ExitCode.USAGE)
 
 
@@ -63,7 +63,7 @@ def experiments(as_json: AsJson = False) -> None:
         {"name": name, "claim": load(path).claim, "file": str(path)}
         for name, path in shipped().items()
     ]
-    _show(rows, ("name", "claim"), as_json=as_json)
+    _show("experiments", rows, ("name", "claim"), as_json=as_json)
 
 
 def faults(as_json: AsJson = False) -> None:
@@ -72,13 +72,13 @@ def faults(as_json: AsJson = False) -> None:
         {**_described(kind), "name": kind.model_fields["fault"].default, "works_on": kind.works_on}
         for kind in FAULTS
     ]
-    _show(rows, ("name", "summary", "parameters", "works_on"), as_json=as_json)
+    _show("faults", rows, ("name", "summary", "parameters", "works_on"), as_json=as_json)
 
 
 def checks(as_json: AsJson = False) -> None:
     """List the checks that an objective may use, with their parameters."""
     rows = [{**_described(kind), "name": kind.model_fields["check"].default} for kind in CHECKS]
-    _show(rows, ("name", "summary", "parameters"), as_json=as_json)
+    _show("checks", rows, ("name", "summary", "parameters"), as_json=as_json)
 
 
 def arms(as_json: AsJson = False) -> None:
@@ -86,13 +86,13 @@ def arms(as_json: AsJson = False) -> None:
     rows = [
         {"name": arm.name, "summary": arm.description, "settings": arm.settings} for arm in ARMS
     ]
-    _show(rows, ("name", "summary"), as_json=as_json)
+    _show("arms", rows, ("name", "summary"), as_json=as_json)
 
 
 def guards(as_json: AsJson = False) -> None:
     """List the guards that every run must pass before any fault."""
     rows = [{"name": guard.name, "summary": guard.summary} for guard in GUARDS]
-    _show(rows, ("name", "summary"), as_json=as_json)
+    _show("guards", rows, ("name", "summary"), as_json=as_json)
 
 
 def _described(kind: type[BaseModel]) -> dict[str, Any]:
@@ -107,10 +107,12 @@ def _described(kind: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _show(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+def _show(
+    name: str, rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool
+) -> None:
     terminal = Terminal()
     if as_json:
-        terminal.object(list(rows))
+        terminal.object({name: list(rows)})
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:

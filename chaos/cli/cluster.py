@@ -67,7 +67,7 @@ def status(
         raise DefinitionError(f"no test cluster {identifier} is running; `gameday cluster up`")
     described = [state.status_json() for state in states]
     if as_json:
-        terminal.object(described[0] if identifier is not None else described)
+        terminal.object(described[0] if identifier is not None else {"clusters": described})
         return
     if not described:
         terminal.output.print("no test cluster is running; `gameday cluster up` starts one")
@@ -78,11 +78,15 @@ def status(
 @app.command()
 def down(
     identifier: Annotated[str, typer.Argument(help="DB cluster identifier.")] = "gameday",
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Stop a test cluster and remove everything of it, also after a crash of its server."""
     lifecycle.down(identifier)
-    Terminal(quiet=quiet).tell(f"test cluster {identifier} is down")
+    terminal = Terminal(quiet=quiet)
+    terminal.tell(f"test cluster {identifier} is down")
+    if as_json:
+        terminal.object({"cluster": identifier, "state": "down"})
 
 
 def _describe(terminal: Terminal, status: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def runs(out: RunsRoot = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     rows = [_row(folder) for folder in run_folder.listing(out)]
     terminal = Terminal()
     if as_json:
-        terminal.object(rows)
+        terminal.object({"runs": rows})
         return
     table = Table("run", "cluster", "status", "verdict", box=None, pad_edge=False)
     for row in rows:
@@ -56,16 +56,29 @@ def report(
         list[str] | None, typer.Argument(metavar="[RUN]...", help="Absent: the latest run.")
     ] = None,
     out: RunsRoot = DEFAULT_RUNS,
+    as_json: AsJson = False,
 ) -> None:
     """Render the report of one or more runs again."""
     terminal = Terminal()
+    rendered = []
     for name in names or [None]:  # type: ignore[list-item]
         folder = run_folder.find(out, name)
         judgement.verdict_of(folder)
-        terminal.output.print(str(judgement.render(folder)), markup=False)
+        rendered.append(str(judgement.render(folder)))
+    if as_json:
+        terminal.object({"reports": rendered})
+    else:
+        terminal.output.print("\n".join(rendered), markup=False)
 
 
 def _row(folder: Path) -> dict[str, Any]:
+    try:
+        return _told(folder)
+    except (ValueError, KeyError, OSError) as error:
+        return {"run": folder.name, "cluster": "", "status": f"damaged: {error}", "verdict": ""}
+
+
+def _told(folder: Path) -> dict[str, Any]:
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     row = {"run": folder.name, "cluster": environment["cluster"], "status": "not judged"}
     row |= {"verdict": "", "started_at": environment["started_at"]}
