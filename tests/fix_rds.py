@@ -58,6 +58,7 @@ def member(name: str, role: Role = Role.READER, tier: int = 1) -> Member:
 def topology(**changes: Any) -> Topology:
     fields: dict[str, Any] = {
         "cluster": "c1",
+        "resource_id": "cluster-ABC",
         "arn": "arn:aws:rds:eu-west-1:123456789012:cluster:c1",
         "status": "available",
         "engine": "aurora-postgresql",

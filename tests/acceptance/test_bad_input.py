@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 from conftest import Gameday
 
+from chaos.model.record import read_events
 from chaos.wait import wait_until
 
 
@@ -80,13 +83,39 @@ def standing(gameday: Gameday) -> Iterator[str]:
     assert down.returncode == 0, down.stderr
 
 
-def test_no_reader_to_fail_over_to_is_refused_before_any_fault(
-    gameday: Gameday, standing: str
-) -> None:
+def test_a_cluster_is_refused_before_any_fault(gameday: Gameday, standing: str) -> None:
+    """No reader to fail over to; then without the opt-in tag; then a name that nobody has."""
     done = gameday("run", "writer-failover", "--cluster", standing)
     assert done.returncode == 4
     assert "no reader to fail over to" in complaint(done)
     assert gameday.verdict()["status"] == "refused"
+
+    status = json.loads(gameday("cluster", "status", standing, "--json").stdout)
+    signed = {
+        "AWS_ENDPOINT_URL": status["api_url"],
+        "AWS_DEFAULT_REGION": status["region"],
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+    }
+    rds = boto3.client(
+        "rds",
+        endpoint_url=status["api_url"],
+        region_name=status["region"],
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+    arn = rds.describe_db_clusters()["DBClusters"][0]["DBClusterArn"]
+    rds.remove_tags_from_resource(ResourceName=arn, TagKeys=["gameday"])
+    rds.close()
+    done = gameday("run", "control", "--cluster", standing, "--out", str(gameday.home / "untagged"))
+    assert done.returncode == 4
+    assert "add-tags-to-resource" in complaint(done)
+    (journal,) = (gameday.home / "untagged").glob("*/journal.jsonl")
+    assert not [e for e in read_events(journal) if e.type in {"call", "undo", "fault"}]
+
+    done = gameday("run", "control", "--cluster", "nobody", "--yes", **signed)
+    assert done.returncode == 64
+    assert "no cluster nobody" in complaint(done)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +140,7 @@ def test_ctrl_c_restores_and_leaves_no_process(
         if line.rstrip().endswith(moment):
             break
     tree = descendants(process.pid)
-    assert tree
+    assert tree, told
     for number in signals:
         process.send_signal(number)
     out, err = process.communicate(timeout=60)
