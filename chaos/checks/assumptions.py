@@ -78,8 +78,15 @@ def run_status(recording: Recording) -> str:
 
 
 def _effect(recording: Recording) -> Iterator[Finding]:
-    if not recording.injections:
+    injected = len(recording.injections)
+    declared = sum(
+        int(s.get("repeat", 1)) for s in recording.history.experiment.get("method") or ()
+    )
+    if not injected:
         yield _finding("effect", Verdict.UNKNOWN, "no fault was injected")
+    elif injected < declared and run_status(recording) == "completed":
+        why = f"only {injected} of {declared} declared injections were made"
+        yield _finding("effect", Verdict.UNKNOWN, why)
     for number, injection in enumerate(recording.injections, 1):
         name = f"{injection.fault} {number}"
         if injection.effect == "taken":
@@ -179,14 +186,21 @@ def _steady(recording: Recording) -> Iterator[Finding]:
     events = [e.data for e in recording.history.events if e.type == "steady"]
     for when in ("before", "after"):
         told = [e for e in events if e.get("when") == when]
-        faulty = [f"{e.get('probe')}: {e.get('why') or 'outside'}" for e in told if not e.get("ok")]
-        if faulty:
+        outside = [
+            f"{e.get('probe')}: {e.get('why') or 'outside'}" for e in told if not e.get("ok")
+        ]
+        observed = {e.get("probe") for e in told}
+        unseen = [n for s in declared if (n := f"{s['arm']} {s['operation']}") not in observed]
+        if when == "after" and run_status(recording) != "completed":
+            unseen = []
+        if outside:
             verdict = Verdict.FAIL if when == "after" else Verdict.UNKNOWN
-            why = f"no steady state {when} the method: {'; '.join(faulty)}"
-            yield Finding(check="steady-state", verdict=verdict, why=why, unit="")
+            why = f"no steady state {when} the method: {'; '.join(outside)}"
+        elif unseen:
+            verdict = Verdict.UNKNOWN
+            why = f"the steady state of {', '.join(unseen)} was never observed {when} the method"
         elif told:
-            why = f"the steady state held {when} the method"
-            yield Finding(check="steady-state", verdict=Verdict.PASS, why=why, unit="")
-        elif declared and (when == "before" or run_status(recording) == "completed"):
-            why = f"the steady state was never observed {when} the method"
-            yield Finding(check="steady-state", verdict=Verdict.UNKNOWN, why=why, unit="")
+            verdict, why = Verdict.PASS, f"the steady state held {when} the method"
+        else:
+            continue
+        yield Finding(check="steady-state", verdict=verdict, why=why, unit="")

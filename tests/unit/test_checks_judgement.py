@@ -59,6 +59,15 @@ class TestAssumptions:
         run.events = [e for e in run.events if e.data.get("verb") == "inject"]
         assert "never established" in self.judge(run, "effect").why
 
+    def test_a_repeat_that_never_came(self, tmp_path: Path) -> None:
+        run = outage_run(tmp_path)
+        run.experiment = {"method": [{"fault": "failover-cluster", "repeat": 2}]}
+        (missing, _) = [
+            f for f in judge(run.write(), [WRITES]).findings if f.check == PREFIX + "effect"
+        ]
+        assert missing.verdict is Verdict.UNKNOWN
+        assert missing.why == "only 1 of 2 declared injections were made"
+
     def test_noop_needs_no_effect(self, tmp_path: Path) -> None:
         run = outage_run(tmp_path)
         run.outages.clear()
@@ -97,6 +106,19 @@ class TestAssumptions:
         finding = named(judge(run.write(), [WRITES]), "steady-state")
         assert finding.verdict is verdict
         assert "p99 is 9 s" in finding.why
+
+    def test_a_tolerance_that_nobody_looked_at(self, tmp_path: Path) -> None:
+        run = outage_run(tmp_path)
+        run.experiment = {
+            "steady_state": [{"arm": "arm", "operation": kind} for kind in ("write", "read")]
+        }
+        for at_s, when in ((4.0, "before"), (19.0, "after")):
+            run.event(at_s, "steady", probe="arm write", when=when, ok=True)
+        run.event(4.1, "steady", probe="arm read", when="before", ok=True)
+        judgement = judge(run.write(), [WRITES])
+        before, after = [f for f in judgement.findings if f.check == "steady-state"]
+        assert (before.verdict, after.verdict) == (Verdict.PASS, Verdict.UNKNOWN)
+        assert "of arm read was never observed after" in after.why
 
 
 class TestCompleteness:
