@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import selectors
 import socket
 import struct
@@ -63,6 +64,9 @@ class Gate:
 
 
 def _serve(pipe: Connection, listen: tuple[str, int], target: tuple[str, int]) -> None:
+    # It stands for a network, which does not wait for a processor.
+    with contextlib.suppress(PermissionError):
+        os.nice(-10)
     Proxy(pipe, listen, target).run()
 
 

@@ -15,12 +15,15 @@ class ProbesConfig:
 
     run: str
     slots: int = 10
-    """Sessions of each endpoint stream; even ones are impatient, odd ones patient."""
+    """Sessions of each endpoint stream that ask."""
+    spares: int = 5
+    """More of them, which connect only when those are stuck."""
     period_s: float = 0.1
     """Time for a round of all sessions."""
     deadline_s: float = 0.18
-    """When an impatient session gives up."""
+    """When an answer is overdue, and how long a host may take to accept a connection."""
     instance_slots: int = 2
+    instance_spares: int = 1
     instance_period_s: float = 0.1
     """The same for the stream that asks each instance for its role."""
     open_timeout_s: float = 5.0

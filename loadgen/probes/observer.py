@@ -26,9 +26,10 @@ ALIVE_S = 1.0
 OPEN_RETRY_S = 0.25
 CLOSE_GRACE_S = 0.5
 # A frozen server finds every connect that was given up in its queue, and forks for each when it
-# thaws: fewer tell the end of a freeze better, more that of an outage which old connections outlast.
+# thaws: fewer tell the end of a freeze better, more that of an outage which takes all connections
+# with it, those too that were accepted while it lasted.
 SPACING_S = 0.2
-INSTANCE_SPACING_S = 0.5
+INSTANCE_SPACING_S = 1.0
 CLUSTER_NAME_S = 0.05
 READER_NAME_S = 0.1
 INSTANCE_NAME_S = 0.2
@@ -75,6 +76,7 @@ class Observer:
             self._streams[question.endpoint] = Stream(
                 question,
                 slots=config.instance_slots if of_instance else config.slots,
+                spares=config.instance_spares if of_instance else config.spares,
                 period_s=period_s,
                 deadline_s=config.deadline_s,
                 spacing_s=INSTANCE_SPACING_S if of_instance else SPACING_S,

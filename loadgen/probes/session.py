@@ -8,7 +8,7 @@ What ends a wait, by stage:
   the next turn tries afresh);
 - connecting to a host that accepted: patience (its server is frozen or busy and has us in its
   queue; another attempt would only stand behind this one and burden it when it thaws);
-- asking: the deadline of an impatient session, the patience of a patient one;
+- asking: the stream, once others have been served for a while and this one has not;
 - any of them: the endpoint's name leads elsewhere.
 """
 
@@ -25,8 +25,6 @@ from loadgen.probes.failures import LEFT_QUEUE, MISSED, outcome_of
 from loadgen.probes.resolver import Resolver
 from loadgen.probes.wire import Wire, WireError
 
-PATIENCE_S = 5.0
-"""How long a patient session waits for an answer that does not come."""
 QUEUE_PATIENCE_S = 0.4
 """How long a session waits to be let in by a server that accepted."""
 PATIENCE_OF_OUTAGE = 0.1
@@ -74,7 +72,7 @@ def missed(intended_ns: int, now_ns: int, *, waiting: bool) -> Turn:
 
 
 class Session:
-    """One of the sessions of a stream. `deadline_s` and `impatient` say when it gives up."""
+    """One of the sessions of a stream. `deadline_s` is what a host may take to accept it."""
 
     def __init__(
         self,
@@ -82,13 +80,11 @@ class Session:
         slot: int,
         resolver: Resolver,
         *,
-        impatient: bool,
         deadline_s: float,
     ) -> None:
         self._question = question
         self._values = [str(slot).encode()] if question.kind is Kind.WRITE else []
         self._resolver = resolver
-        self._impatient = impatient
         self._deadline_s = deadline_s
         self._clock = MonotonicClock()
         self._loop = asyncio.get_running_loop()
@@ -114,12 +110,20 @@ class Session:
         """Connecting to a host that has accepted."""
         return self._wire.connecting and self._wire.reached
 
+    def asks_for_ns(self, now_ns: int) -> int:
+        """For how long it has waited for an answer; 0 if it does not."""
+        return now_ns - self._stage_ns if self.busy and self._wire.open else 0
+
     def promising(self, now_ns: int) -> bool:
         """Whether it serves, or may do so in a moment: let in soon, or answered soon."""
-        asks = self.busy and self._wire.open
-        return (
-            self.idle or self.queued or (asks and now_ns - self._stage_ns < self._deadline_s * NS)
-        )
+        if not self._wire.open:
+            return self.queued
+        return self.asks_for_ns(now_ns) < self._deadline_s * NS
+
+    def claim(self, now_ns: int) -> None:
+        """Be busy from now on, though its work begins a moment later."""
+        self.busy = True
+        self._stage_ns = now_ns
 
     @property
     def address(self) -> str:
@@ -128,17 +132,20 @@ class Session:
 
     async def connect(self, intended_ns: int, outage_since_ns: int) -> Turn:
         """Resolve the endpoint and connect; `outage_since_ns` is when the stream last succeeded."""
-        started_ns = self._begin(outage_since_ns)
+        started_ns = self._begin()
+        self._timer = self._loop.call_later(self._deadline_s, self._expire, outage_since_ns)
         error = ""
         try:
             await self._connect()
         except WireError as failed:
             error = failed.error
+        finally:
+            self._timer.cancel()
         return self._end(intended_ns, started_ns, error, Outcome.FAILED)
 
-    async def ask(self, intended_ns: int, outage_since_ns: int) -> Turn:
-        """Send the question on the connection and wait for the answer."""
-        started_ns = self._begin(outage_since_ns)
+    async def ask(self, intended_ns: int) -> Turn:
+        """Send the question on the connection and wait for the answer, without limit."""
+        started_ns = self._begin()
         error = ""
         row: Sequence[bytes | None] = ()
         try:
@@ -156,6 +163,10 @@ class Session:
         if self.queued:
             self._wire.drop(LEFT_QUEUE)
 
+    def give_up(self) -> None:
+        """Stop waiting for an answer."""
+        self._wire.drop("----- Deadline")
+
     def suspect(self) -> None:
         """Take what another session was told, that this address takes no writes, for granted."""
         self.read_only = True
@@ -169,14 +180,11 @@ class Session:
         """Close the connection; what waits fails."""
         self._wire.drop("----- Stopped")
 
-    def _begin(self, outage_since_ns: int) -> int:
-        self.busy = True
-        self._stage_ns = self._clock.now_ns()
-        self._timer = self._loop.call_later(self._deadline_s, self._expire, outage_since_ns)
+    def _begin(self) -> int:
+        self.claim(self._clock.now_ns())
         return self._stage_ns
 
     def _end(self, intended_ns: int, started_ns: int, error: str, outcome: Outcome) -> Turn:
-        self._timer.cancel()
         self.busy = False
         return Turn(
             intended_ns=intended_ns,
@@ -202,22 +210,12 @@ class Session:
 
     def _expire(self, outage_since_ns: int) -> None:
         now_ns = self._clock.now_ns()
-        limit_s = self._limit_s((now_ns - outage_since_ns) / NS)
+        outage_s = (now_ns - outage_since_ns) / NS
+        limit_s = self._deadline_s
+        if self.queued:
+            limit_s = max(QUEUE_PATIENCE_S, outage_s * PATIENCE_OF_OUTAGE)
         left_s = limit_s - (now_ns - self._stage_ns) / NS
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._expire, outage_since_ns)
-        elif self._wire.connecting:
-            self._wire.drop("----- ConnectTimeout")
         else:
-            self._wire.drop("----- Deadline")
-
-    def _limit_s(self, outage_s: float) -> float:
-        """Return how long the present stage may take."""
-        if self._wire.connecting:
-            return self._queue_patience_s(outage_s) if self.queued else self._deadline_s
-        if self._impatient:
-            return self._deadline_s
-        return max(PATIENCE_S, outage_s * PATIENCE_OF_OUTAGE)
-
-    def _queue_patience_s(self, outage_s: float) -> float:
-        return max(QUEUE_PATIENCE_S, outage_s * PATIENCE_OF_OUTAGE)
+            self._wire.drop("----- ConnectTimeout")

@@ -5,6 +5,10 @@ it. Connecting is dear: a server forks for it, and authenticates. A crowd of con
 an outage would make the very delay that it is to measure. So they are spaced while one waits to be
 let in or for its first answer, and while others serve; a refused one costs nothing and is repeated
 on every step. Once somebody is served, those who wait to be let in for an operation leave the queue.
+
+While an answer is overdue and nobody is free, the spare sessions connect. When service is back the
+stream returns to `slots` connected sessions: it closes what is too many, mends what is missing, and
+gives up an answer that has not come though others were served for a while.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ YIELD_NS = 3 * NS // 10
 RECONNECT_NS = NS
 """How often a stream looks whether a read-only address it is still led to has changed its mind."""
 
+AFTERMATH_NS = NS
+"""For how long others are served before an answer that has not come is given up."""
+
 Record = Callable[[Question, Turn], None]
 
 
@@ -37,13 +44,14 @@ class Tally:
 
 
 class Stream:
-    """`slots` sessions, and an operation every `period_s / slots`."""
+    """`slots` sessions that ask, `spares` for need, and an operation every `period_s / slots`."""
 
     def __init__(
         self,
         question: Question,
         *,
         slots: int,
+        spares: int,
         period_s: float,
         deadline_s: float,
         resolver: Resolver,
@@ -57,6 +65,7 @@ class Stream:
         moment. Connects of this stream wait a little for those of `yields_to`.
         """
         self.question = question
+        self._slots = slots
         self._step_ns = int(period_s / slots * NS)
         self._deadline_ns = int(deadline_s * NS)
         self._spacing_ns = int(spacing_s * NS)
@@ -64,14 +73,15 @@ class Stream:
         self._record = record
         self._clock = MonotonicClock()
         self._sessions = [
-            Session(question, slot, resolver, impatient=slot % 2 == 0, deadline_s=deadline_s)
-            for slot in range(slots)
+            Session(question, slot, resolver, deadline_s=deadline_s)
+            for slot in range(slots + spares)
         ]
         self._yields_to = yields_to
         self._addresses: Collection[str] = ()
         self._scouts: set[Session] = set()
         self._work: set[asyncio.Task[None]] = set()
         self._success_ns = self._clock.now_ns()
+        self._served_since_ns = self._success_ns
         self._connect_ns = 0
         self._reconnect_ns = 0
         self._tally = Tally()
@@ -82,17 +92,17 @@ class Stream:
         return any(session.queued for session in self._sessions)
 
     async def open(self, timeout_s: float, interval_s: float) -> Turn:
-        """Try one operation until it succeeds, then connect every session; nothing is recorded.
+        """Try one operation until it succeeds, then connect the other sessions; record nothing.
 
         Return the last try of that operation, successful or not.
         """
         deadline_ns = self._clock.now_ns() + int(timeout_s * NS)
-        session, *others = self._sessions
+        session, *others = self._sessions[: self._slots]
         while True:
             now_ns = self._clock.now_ns()
             turn = await session.connect(now_ns, now_ns)
             if turn.outcome is Outcome.OK:
-                turn = await session.ask(now_ns, now_ns)
+                turn = await session.ask(now_ns)
             if turn.outcome is Outcome.OK:
                 break
             session.close()
@@ -121,7 +131,8 @@ class Stream:
             else:
                 self._dispatch(number, intended_ns, now_ns)
             number += 1
-            if number % len(self._sessions) == 0:
+            if number % self._slots == 0:
+                self._tidy(now_ns)
                 await asyncio.sleep(0)  # catching up must not starve the answers
 
     def endpoint_moved(self, addresses: Collection[str]) -> None:
@@ -172,9 +183,31 @@ class Stream:
         since_ns = now_ns - self._connect_ns
         if since_ns < YIELD_NS and any(other.queued for other in self._yields_to):
             return False
+        standing = sum(not session.closed for session in self._sessions)
+        if standing >= self._slots and not self._stuck(now_ns):
+            return False
         return since_ns >= self._spacing_ns or not any(
             session.promising(now_ns) for session in self._sessions
         )
+
+    def _stuck(self, now_ns: int) -> bool:
+        """Whether nobody is free, and an answer is overdue."""
+        waits = [session.asks_for_ns(now_ns) for session in self._sessions]
+        return max(waits) >= self._deadline_ns and not any(s.idle for s in self._sessions)
+
+    def _tidy(self, now_ns: int) -> None:
+        """Return to `slots` connected sessions after an outage."""
+        if now_ns - self._success_ns > self._deadline_ns:
+            return
+        for session in self._sessions:
+            waits_ns = session.asks_for_ns(now_ns)
+            if min(waits_ns, now_ns - self._served_since_ns) > AFTERMATH_NS:
+                session.give_up()
+        standing = [session for session in self._sessions if not session.closed]
+        if len(standing) > self._slots:
+            spare = next((session for session in standing if session.idle), None)
+            if spare is not None:
+                spare.close()
 
     async def _mend(self, session: Session, intended_ns: int) -> None:
         await self._connect(session, intended_ns)
@@ -192,7 +225,7 @@ class Stream:
         if connect.outcome is not Outcome.OK:
             self._record(self.question, connect)
             return
-        asked = await session.ask(intended_ns, self._success_ns)
+        asked = await session.ask(intended_ns)
         turn = replace(asked, started_ns=connect.started_ns)
         self._learn(session, turn)
         self._record(self.question, turn)
@@ -204,12 +237,14 @@ class Stream:
         return turn
 
     async def _ask(self, session: Session, intended_ns: int) -> None:
-        turn = await session.ask(intended_ns, self._success_ns)
+        turn = await session.ask(intended_ns)
         self._learn(session, turn)
         self._record(self.question, turn)
 
     def _learn(self, session: Session, turn: Turn) -> None:
         if turn.outcome is Outcome.OK:
+            if turn.ended_ns - self._success_ns > self._deadline_ns:
+                self._served_since_ns = turn.ended_ns
             self._success_ns = max(self._success_ns, turn.ended_ns)
             for waiting in self._scouts:
                 waiting.leave_queue()
@@ -225,7 +260,7 @@ class Stream:
         work: Callable[[Session, int], Coroutine[None, None, None]],
         intended_ns: int,
     ) -> None:
-        session.busy = True  # at once: the next step may come before the task runs
+        session.claim(self._clock.now_ns())  # at once: the next step may come before the task runs
         task = asyncio.create_task(work(session, intended_ns))
         self._work.add(task)
         task.add_done_callback(self._work.discard)

@@ -9,12 +9,11 @@ import psycopg
 from psycopg import sql
 
 from chaos.errors import DatabaseError
-from chaos.model.access import DatabaseAccess
+from chaos.model.access import BOUNDED, DatabaseAccess
 from chaos.names import query
 from loadgen.probes.config import ProbesConfig
 
 _SCHEMA = "gameday"
-_CONNECT_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_MS = 10_000
 
 
@@ -24,11 +23,12 @@ def table_of(run: str) -> sql.Identifier:
 
 
 def prepare(access: DatabaseAccess, run: str) -> None:
-    """Create the probe table of a run, with one row for each session.
+    """Create the probe table of a run, with one row for each session of the cluster endpoint.
 
     Raises:
         DatabaseError: the cluster endpoint cannot be reached, or the user may not create a table.
     """
+    config = ProbesConfig(run=run)
     with _connection(access, "create the probe table") as connection:
         connection.execute(
             sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(_SCHEMA))
@@ -45,7 +45,7 @@ def prepare(access: DatabaseAccess, run: str) -> None:
                 "INSERT INTO {} SELECT slot, 0 FROM generate_series(0, %s) AS slot"
                 " ON CONFLICT DO NOTHING"
             ).format(table_of(run)),
-            (ProbesConfig(run=run).slots - 1,),
+            (config.slots + config.spares - 1,),
         )
 
 
@@ -69,7 +69,7 @@ def _connection(access: DatabaseAccess, purpose: str) -> Iterator[psycopg.Connec
         with psycopg.connect(
             **access.parameters("cluster"),
             hostaddr=answer.addresses[0],
-            connect_timeout=_CONNECT_TIMEOUT_S,
+            **BOUNDED,
             options=f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}",
         ) as connection:
             yield connection

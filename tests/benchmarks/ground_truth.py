@@ -147,7 +147,7 @@ def main() -> int:
                 run=RUN,
                 slots=options.slots,
                 period_s=options.period,
-                deadline_s=options.deadline or options.period * 0.9,
+                deadline_s=options.deadline,
             ),
             rig.access,
             folder,
@@ -185,7 +185,7 @@ def parse() -> Any:
     parser.add_argument("--load-rate", type=float, default=0.0, help="per second each, 0: no limit")
     parser.add_argument("--slots", type=int, default=defaults.slots)
     parser.add_argument("--period", type=float, default=defaults.period_s)
-    parser.add_argument("--deadline", type=float, default=0.0)
+    parser.add_argument("--deadline", type=float, default=defaults.deadline_s)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
