@@ -92,6 +92,7 @@ def arms(as_json: AsJson = False) -> None:
 def guards(as_json: AsJson = False) -> None:
     """List the guards that every run must pass before any fault."""
     rows = [{"name": guard.name, "summary": guard.summary} for guard in GUARDS]
+    rows.append({"name": "reachable", "summary": "cluster and reader endpoint answer from here"})
     _show("guards", rows, ("name", "summary"), as_json=as_json)
 
 

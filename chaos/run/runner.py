@@ -18,6 +18,7 @@ from chaos.clock import Anchor
 from chaos.db.identity import identity
 from chaos.definition.experiment import Experiment
 from chaos.errors import (
+    DatabaseError,
     GamedayError,
     GuardRefused,
     RecoveryFailed,
@@ -118,15 +119,25 @@ class Run:
         return Ended(status=status, errors=tuple(errors))
 
     def _guards(self) -> None:
-        refusals = []
-        for guard in GUARDS:
-            why = guard.refusal(self._before, self.experiment.method)
-            self._journal.event("guard", guard=guard.name, refused=why is not None, why=why)
-            if why:
-                refusals.append(why)
-        if refusals:
-            raise GuardRefused("; ".join(refusals))
-        identity(self._access, "cluster")  # Reachable with these credentials, or refuse now.
+        refusals = {
+            guard.name: guard.refusal(self._before, self.experiment.method) for guard in GUARDS
+        }
+        if not any(refusals.values()):
+            refusals["reachable"] = self._unreachable()
+        for name, why in refusals.items():
+            self._journal.event("guard", guard=name, refused=why is not None, why=why)
+        told = [why for why in refusals.values() if why]
+        if told:
+            raise GuardRefused("; ".join(told))
+
+    def _unreachable(self) -> str | None:
+        """Say why an endpoint cannot be used from here with these credentials; None: all can."""
+        try:
+            for endpoint in ("cluster", "reader"):
+                identity(self._access, endpoint)
+        except DatabaseError as error:
+            return str(error)
+        return None
 
     @contextmanager
     def _restored(self) -> Iterator[None]:
