@@ -5,8 +5,9 @@
                                                           +-- DNS lag --> the cluster endpoint answers it
                                                           +-- rejoin  --> the old writer is a reader
 
-The old writer is dead before anything is promoted, always: two writers are impossible. API and DNS
-follow at their own pace; when both have, the cluster is `available`. The delays are modelled.
+The old writer is dead before anything is promoted, always, and so is a reader whose promotion failed
+before the next one's begins: two writers are impossible. API and DNS follow at their own pace; when
+both have, the cluster is `available`. The delays are modelled.
 """
 
 from __future__ import annotations
@@ -180,8 +181,9 @@ class Failover:
             try:
                 self._await_caught_up(candidate)
                 candidate.node.promote()
-            except (HostError, DatabaseError, WaitTimeout) as error:
+            except (HostError, DatabaseError, WaitTimeout, OSError) as error:
                 log.warning("cannot promote %s: %s", candidate.id, error)
+                candidate.node.kill()  # Before anything else: it may be writable all the same.
                 self._revive(candidate)
                 with core.lock:
                     candidate = self._elect(plan.number, plan.old, *tried)
@@ -301,14 +303,13 @@ class Failover:
         core.background(f"restart of {member.id}", work, failed=lambda: self._lost(member))
 
     def _revive(self, member: Member) -> None:
-        """Bring a reader that could not be promoted back to being a reader.
+        """Bring a killed reader that could not be promoted back to being a reader.
 
         It may have begun a history of its own, which nobody else shares: so it is cloned again.
         """
         core = self._core
 
         def work() -> None:
-            member.node.kill()
             clone(core, member)
             start_reader(core, member)
             self._reader_is_back(member)

@@ -37,6 +37,8 @@ _SEGMENT_BYTES = SEGMENT_MB * 1024 * 1024
 _SEGMENT_NAME = re.compile("[0-9A-F]{24}")
 _DUMP_TIMEOUT_S = 10.0
 _SEGMENTS_PER_ID = 2**32 // _SEGMENT_BYTES
+_NO_RECORD = "could not find a valid record after"
+_NEVER_WRITTEN = b"\0\0"  # where a written segment has its page's magic number
 
 
 class Storage:
@@ -61,19 +63,34 @@ class Storage:
         return any(name.endswith(suffix) for name in self._segments())
 
     def holds_more(self, lsn: str, binaries: PostgresBinaries, account: Account) -> bool:
-        """Tell whether a node that has replayed up to `lsn` still lacks a record that is here."""
-        timeline = max(int(name[:8], 16) for name in self._segments())
+        """Tell whether a node that has replayed up to `lsn` still lacks a record that is here.
+
+        The record would begin in the segment of `lsn`. Of that one, the newest timeline's copy goes
+        furthest; the newest timeline of all may have begun segments later, and not hold it.
+
+        Raises:
+            HostError: WAL could not be read for another reason than that there is no more.
+        """
+        suffix, names = _suffix(_byte(lsn)), sorted(self._segments())
+        first = next((name for name in reversed(names) if name.endswith(suffix)), None)
+        if first is None or self._is_blank(first):
+            return False
+        last = next(name for name in reversed(names) if name[:8] == first[:8])
+        # Named, because pg_waldump would ask any file, even a blank one, how large segments are;
+        # and up to the last, because a record may reach over several.
+        command = ["--path", str(self.path), "--limit", "1", "--start", lsn, first, last]
         try:
-            account.run(
-                [
-                    *(binaries.program("pg_waldump"), "--path", str(self.path), "--limit", "1"),
-                    *("--timeline", str(timeline), "--start", lsn),
-                ],
-                timeout_s=_DUMP_TIMEOUT_S,
-            )
-        except HostError:
-            return False  # It finds no valid record from there on.
+            account.run([binaries.program("pg_waldump"), *command], timeout_s=_DUMP_TIMEOUT_S)
+        except HostError as error:
+            if _NO_RECORD in str(error):
+                return False
+            raise
         return True
+
+    def _is_blank(self, segment: str) -> bool:
+        """Tell whether a segment was made in advance and nothing has been written to it."""
+        with (self.path / segment).open("rb") as file:
+            return file.read(len(_NEVER_WRITTEN)) == _NEVER_WRITTEN
 
     def _segments(self) -> list[str]:
         return [name for name in os.listdir(self.path) if _SEGMENT_NAME.fullmatch(name)]  # noqa: PTH208 - names only
@@ -84,6 +101,14 @@ def segment_suffix(lsn: str) -> str:
 
     `lsn` is as PostgreSQL writes it ("16/B374D848"). At a segment's end the next one need not exist.
     """
+    return _suffix(_byte(lsn) - 1)
+
+
+def _byte(lsn: str) -> int:
     high, low = (int(part, 16) for part in lsn.split("/"))
-    segment = (((high << 32) | low) - 1) // _SEGMENT_BYTES
+    return (high << 32) | low
+
+
+def _suffix(byte: int) -> str:
+    segment = byte // _SEGMENT_BYTES
     return f"{segment // _SEGMENTS_PER_ID:08X}{segment % _SEGMENTS_PER_ID:08X}"

@@ -223,7 +223,7 @@ def test_targets_that_cannot_be_promoted_are_refused(cluster: Running) -> None:
     assert cluster.record.status == "available"
 
 
-def test_a_target_that_dies_half_promoted_loses_nothing_later(
+def test_a_target_lost_sight_of_half_promoted_is_dead_before_the_next_one_is_promoted(
     cluster: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It began a history of its own; promoted again on that, it would lack the others' commits."""
@@ -231,15 +231,16 @@ def test_a_target_that_dies_half_promoted_loses_nothing_later(
     target = cluster.instance(2)
     promote = Node.promote
 
-    def die(node: Node) -> None:
+    def half(node: Node) -> None:
+        if node.identifier == target.id:
+            promote(node)
+            raise HostError(f"the test lost sight of {node.identifier}")
+        # It was writable a moment ago, and its clients could still have been acknowledged commits.
+        assert cluster.instance(2).pid is None
         promote(node)
-        node.kill()
-        raise HostError(f"{node.identifier} was killed by the test")
 
     with monkeypatch.context() as patched:
-        patched.setattr(
-            Node, "promote", lambda node: (die if node.identifier == target.id else promote)(node)
-        )
+        patched.setattr(Node, "promote", half)
         cluster.cluster.failover(target.id)
         cluster.await_writer(cluster.instance(3).id)
     with cluster.connect(cluster.writer.address) as connection:
@@ -264,3 +265,51 @@ def test_a_reader_that_misses_what_the_writer_wrote_is_not_promoted(
     cluster.cluster.failover(behind.id)
     cluster.await_writer(other.id)
     await_rows_everywhere(cluster, list(range(1, 1001)))
+
+
+def test_a_reader_two_histories_behind_is_not_promoted(
+    cluster: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage holds what it lacks on an older timeline than its newest, segments away."""
+    monkeypatch.setattr(failover, "_CATCH_UP_TIMEOUT_S", 0.5)
+    create_table(cluster)
+    first, second, behind = (cluster.instance(number) for number in (1, 2, 3))
+    member = cluster.cluster._core.members[behind.id]  # type: ignore[union-attr]
+    with member.node.connect() as control:
+        control.execute("SELECT pg_wal_replay_pause()")
+    for writer, other, ids in [(first, second, "1, 50000"), (second, first, "50001, 100000")]:
+        with cluster.connect(writer.address) as connection:
+            connection.execute(f"INSERT INTO written SELECT generate_series({ids})")
+        cluster.cluster.failover(other.id)
+        cluster.await_writer(other.id)
+    cluster.cluster.failover(behind.id)
+    cluster.await_writer(second.id)
+    await_rows_everywhere(cluster, list(range(1, 100_001)))
+
+
+def test_storage_tells_the_end_of_history_from_a_record_over_several_segments(
+    new_cluster: NewCluster,
+) -> None:
+    running = new_cluster(readers=0)
+    core = running.cluster._core
+    assert core is not None
+    node, shared = core.members[running.writer.id].node, core.foundation
+
+    def end() -> str:
+        position = node.position()
+        assert position is not None
+        return position.lsn
+
+    def holds_more(lsn: str) -> bool:
+        return shared.storage.holds_more(lsn, shared.binaries, shared.account)
+
+    before = end()
+    with node.connect() as control:
+        control.execute("SELECT pg_logical_emit_message(true, 'test', repeat('x', 9000000))")
+    assert holds_more(before)
+    wait_until(lambda: not holds_more(end()), "nothing to be written any more", timeout_s=5)
+    with node.connect() as control:
+        control.execute("SELECT pg_switch_wal()")
+    # The history ends where a segment does, and the next one is not there, or not written to.
+    wait_until(lambda: not holds_more(end()), "nothing to be written any more", timeout_s=5)
+    assert holds_more(before)

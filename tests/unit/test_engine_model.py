@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
-from chaos.errors import DefinitionError
+from chaos.errors import DefinitionError, HostError
+from chaos.testcluster.account import Account
 from chaos.testcluster.configuration import NodeSettings
 from chaos.testcluster.core import Member, endpoint_hash
 from chaos.testcluster.election import class_size, ranked
+from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.profiles import AURORA, FAST, Delays, Pacer, profile_named
 from chaos.testcluster.records import ApiError, InstanceSpec, ServerlessBounds
 from chaos.testcluster.serverless import next_capacity, validate
@@ -165,6 +168,32 @@ def test_storage_moves_at_once_and_knows_what_it_holds(tmp_path: Path) -> None:
     assert not storage.continues("0/1000010"), "the segment is gone: a gap"
     assert storage.continues("0/1400008")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "old", "storage"]
+
+
+class Reader(Account):
+    """Answers every command with an error."""
+
+    why: ClassVar[str] = ""
+
+    def run(self, command: Sequence[str], **_: Any) -> str:
+        raise HostError(f"{Path(command[0]).name} {self.why}")
+
+
+@pytest.mark.parametrize("why", ["did not end within 10 s", "failed: out of memory"])
+def test_a_history_that_cannot_be_read_has_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Whoever took it for ended would promote a reader that lacks commits."""
+    monkeypatch.setattr(Reader, "why", why)
+    storage, binaries = Storage(tmp_path / "storage"), PostgresBinaries(tmp_path, "15.1")
+    (tmp_path / "pg_wal").mkdir()
+    storage.attach(tmp_path)
+    for name, content in [("1" + "4".zfill(16), b"\x01"), ("3" + "5".zfill(16), b"\0\0")]:
+        (tmp_path / "pg_wal" / name.zfill(24)).write_bytes(content)
+    with pytest.raises(HostError, match=f"pg_waldump {why}"):
+        storage.holds_more("0/1000010", binaries, Reader())
+    assert not storage.holds_more("0/1400000", binaries, Reader()), "made in advance"
+    assert not storage.holds_more("0/1800000", binaries, Reader()), "not there"
 
 
 def test_configuration_quotes_what_it_is_given(tmp_path: Path) -> None:
