@@ -229,7 +229,12 @@ def test_a_target_lost_sight_of_half_promoted_is_dead_before_the_next_one_is_pro
     """It began a history of its own; promoted again on that, it would lack the others' commits."""
     create_table(cluster)
     target = cluster.instance(2)
-    promote = Node.promote
+    promote, kill = Node.promote, Node.kill
+
+    def slow(node: Node) -> None:
+        if node.identifier == target.id:
+            MonotonicClock().sleep(0.5)
+        kill(node)
 
     def half(node: Node) -> None:
         if node.identifier == target.id:
@@ -241,6 +246,7 @@ def test_a_target_lost_sight_of_half_promoted_is_dead_before_the_next_one_is_pro
 
     with monkeypatch.context() as patched:
         patched.setattr(Node, "promote", half)
+        patched.setattr(Node, "kill", slow)
         cluster.cluster.failover(target.id)
         cluster.await_writer(cluster.instance(3).id)
     with cluster.connect(cluster.writer.address) as connection:
