@@ -330,7 +330,7 @@ class TestJudge:
         class Broken(Check):
             """Crashes."""
 
-            def judge(self, recording: Recording) -> list[Finding]:  # noqa: ARG002 - Check's
+            def judge(self, recording: Recording) -> list[Finding]:
                 raise ZeroDivisionError("1/0")
 
         judgement = judge(outage_run(tmp_path).write(), [Broken(check="broken"), WRITES])
