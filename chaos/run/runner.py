@@ -24,6 +24,7 @@ from chaos.errors import (
     RecoveryFailed,
     RunAborted,
     RunInterrupted,
+    WaitTimeout,
 )
 from chaos.faults.base import Context
 from chaos.model.record import LineWriter
@@ -34,7 +35,7 @@ from chaos.run.observer import Observer
 from chaos.run.restore import replay
 from chaos.run.rig import Restoring, Rig, Worker
 from chaos.run.session import FaultSession
-from chaos.run.steady import measure
+from chaos.run.steady import Measured, measure
 from chaos.safety.guards import GUARDS
 from chaos.safety.undo import DropTables
 from chaos.wait import wait_until
@@ -43,6 +44,7 @@ WORKERS_START_S = 60.0
 WORKERS_STOP_S = 45.0
 OBSERVER_STOP_S = 30.0
 RESTORE_WRITER_S = 900.0
+STEADY_TIMEOUT_S = 30.0
 
 
 class Status(StrEnum):
@@ -242,27 +244,41 @@ class Run:
         )
 
     def _steady(self, when: str, *, require: bool) -> None:
+        """Wait, for a bounded time, until every tolerance holds; journal what was measured last."""
         with self._phase(f"steady state {when}"):
+            tolerances = self.experiment.steady_state
+            measured: list[Measured] = []
+
+            def holds() -> bool:
+                now_ns = self.rig.clock.now_ns()
+                measured[:] = [measure(self.folder, t, now_ns) for t in tolerances]
+                return not any(one.why for one in measured)
+
+            with suppress(WaitTimeout):
+                wait_until(
+                    holds,
+                    "the steady state",
+                    timeout_s=STEADY_TIMEOUT_S,
+                    interval_s=0.5,
+                    clock=self.rig.clock,
+                )
             reasons = []
-            for tolerance in self.experiment.steady_state:
-                measured = measure(self.folder, tolerance, self.rig.clock.now_ns())
+            for tolerance, one in zip(tolerances, measured, strict=True):
+                probe = f"{tolerance.arm} {tolerance.operation}"
                 self._journal.event(
                     "steady",
-                    probe=f"{tolerance.arm} {tolerance.operation}",
+                    probe=probe,
                     when=when,
-                    ok=not measured.why,
-                    measured={
-                        "operations": measured.operations,
-                        "success_ratio": measured.success_ratio,
-                        "latency_ms_p99": measured.latency_ms_p99,
-                    },
-                    why=measured.why,
+                    ok=not one.why,
+                    why=one.why,
+                    measured=one.facts,
                 )
-                if measured.why:
-                    reasons.append(f"{tolerance.arm} {tolerance.operation}: {measured.why}")
+                if one.why:
+                    reasons.append(f"{probe}: {one.why}")
             if reasons and require:
                 raise GuardRefused(
-                    f"no steady state before the method, nothing was disturbed: {'; '.join(reasons)}"
+                    f"no steady state within {STEADY_TIMEOUT_S:g} s, nothing was disturbed: "
+                    f"{'; '.join(reasons)}"
                 )
 
     def _method(self) -> None:

@@ -48,6 +48,15 @@ class Measured:
     latency_ms_p99: float | None
     why: str
 
+    @property
+    def facts(self) -> dict[str, float | int | None]:
+        """What was measured, for the journal."""
+        return {
+            "operations": self.operations,
+            "success_ratio": self.success_ratio,
+            "latency_ms_p99": self.latency_ms_p99,
+        }
+
 
 def measure(folder: Path, tolerance: Tolerance, now_ns: int) -> Measured:
     """Evaluate one tolerance on what is on disk now.
