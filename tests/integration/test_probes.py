@@ -29,6 +29,7 @@ from chaos.model.record import Observation, read_observations
 from chaos.wait import wait_until
 from loadgen.probes.config import ProbesConfig
 from loadgen.probes.driver import Probes
+from loadgen.probes.failures import MISSED
 from loadgen.probes.table import drop, prepare
 
 CLOCK = MonotonicClock()
@@ -37,6 +38,8 @@ STABLE_S = 0.5
 # Nothing below may be reported, and this much above where other tests load the machine; what a quiet
 # one reaches, tests/benchmarks/ground_truth.py measures.
 ERROR_S_MAX = 1.5
+BUSY_SHARE = 0.2
+STRETCHES_MAX = 10
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,70 @@ class Watch:
         trace = Trace.of(log, stream, PROBE_SLOW_S)
         until_ns = int(stream.records["ended_ns"].max())
         return find_windows(trace, stable_s=STABLE_S, until_ns=until_ns)
+
+    def window(self, endpoint: str, kind: Kind, since_ns: int, until_ns: int) -> Window | None:
+        """Return the first window that overlaps an interval."""
+        for window in self.windows(endpoint, kind):
+            if window.from_ns < until_ns and (window.to_ns or window.until_ns) > since_ns:
+                return window
+        return None
+
+    def await_end_of_window(self, endpoint: str, kind: Kind, since_ns: int, until_ns: int) -> None:
+        """Wait until the recording shows the end of the window that overlaps an interval."""
+
+        def ended() -> bool:
+            window = self.window(endpoint, kind, since_ns, until_ns)
+            return window is not None and window.to_ns is not None
+
+        wait_until(ended, f"the window of {endpoint} to end", timeout_s=30)
+
+    def await_turns(self, endpoint: str, kind: Kind, since_ns: int, count: int) -> None:
+        """Wait until turns that were due after an instant are recorded."""
+
+        def recorded() -> bool:
+            return (
+                int((self.stream(endpoint, kind).records["intended_ns"] > since_ns).sum()) >= count
+            )
+
+        wait_until(recorded, f"{count} turns of {endpoint}", timeout_s=30, errors=(ValueError,))
+
+    def await_alive(self, after_ns: int) -> None:
+        """Wait until the probes said how late they were up to an instant."""
+        wait_until(
+            lambda: any(o.at_ns > after_ns for o in self.seen("alive", "probes")),
+            "the probes to say that they are alive",
+            timeout_s=30,
+        )
+
+    def bad(self, endpoint: str, kind: Kind, since_ns: int) -> list[str]:
+        """Tell of turns since an instant that failed, were slow, or were missed for no reason.
+
+        A turn may be missed if the probes' own process was late by more than a round of turns.
+        """
+        log = load_operations(self.folder / "operations", PROBE_ARM)
+        trouble = []
+        for turn in self.stream(endpoint, kind).records:
+            taken_s = (turn["ended_ns"] - turn["intended_ns"]) / NS
+            error = log.names[turn["error"]]
+            if turn["intended_ns"] <= since_ns:
+                continue
+            if turn["outcome"] == Outcome.OK and taken_s <= PROBE_SLOW_S:
+                continue
+            if error == MISSED and self.lag_s(turn["intended_ns"]) > ProbesConfig(run="").period_s:
+                continue
+            trouble.append(f"{endpoint}: {error or 'late'} after {taken_s:.3f} s")
+        return trouble
+
+    def lag_s(self, at_ns: int) -> float:
+        """Return how late the probes' process was around an instant."""
+        return max(
+            (
+                float(o.detail["lag_s_max"])
+                for o in self.seen("alive", "probes")
+                if o.since_ns is not None and o.since_ns - NS <= at_ns <= o.at_ns
+            ),
+            default=0.0,
+        )
 
     def seen(self, kind: str, subject: str) -> list[Observation]:
         observations = read_observations(self.folder / "observations.jsonl")
@@ -109,28 +176,50 @@ def watch(rig: Rig, tmp_path: Path) -> Iterator[Watch]:
 def test_a_healthy_service_has_no_bad_probe_and_every_step_of_the_grid_a_record(
     watch: Watch,
 ) -> None:
-    CLOCK.sleep(1.5)
+    endpoints = (("cluster", Kind.WRITE, WRITER), ("reader", Kind.READ, READER))
+    disturbed = 0
+    while True:
+        since_ns, waited_s = CLOCK.now_ns(), processors_waited_for_s()
+        for endpoint, kind, _ in endpoints:
+            watch.await_turns(endpoint, kind, since_ns, 150)
+        watch.await_alive(CLOCK.now_ns())
+        bad = [
+            turn for endpoint, kind, _ in endpoints for turn in watch.bad(endpoint, kind, since_ns)
+        ]
+        if not bad:
+            break
+        # Only a machine that certainly had no time for the servers, or for the probes, is an excuse.
+        busy = (processors_waited_for_s() - waited_s) / ((CLOCK.now_ns() - since_ns) / NS)
+        assert busy > BUSY_SHARE, bad
+        disturbed += 1
+        assert disturbed < STRETCHES_MAX, bad
     watch.probes.check()
     watch.probes.stop(10)
-    for endpoint, kind, answers in (("cluster", Kind.WRITE, WRITER), ("reader", Kind.READ, READER)):
-        stream = watch.stream(endpoint, kind)
-        records = stream.records
-        assert len(records) >= 100
-        # A machine that is busy with other tests may keep a turn from being sent, never from working.
-        assert watch.errors(endpoint) <= {"", "----- Missed"}
-        assert (records["outcome"] == Outcome.OK).mean() > 0.5
+    for endpoint, kind, answers in endpoints:
+        records = watch.stream(endpoint, kind).records
         steps = records["intended_ns"][1:] - records["intended_ns"][:-1]
         assert set(steps) == {NS // 100}
         names = load_operations(watch.folder / "operations", PROBE_ARM).names
         answered_by = records["instance"][records["outcome"] == Outcome.OK]
         assert {names[number] for number in answered_by} == {answers}
-    assert [o.value for o in watch.seen("role", WRITER)] == ["writer"]
-    assert [o.value for o in watch.seen("role", READER)] == ["reader"]
+    for instance, role in ((WRITER, "writer"), (READER, "reader")):
+        roles = [o.value for o in watch.seen("role", instance)]
+        assert roles == [role] or (disturbed and set(roles) <= {role, "unreachable"})
     assert [o.value for o in watch.seen("dns", "cluster")] == [WRITER]
     assert [o.value for o in watch.seen("dns", "reader")] == [READER]
     alive = watch.seen("alive", "probes")
     assert alive
     assert all("lag_s_max" in o.detail for o in alive)
+
+
+def processors_waited_for_s() -> float:
+    """Return for how long some process has waited for a processor, in all since the boot."""
+    try:
+        some, *_ = Path("/proc/pressure/cpu").read_text(encoding="ascii").splitlines()
+    except OSError:
+        # Not told here: then every machine counts as a busy one.
+        return CLOCK.now_ns() / NS
+    return int(some.rpartition("=")[2]) / 1e6
 
 
 def by_gates(begin: str, end: str) -> Callable[[Rig], tuple[int, int]]:
@@ -159,16 +248,18 @@ def frozen(rig: Rig) -> tuple[int, int]:
 def test_an_outage_is_reported_no_shorter_than_it_was(
     rig: Rig, watch: Watch, outage: Callable[[Rig], tuple[int, int]]
 ) -> None:
-    CLOCK.sleep(0.5)
+    streams = (("cluster", Kind.WRITE), ("reader", Kind.READ))
+    for endpoint, kind in streams:
+        watch.await_turns(endpoint, kind, 0, 30)
     since_ns, until_ns = outage(rig)
-    CLOCK.sleep(1.5)
+    for endpoint, kind in streams:
+        watch.await_end_of_window(endpoint, kind, since_ns, until_ns)
+    for instance, role in ((WRITER, "writer"), (READER, "reader")):
+        watch.await_seen("role", instance, role)
     watch.probes.stop(10)
-    for endpoint, kind in (("cluster", Kind.WRITE), ("reader", Kind.READ)):
-        (window, *_) = [
-            w
-            for w in watch.windows(endpoint, kind)
-            if w.from_ns < until_ns and (w.to_ns or w.until_ns) > since_ns
-        ]
+    for endpoint, kind in streams:
+        window = watch.window(endpoint, kind, since_ns, until_ns)
+        assert window is not None
         assert window.preceded
         assert window.to_ns is not None
         assert window.from_ns <= since_ns

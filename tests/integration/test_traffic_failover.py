@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from chaos.cli.target import Target
-from chaos.clock import MonotonicClock
 from chaos.model.history import OperationLog, load_operations
 from chaos.model.operation import Kind, Outcome
 from chaos.wait import wait_until
@@ -18,11 +17,29 @@ from loadgen.traffic import STOP_S_MIN, Traffic
 
 BOTH = ("default-pool", "resilient")
 READ_ONLY = "25006 ReadOnlySqlTransaction"
+SETTLED = 100
+"""Writes in a row that show how an arm will stay: 4 s, several lifetimes of the endpoint's name."""
+SHOWN = 20
+"""Writes after that on which it is judged."""
 
 
 def writes(folder: Path, arm: str) -> tuple[OperationLog, np.ndarray]:
     log = load_operations(folder / "operations", arm)
     return log, log.operations[log.operations["kind"] == Kind.WRITE]
+
+
+def ends_in(folder: Path, arm: str, error: str, instance: str) -> bool:
+    """Whether the latest writes of an arm all met one error (or none) on one instance."""
+    log, ops = writes(folder, arm)
+    last = ops[np.argsort(ops["ended_ns"])][-SETTLED:]
+    return len(last) == SETTLED and all(
+        (log.names[op["error"]], log.names[op["instance"]]) == (error, instance) for op in last
+    )
+
+
+def since(folder: Path, arm: str, at_ns: int) -> int:
+    """Return how many writes were due, and are recorded, since an instant."""
+    return int((writes(folder, arm)[1]["intended_ns"] > at_ns).sum())
 
 
 def test_a_failover_poisons_default_pool_and_resilient_loses_nothing(
@@ -50,16 +67,27 @@ def test_a_failover_poisons_default_pool_and_resilient_loses_nothing(
             "the failover to end",
             timeout_s=30,
         )
-        MonotonicClock().sleep(4)  # several TTLs of the cluster endpoint
+        new_writer = target.topology().writer
+        assert new_writer is not None
+        wait_until(
+            lambda: (
+                ends_in(tmp_path, "default-pool", READ_ONLY, old_writer.id)
+                and ends_in(tmp_path, "resilient", "", new_writer.id)
+            ),
+            "both arms to be as they will stay",
+            timeout_s=60,
+        )
         settled_ns = time.monotonic_ns()
-        MonotonicClock().sleep(1.5)
+        wait_until(
+            lambda: min(since(tmp_path, arm, settled_ns) for arm in BOTH) > SHOWN,
+            "writes after that",
+            timeout_s=60,
+        )
         traffic.check()
     finally:
         traffic.stop(STOP_S_MIN)
         accounts = ledger.reconcile(access, tmp_path, tmp_path.name)
         ledger.drop(access, tmp_path.name)
-    new_writer = target.topology().writer
-    assert new_writer is not None
     assert accounts.complete, accounts.why
     assert accounts.read_from == new_writer.id
     for arm in BOTH:
@@ -69,7 +97,7 @@ def test_a_failover_poisons_default_pool_and_resilient_loses_nothing(
 
     log, ops = writes(tmp_path, "default-pool")
     late = ops[ops["intended_ns"] > settled_ns]
-    assert len(late) > 20
+    assert len(late) > SHOWN
     assert np.all(late["outcome"] == Outcome.FAILED)
     assert {log.names[i] for i in np.unique(late["error"])} == {READ_ONLY}
     assert {log.names[i] for i in np.unique(late["instance"])} == {old_writer.id}
