@@ -103,9 +103,10 @@ def _carried_out(
     yes: bool,
 ) -> tuple[Path, Ended]:
     anchor = Anchor.take()
-    folder = run_folder.create(out, definition.name, anchor)
-    log = folder / "logs" / "cluster.log"
-    with targets.opened(cluster, spec, log, terminal.tell) as target:
+    with (
+        run_folder.created(out, definition.name, anchor) as folder,
+        targets.opened(cluster, spec, folder / "logs" / "cluster.log", terminal.tell) as target,
+    ):
         clock.check()
         before = target.topology()
         kind = target.kind(before)
@@ -160,9 +161,7 @@ def recover(
 
 def _recover_one(folder: Path, clock: InterruptibleClock, terminal: Terminal) -> None:
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    journal = Journal(
-        folder / "journal.jsonl", clock, terminal.tell
-    )  # Refuses while it is running.
+    journal = Journal(folder / "journal.jsonl", clock, terminal.tell)  # Or the run goes on.
     try:
         journal.resume(open_records(folder / "journal.jsonl"))
         if environment["cluster_access"] == "embedded":

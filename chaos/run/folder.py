@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from importlib import metadata
@@ -48,6 +49,23 @@ def create(root: Path, experiment: str, anchor: Anchor) -> Path:
             f"cannot make a run folder in {root}: {error.strerror}; choose another with --out"
         ) from error
     raise HostError(f"a hundred runs started within one second in {root}")
+
+
+@contextmanager
+def created(root: Path, experiment: str, anchor: Anchor) -> Iterator[Path]:
+    """Make the folder of a new run for a block, and take it away if the block fails without a file.
+
+    Raises:
+        HostError: as `create`.
+    """
+    folder = create(root, experiment, anchor)
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # Not empty: it tells what happened.
+            (folder / "operations").rmdir()
+            folder.rmdir()
+        raise
 
 
 def made(root: Path) -> Path:
