@@ -43,7 +43,7 @@ class Gate:
     def done(self) -> int:
         """Return the instant (monotonic ns) of the last order.
 
-        That is when nothing was served any more, or just before something could be served again.
+        That is from when nothing was served any more, or just before something could be again.
         """
         return self._answer()
 
@@ -107,10 +107,11 @@ class Proxy:
                     self._forward(key.fileobj)
 
     def _obey(self, order: str) -> None:
+        # The one loop forwards nothing while it obeys: service has ended here, however long it takes
+        # to close every connection, and does not return before.
         started = time.monotonic_ns()
         self._orders[order]()
-        ends_service = order in {"refuse", "hold"}
-        self._pipe.send(time.monotonic_ns() if ends_service else started)
+        self._pipe.send(started)
 
     def _open_listener(self) -> None:
         self._listener = socket.create_server(self._listen, backlog=512)

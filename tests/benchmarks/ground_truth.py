@@ -4,8 +4,8 @@
         [--arms resilient default-pool] [--arm-rate 50] [--load N] [--quiet 60]
 
 Each outage begins at a random phase of the probes' grid. Its truth is the time in which certainly
-nothing was served: from when the last process was stopped (the last connection reset, forwarding
-ended) to when the first was about to continue. The report is the product's own window
+nothing was served: from when the last process was stopped (a gate forwarded nothing any more) to
+when the first was about to continue (a gate to open). The report is the product's own window
 (chaos.checks.windows); its error, measured - truth, is never below zero when the bound holds, and
 `right` is the share of runs in which the truth lies in [measured - uncertainty, measured].
 

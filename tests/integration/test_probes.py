@@ -243,6 +243,7 @@ def frozen(rig: Rig) -> tuple[int, int]:
         pytest.param(frozen, id="freeze"),
         pytest.param(by_gates("refuse", "reopen"), id="refuse"),
         pytest.param(by_gates("hold", "release"), id="hold"),
+        pytest.param(by_gates("hold", "forget"), id="forget"),
     ],
 )
 def test_an_outage_is_reported_no_shorter_than_it_was(
@@ -269,6 +270,21 @@ def test_an_outage_is_reported_no_shorter_than_it_was(
         roles = [o.value for o in watch.seen("role", instance)]
         assert roles[1] == "unreachable"
         assert roles[-1] == roles[0]
+
+
+def test_no_session_hangs_up_on_a_frozen_server(rig: Rig, watch: Watch) -> None:
+    watch.await_turns("cluster", Kind.WRITE, 0, 30)
+    since_ns, until_ns = frozen(rig)
+    watch.await_end_of_window("cluster", Kind.WRITE, since_ns, until_ns)
+    watch.probes.stop(10)
+    records = watch.stream("cluster", Kind.WRITE).records
+    served = records[records["outcome"] == Outcome.OK]
+    before = {int(pid) for pid in served["backend_pid"][served["ended_ns"] < since_ns]}
+    during = served[(served["intended_ns"] < until_ns) & (served["ended_ns"] > until_ns)]
+    # Everybody waited, and was answered on the connection on which he had asked.
+    assert len(before) == ProbesConfig(run="").slots
+    assert before <= {int(pid) for pid in during["backend_pid"]}
+    assert "----- Deadline" not in watch.errors("cluster")
 
 
 def test_clients_follow_a_promotion(tmp_path: Path) -> None:
