@@ -16,7 +16,6 @@ from chaos.model.access import DatabaseAccess
 from loadgen.probes.config import ProbesConfig
 from loadgen.probes.observer import Observer
 
-
 NICENESS = -10
 """Added where that is allowed (as root). On the servers' own machine the process must not wait behind
 those whose return it times: that made answers up to 8 ms late."""
