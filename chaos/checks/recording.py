@@ -23,7 +23,7 @@ SLOW_S = 1.0
 One second is where a person notices that an application waits; retries below it go unfelt.
 """
 PROBE_SLOW_S = 0.25
-"""The same for a probe: just above the 0.18 s after which an impatient one gives up."""
+"""The same for a probe: above the 0.18 s after which it counts as overdue and others are tried."""
 API, PROBES = "api", "probes"
 """The observers: one asks the RDS API, the other the instances and the name server."""
 STABLE_S = 2.0
