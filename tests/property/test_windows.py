@@ -79,7 +79,8 @@ def test_truth_lies_within_the_bounds_of_any_client(
     covering = [
         w
         for w in windows
-        if w.from_ns <= ORIGIN_NS + (from_s + length_s) * NS and (w.to_ns or 0) > from_s * NS
+        if w.from_ns <= ORIGIN_NS + (from_s + length_s) * NS
+        and (w.to_ns is None or w.to_ns > ORIGIN_NS + from_s * NS)
     ]
     worst = max(covering, key=lambda w: w.measured_s)
     assert worst.lower_s <= length_s + 1e-6
