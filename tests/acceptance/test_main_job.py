@@ -9,6 +9,7 @@ from typing import Any
 
 from conftest import Gameday
 
+# The others may be missing with a reason: a pool that never recovers has no steady state again.
 SEEN_INSTANTS = {
     "requested",
     "API accepted",
@@ -19,9 +20,6 @@ SEEN_INSTANTS = {
     "cluster DNS answers the new writer",
     "first new connection to the new writer",
     "first committed write",
-    "last 25006",
-    "every reader serves again",
-    "steady state again",
 }
 
 
