@@ -51,13 +51,13 @@ class GuardRefused(GamedayError):  # noqa: N818 - an outcome, named as the vocab
 
 
 class RunAborted(GamedayError):  # noqa: N818 - an outcome
-    """A stop condition ended the method; the cluster was recovered."""
+    """The method was ended early; what was changed is restored, or a `RecoveryFailed` says what not."""
 
     exit_code = ExitCode.ABORTED
 
 
 class RunInterrupted(GamedayError):  # noqa: N818 - an outcome
-    """A signal ended the run; the cluster was recovered."""
+    """A signal ended the run; what was changed is restored, or a `RecoveryFailed` says what not."""
 
     exit_code = ExitCode.INTERRUPTED
 

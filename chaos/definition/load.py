@@ -203,7 +203,7 @@ def _told(tree: CommentedMap, location: Sequence[int | str]) -> str:
 def _explain(problem: Any) -> str:
     kind, context, location = problem["type"], problem.get("ctx", {}), problem["loc"]
     if kind == "extra_forbidden":
-        allowed = allowed_keys(location[:-1])
+        allowed = _allowed_keys(location[:-1])
         return (
             f"unknown key; allowed are {', '.join(allowed)}{_nearest(str(location[-1]), allowed)}"
         )
@@ -224,7 +224,7 @@ def _explain(problem: Any) -> str:
     return f"{message}, not {reprlib.repr(problem['input'])}"
 
 
-def allowed_keys(location: Sequence[int | str]) -> list[str]:
+def _allowed_keys(location: Sequence[int | str]) -> list[str]:
     """Return the keys that the mapping at an error's location may have."""
     schema = Experiment.model_json_schema()
     node: Any = schema

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import datetime
 from importlib import metadata
 from io import StringIO
 from pathlib import Path
@@ -182,9 +181,3 @@ def find(root: Path, run: str | None) -> Path:
 def listing(root: Path) -> list[Path]:
     """Return the folders of all runs below `root`, oldest first."""
     return sorted(path.parent for path in root.glob("*/environment.json"))
-
-
-def started_at(folder: Path) -> datetime:
-    """Return when a run started, from its environment."""
-    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    return datetime.fromisoformat(environment["started_at"])
