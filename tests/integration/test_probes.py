@@ -23,7 +23,7 @@ from chaos.checks.recording import PROBE_SLOW_S
 from chaos.checks.windows import Window, find_windows
 from chaos.clock import NS, MonotonicClock
 from chaos.errors import HostError
-from chaos.model.history import Stream, load_operations
+from chaos.model.history import OperationLog, Stream, load_operations
 from chaos.model.operation import PROBE_ARM, Kind, Outcome
 from chaos.model.record import Observation, read_observations
 from chaos.wait import wait_until
@@ -55,10 +55,14 @@ class Watch:
         self.probes = probes
         self.folder = folder
 
-    def stream(self, endpoint: str, kind: Kind) -> Stream:
+    def recorded(self, endpoint: str, kind: Kind) -> tuple[OperationLog, Stream]:
+        """Return a stream and the log that it is part of: loaded together, for the log grows."""
         log = load_operations(self.folder / "operations", PROBE_ARM)
         (found,) = [s for s in log.streams() if (s.endpoint, s.kind) == (endpoint, kind)]
-        return found
+        return log, found
+
+    def stream(self, endpoint: str, kind: Kind) -> Stream:
+        return self.recorded(endpoint, kind)[1]
 
     def errors(self, endpoint: str) -> set[str]:
         log = load_operations(self.folder / "operations", PROBE_ARM)
@@ -70,8 +74,7 @@ class Watch:
         }
 
     def windows(self, endpoint: str, kind: Kind) -> tuple[Window, ...]:
-        log = load_operations(self.folder / "operations", PROBE_ARM)
-        stream = self.stream(endpoint, kind)
+        log, stream = self.recorded(endpoint, kind)
         trace = Trace.of(log, stream, PROBE_SLOW_S)
         until_ns = int(stream.records["ended_ns"].max())
         return find_windows(trace, stable_s=STABLE_S, until_ns=until_ns)
