@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from chaos import names
 from chaos.names import NameServer
-from chaos.testcluster.dns import Authority, DnsServer
+from chaos.testcluster.dns import Authority, DnsServer, Reply
 from chaos.testcluster.records import Address, Alias
 
 CLUSTER = f"orders.cluster-{HASH}.{DOMAIN}"
@@ -66,6 +66,13 @@ def served() -> Iterator[Served]:
     served = Served(PaperCluster())
     yield served
     served.server.close()
+
+
+def answered(authority: Authority, name: str, *, udp: bool = True) -> dns.message.Message:
+    """What an authority without a server answers for a name."""
+    reply = authority.answer(dns.message.make_query(name, "A").to_wire(), udp=udp)
+    assert reply is not None
+    return dns.message.from_wire(reply.packet)
 
 
 def records(reply: dns.message.Message) -> list[tuple[str, str, int, str]]:
@@ -113,7 +120,7 @@ def test_the_reader_name_balances_per_query_and_only_over_readers(served: Served
 
 
 def test_balancing_is_reproducible() -> None:
-    def sequence(seed: int) -> list[bytes | None]:
+    def sequence(seed: int) -> list[Reply | None]:
         authority = Authority(DOMAIN, PaperCluster().names, seed)
         query = dns.message.make_query(READER, "A", id=7).to_wire()
         return [authority.answer(query, udp=True) for _ in range(20)]
@@ -137,12 +144,7 @@ def test_without_instances_the_cluster_name_exists_and_leads_nowhere(served: Ser
 
 def test_an_alias_to_a_deleted_instance_dangles(served: Served) -> None:
     zone = {CLUSTER: Alias(targets=(WRITER_INSTANCE,), ttl_s=5)}
-    reply = dns.message.from_wire(
-        Authority(DOMAIN, lambda: zone, 0).answer(
-            dns.message.make_query(CLUSTER, "A").to_wire(), udp=True
-        )
-        or b""
-    )
+    reply = answered(Authority(DOMAIN, lambda: zone, 0), CLUSTER)
     assert reply.rcode() == dns.rcode.NXDOMAIN
     assert [record[1] for record in records(reply)] == ["CNAME"]
 
@@ -152,10 +154,7 @@ def test_a_loop_of_aliases_ends(served: Served) -> None:
         f"a.{DOMAIN}": Alias(targets=(f"b.{DOMAIN}",), ttl_s=5),
         f"b.{DOMAIN}": Alias(targets=(f"a.{DOMAIN}",), ttl_s=5),
     }
-    answer = Authority(DOMAIN, lambda: zone, 0).answer(
-        dns.message.make_query(f"a.{DOMAIN}", "A").to_wire(), udp=True
-    )
-    assert len(dns.message.from_wire(answer or b"").answer) <= 8
+    assert len(answered(Authority(DOMAIN, lambda: zone, 0), f"a.{DOMAIN}").answer) <= 8
 
 
 @pytest.mark.parametrize(
@@ -195,10 +194,9 @@ def test_what_does_not_fit_a_packet_is_asked_again_over_tcp() -> None:
         name: Alias(targets=(target,), ttl_s=5) for name, target in itertools.pairwise(long)
     }
     authority = Authority(DOMAIN, lambda: zone, 0)
-    query = dns.message.make_query(long[0], "A").to_wire()
-    by_udp = dns.message.from_wire(authority.answer(query, udp=True) or b"")
+    by_udp = answered(authority, long[0])
     assert by_udp.flags & dns.flags.TC
-    by_tcp = dns.message.from_wire(authority.answer(query, udp=False) or b"")
+    by_tcp = answered(authority, long[0], udp=False)
     assert not by_tcp.flags & dns.flags.TC
     assert len(by_tcp.answer) == 7
 
@@ -246,17 +244,14 @@ def test_other_opcodes_are_not_implemented(served: Served) -> None:
 @given(st.binary(max_size=80), st.booleans())
 def test_no_packet_breaks_the_authority(packet: bytes, is_udp: bool) -> None:  # noqa: FBT001
     reply = Authority(DOMAIN, PaperCluster().names, 0).answer(packet, udp=is_udp)
-    assert reply is None or reply[2] & 0x80
+    assert reply is None or reply.packet[2] & 0x80
 
 
 def test_a_failing_zone_is_a_server_failure(caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> dict[str, Alias | Address]:
         raise RuntimeError("no zone")
 
-    answer = Authority(DOMAIN, broken, 0).answer(
-        dns.message.make_query(CLUSTER, "A").to_wire(), udp=True
-    )
-    assert dns.message.from_wire(answer or b"").rcode() == dns.rcode.SERVFAIL
+    assert answered(Authority(DOMAIN, broken, 0), CLUSTER).rcode() == dns.rcode.SERVFAIL
     assert "no zone" in caplog.text
 
 
