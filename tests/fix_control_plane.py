@@ -17,6 +17,7 @@ from botocore.config import Config
 from chaos.names import NameServer
 from chaos.testcluster.api.control import Control, ServerFacts
 from chaos.testcluster.api.server import ApiServer
+from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.records import (
     Address,
     Alias,
@@ -92,9 +93,6 @@ class PaperCluster:
     def snapshot(self) -> ClusterRecord:
         return self.record
 
-    def events(self) -> tuple[EventRecord, ...]:
-        return tuple(self.happened)
-
     def names(self) -> dict[str, Alias | Address]:
         writers = tuple(i.endpoint for i in self.record.instances if i.is_writer)
         readers = tuple(i.endpoint for i in self.record.instances if not i.is_writer)
@@ -144,6 +142,41 @@ class PaperCluster:
 
     def crash(self, instance: str) -> None:
         self._called("crash", instance)
+
+    # -- the Region and the estate around it ----------------------------------------------------
+
+    name = REGION
+
+    def clusters(self) -> tuple[PaperCluster, ...]:
+        return (self,)
+
+    def cluster(self, identifier: str) -> PaperCluster:
+        if identifier != self.record.id:
+            raise ApiError("DBClusterNotFoundFault", f"DBCluster {identifier} not found.")
+        return self
+
+    def cluster_of(self, instance: str) -> PaperCluster:
+        if all(i.id != instance for i in self.record.instances):
+            raise ApiError("DBInstanceNotFound", f"DBInstance {instance} not found.")
+        return self
+
+    def events(self) -> tuple[EventRecord, ...]:
+        return tuple(self.happened)
+
+    def region(self, name: str) -> PaperCluster:
+        if name != self.name:
+            raise ApiError(
+                "SignatureDoesNotMatch",
+                f"Credential should be scoped to a valid region, not '{name}'.",
+            )
+        return self
+
+    def home(self) -> ClusterRecord:
+        return self.record
+
+    @property
+    def disturbances(self) -> Disturbances:
+        return Disturbances(self)  # type: ignore[arg-type]
 
     def _called(self, name: str, argument: Any) -> None:
         if self.refusal is not None:
@@ -198,7 +231,7 @@ def served_paper_cluster() -> Iterator[ControlPlane]:
             directory="/nowhere",
         )
         control = Control(cluster, facts, lambda: stopped.append(True))
-        server = ApiServer(cluster, control, region=REGION, listener=listener)
+        server = ApiServer(cluster, control, listener=listener)
         yield ControlPlane(cluster, address, stopped)
         server.close()
 

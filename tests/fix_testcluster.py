@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 
 from chaos.testcluster.addresses import AddressBlock
 from chaos.testcluster.cluster import Cluster
+from chaos.testcluster.estate import Estate, start_cluster
 from chaos.testcluster.postgres import PostgresBinaries, find_postgres
 from chaos.testcluster.records import Address, Alias, ClusterRecord, ClusterSpec, InstanceRecord
 from chaos.wait import wait_until
@@ -24,7 +26,7 @@ class Running:
     """A running cluster, and what tests keep asking of one."""
 
     cluster: Cluster
-    block: AddressBlock
+    estate: Estate
 
     @property
     def record(self) -> ClusterRecord:
@@ -85,7 +87,7 @@ class Running:
     def event_ids(self, source: str) -> list[str]:
         return [
             e.event_id.removeprefix("RDS-EVENT-")
-            for e in self.cluster.events()
+            for e in self.estate.ground.events.all()
             if e.source_id == source
         ]
 
@@ -98,25 +100,29 @@ def postgres_binaries() -> PostgresBinaries:
     return find_postgres()
 
 
+@contextmanager
+def open_estate(binaries: PostgresBinaries) -> Iterator[Estate]:
+    """An estate without clusters, closed at the end."""
+    block = AddressBlock.lease()
+    try:
+        estate = Estate(block=block, binaries=binaries)
+        try:
+            yield estate
+        finally:
+            estate.close()
+    finally:
+        block.close()
+
+
 def _clusters(postgres_binaries: PostgresBinaries) -> Iterator[NewCluster]:
-    running: list[Running] = []
+    with ExitStack() as stack:
 
-    def new(**spec: object) -> Running:
-        block = AddressBlock.lease()
-        cluster = Cluster(
-            ClusterSpec(**{"id": "t", **spec}),  # type: ignore[arg-type]
-            block=block,
-            binaries=postgres_binaries,
-            password=PASSWORD,
-        )
-        running.append(Running(cluster, block))
-        cluster.start()
-        return running[-1]
+        def new(**spec: object) -> Running:
+            estate = stack.enter_context(open_estate(postgres_binaries))
+            wanted = ClusterSpec(**{"id": "t", **spec})  # type: ignore[arg-type]
+            return Running(start_cluster(estate, wanted, PASSWORD), estate)
 
-    yield new
-    for one in running:
-        one.cluster.close()
-        one.block.close()
+        yield new
 
 
 @pytest.fixture

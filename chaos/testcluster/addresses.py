@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
+from collections import deque
 from dataclasses import dataclass, field
 
 from chaos.errors import HostError
@@ -59,21 +61,44 @@ class AddressBlock:
         return DNS_PORT
 
     def instance_address(self, number: int) -> str:
-        """Return the address of the cluster's instance `number`, which counts from 1.
-
-        Raises:
-            HostError: the cluster has used up the addresses of its block.
-        """
-        if not 1 <= number <= _INSTANCES_MAX:
-            raise HostError(
-                f"a test cluster can create {_INSTANCES_MAX} instances in its life, and this is "
-                f"number {number}; start a new cluster"
-            )
+        """Return the block's instance address `number`, from 1 to 245."""
         return f"127.77.{self.number}.{_FIRST_INSTANCE + number}"
 
     def close(self) -> None:
         """Give the block back."""
         self.listener.close()
+
+
+class InstanceAddresses:
+    """A block's addresses for instances; one that was given back is the last to be taken again."""
+
+    def __init__(self, block: AddressBlock) -> None:
+        self._lock = threading.Lock()
+        self._free = deque(block.instance_address(n) for n in range(1, _INSTANCES_MAX + 1))
+
+    def has(self, address: str) -> bool:
+        """Tell whether an address is free."""
+        with self._lock:
+            return address in self._free
+
+    def take(self) -> str:
+        """Return an address that no instance has.
+
+        Raises:
+            HostError: all are in use.
+        """
+        with self._lock:
+            if self._free:
+                return self._free.popleft()
+        raise HostError(
+            f"all {_INSTANCES_MAX} instance addresses of this test cluster are in use; "
+            "delete instances first"
+        )
+
+    def give_back(self, address: str) -> None:
+        """Take an address back, once, when its instance is gone."""
+        with self._lock:
+            self._free.append(address)
 
 
 def port_is_free(address: str, port: int) -> bool:

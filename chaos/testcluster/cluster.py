@@ -24,36 +24,29 @@ from psycopg import sql
 
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
-from chaos.testcluster.account import server_account
-from chaos.testcluster.addresses import AddressBlock, free_port, port_is_free
+from chaos.testcluster.addresses import free_port, port_is_free
 from chaos.testcluster.configuration import ADMIN_ROLE
 from chaos.testcluster.core import AVAILABLE, CREATING, DELETING, Core, Member
-from chaos.testcluster.directory import make_directory
 from chaos.testcluster.failover import Failover
+from chaos.testcluster.ground import Ground
 from chaos.testcluster.instances import Instances
 from chaos.testcluster.monitor import Monitor
 from chaos.testcluster.node import Foundation, Node
-from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.profiles import Pacer, profile_named
-from chaos.testcluster.reaper import Reaper
 from chaos.testcluster.records import (
     Address,
     Alias,
     ApiError,
     ClusterRecord,
     ClusterSpec,
-    EventRecord,
     InstanceSpec,
     ServerlessBounds,
 )
 from chaos.testcluster.serverless import Scaling, validate
 from chaos.testcluster.storage import Storage
 from chaos.testcluster.tags import retag
-from chaos.testcluster.template import cached_template
 from chaos.testcluster.view import View
 from chaos.wait import wait_until
-
-__all__ = ["DEFAULT_PORT", "Cluster", "make_directory"]
 
 log = logging.getLogger(__name__)
 
@@ -66,35 +59,42 @@ class Cluster:
 
     Args:
         spec: what was asked for.
-        block: the leased addresses; they stay the caller's to close.
-        directory: an existing private folder for all data, removed by `close`; None makes one.
-        binaries: the PostgreSQL to run.
+        ground: what it shares with the server's other clusters.
+        directory: a folder to make below the ground's, for all of its data; `close` removes it.
         password: of the user `gameday_admin`.
+
+    Raises:
+        HostError: the specification cannot be met here.
     """
 
     def __init__(
-        self,
-        spec: ClusterSpec,
-        *,
-        block: AddressBlock,
-        binaries: PostgresBinaries,
-        password: str,
-        directory: Path | None = None,
+        self, spec: ClusterSpec, ground: Ground, *, directory: Path, password: str
     ) -> None:
-        self.spec = spec
-        self._block = block
-        self._binaries = binaries
         self._password = password
-        self._pacer = Pacer(profile_named(spec.profile), spec.seed)
+        pacer = Pacer(profile_named(spec.profile), spec.seed)
         if spec.serverless is not None:
             try:
                 validate(spec.serverless)
             except ApiError as error:
                 raise HostError(f"cannot start cluster {spec.id}: {error.message}") from error
-        self._directory = directory or make_directory(spec.readers + 1)
-        self._core: Core | None = None
-        self._reaper: Reaper | None = None
-        self._monitor: Monitor | None = None
+        port = _choose_port(spec, ground)
+        # Another account's servers pass through.
+        directory.mkdir(mode=0o711 if ground.account.other else 0o700)
+        foundation = Foundation(
+            binaries=ground.binaries,
+            account=ground.account,
+            template=ground.template,
+            storage=Storage(directory / "storage"),
+            port=port,
+        )
+        core = self.core = Core(
+            spec, ground=ground, directory=directory, foundation=foundation, pacer=pacer
+        )
+        self._view = View(core)
+        self._failover = Failover(core)
+        self._instances = Instances(core, self._failover)
+        self._scaling = Scaling(core)
+        self._monitor = Monitor(core, self._failover, self._instances)
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -104,55 +104,15 @@ class Cluster:
         Raises:
             HostError: PostgreSQL could not be started here; nothing is left behind.
         """
+        spec = self.core.spec
         try:
-            self._start()
+            for number in range(1, spec.readers + 2):
+                self.core.add_member(InstanceSpec(id=f"{spec.id}-instance-{number}"), CREATING)
+            self._start_nodes(self.core)
+            self._monitor.start()
         except BaseException:
             self.close()
             raise
-
-    def _start(self) -> None:
-        self._reaper = Reaper(self._directory)
-        account = server_account(self._binaries)
-        if account.other:
-            self._directory.chmod(0o711)  # Another account's servers pass through.
-        storage = Storage(self._directory / "storage")
-        foundation = Foundation(
-            binaries=self._binaries,
-            account=account,
-            template=cached_template(self._binaries, account),
-            storage=storage,
-            port=self._choose_port(),
-        )
-        core = self._core = Core(
-            self.spec,
-            block=self._block,
-            directory=self._directory,
-            foundation=foundation,
-            pacer=self._pacer,
-        )
-        self._view = View(core)
-        self._failover = Failover(core)
-        self._instances = Instances(core, self._failover)
-        self._scaling = Scaling(core)
-        for number in range(1, self.spec.readers + 2):
-            core.add_member(InstanceSpec(id=f"{self.spec.id}-instance-{number}"), CREATING)
-        self._start_nodes(core)
-        self._monitor = Monitor(core, self._failover, self._instances)
-        self._monitor.start()
-
-    def _choose_port(self) -> int:
-        addresses = [
-            self._block.instance_address(number) for number in range(1, self.spec.readers + 2)
-        ]
-        wanted = self.spec.port or DEFAULT_PORT
-        if all(port_is_free(address, wanted) for address in addresses):
-            return wanted
-        if self.spec.port is not None:
-            raise HostError(
-                f"port {wanted} is in use on {addresses[0]} or on all addresses; "
-                "free it, or name another port"
-            )
-        return free_port(addresses[0])
 
     def _start_nodes(self, core: Core) -> None:
         writer, *readers = core.members.values()
@@ -188,38 +148,32 @@ class Cluster:
             member.in_reader_endpoint = True
         core.status = AVAILABLE
         core.publish_topology()
-        core.record(events.CLUSTER_CREATED, self.spec.id)
+        core.record(events.CLUSTER_CREATED, core.spec.id)
         for member in core.members.values():
             core.record(events.INSTANCE_CREATED, member.id)
 
     def close(self) -> None:
         """Kill every server and remove all data; bounded, and harmless a second time."""
-        core = self._core
-        if core is not None:
-            with core.lock:
-                core.closing.set()
-                core.status = DELETING
-                nodes = [member.node for member in core.members.values()]
-            for node in nodes:
-                node.crash()  # Whoever waits for it, holding its lock, now learns that it ended.
-            if self._monitor is not None:
-                self._monitor.join(1.0)
-            core.end_background()
-            for node in nodes:
-                _end(node)
-        shutil.rmtree(self._directory, ignore_errors=True)
-        if self._reaper is not None:
-            self._reaper.dismiss()
+        core = self.core
+        with core.lock:
+            core.closing.set()
+            core.status = DELETING
+            nodes = [member.node for member in core.members.values()]
+        for node in nodes:
+            node.crash()  # Whoever waits for it, holding its lock, now learns that it ended.
+        self._monitor.join(1.0)
+        core.end_background()
+        for node in nodes:
+            _end(node)
+        for member in core.others():
+            core.remove_member(member)
+        shutil.rmtree(core.directory, ignore_errors=True)
 
     # -- what is shown ---------------------------------------------------------------------------
 
     def snapshot(self) -> ClusterRecord:
         """Return the cluster as the API shows it now."""
         return self._view.snapshot()
-
-    def events(self) -> tuple[EventRecord, ...]:
-        """Return all events, oldest first."""
-        return self._require_core().events()
 
     def names(self) -> Mapping[str, Alias | Address]:
         """Return the cluster's DNS names as they are answered now."""
@@ -233,7 +187,6 @@ class Cluster:
         Raises:
             ApiError: as the API would refuse it.
         """
-        self._require_core()
         self._failover.request(target)
 
     def reboot(self, instance: str, *, force_failover: bool = False) -> None:
@@ -242,7 +195,6 @@ class Cluster:
         Raises:
             ApiError: as the API would refuse it.
         """
-        self._require_core()
         self._instances.reboot(instance, force_failover=force_failover)
 
     def create_instance(self, spec: InstanceSpec) -> None:
@@ -251,7 +203,6 @@ class Cluster:
         Raises:
             ApiError: as the API would refuse it.
         """
-        self._require_core()
         self._instances.create(spec)
 
     def delete_instance(self, instance: str) -> None:
@@ -260,7 +211,6 @@ class Cluster:
         Raises:
             ApiError: as the API would refuse it.
         """
-        self._require_core()
         self._instances.delete(instance)
 
     def modify_cluster(self, *, serverless: ServerlessBounds) -> None:
@@ -269,7 +219,6 @@ class Cluster:
         Raises:
             ApiError: as the API would refuse it.
         """
-        self._require_core()
         self._scaling.modify(serverless)
 
     def retag(
@@ -280,7 +229,7 @@ class Cluster:
         Raises:
             ApiError: as the API would refuse it.
         """
-        retag(self._require_core(), instance, add=add, remove=remove)
+        retag(self.core, instance, add=add, remove=remove)
 
     # -- the control address ---------------------------------------------------------------------
 
@@ -290,15 +239,24 @@ class Cluster:
         Raises:
             ApiError: there is no such instance.
         """
-        core = self._require_core()
-        with core.lock:
-            node = core.require_member(instance).node
+        with self.core.lock:
+            node = self.core.require_member(instance).node
         node.crash()
 
-    def _require_core(self) -> Core:
-        if self._core is None:
-            raise HostError(f"cluster {self.spec.id} was not started")
-        return self._core
+
+def _choose_port(spec: ClusterSpec, ground: Ground) -> int:
+    addresses = [ground.block.instance_address(number) for number in range(1, spec.readers + 2)]
+    wanted = spec.port or DEFAULT_PORT
+    # A server of this ground is no obstacle: every instance has an address of its own.
+    blocked = [a for a in addresses if not port_is_free(a, wanted) and ground.addresses.has(a)]
+    if not blocked:
+        return wanted
+    if spec.port is not None:
+        raise HostError(
+            f"port {wanted} is in use on {blocked[0]} or on all addresses; "
+            "free it, or name another port"
+        )
+    return free_port(blocked[0])
 
 
 def _end(node: Node) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from chaos.clock import Anchor, MonotonicClock
 from chaos.errors import HostError
-from chaos.testcluster.addresses import AddressBlock
 from chaos.testcluster.events import FAILOVER_FAILED, EventKind
+from chaos.testcluster.ground import Ground
 from chaos.testcluster.node import Foundation, Node
 from chaos.testcluster.profiles import Pacer
 from chaos.testcluster.records import (
@@ -42,7 +42,6 @@ FAILED = "failed"
 
 _ZONES = ("a", "b", "c")
 _WRITER_SESSION = "MASTER_SESSION_ID"
-_EVENTS_MAX = 10_000
 _JOIN_TIMEOUT_S = 15.0
 
 
@@ -80,17 +79,17 @@ class Core:
         self,
         spec: ClusterSpec,
         *,
-        block: AddressBlock,
+        ground: Ground,
         directory: Path,
         foundation: Foundation,
         pacer: Pacer,
     ) -> None:
         self.spec = spec
-        self.block = block
+        self.ground = ground
         self.directory = directory
         self.foundation = foundation
         self.pacer = pacer
-        self.hash = endpoint_hash(block.number, spec.id)
+        self.hash = endpoint_hash(ground.block.number, spec.region)
         self.anchor = Anchor.take()
         self.created_at = self.now()
         self.closing = threading.Event()
@@ -105,7 +104,6 @@ class Core:
         self.dormant: Path | None = None  # the data of a cluster whose last instance was deleted
         self._publishing = threading.Lock()  # Held while files are written; `lock` never is.
         self._created = 0
-        self._events: list[EventRecord] = []
         self._threads: set[threading.Thread] = set()
 
     # -- members ---------------------------------------------------------------------------------
@@ -120,7 +118,7 @@ class Core:
                 spec.id,
                 # Numbered, because an identifier may be used again after a deletion.
                 self.directory / f"{self._created}-{spec.id}",
-                self.block.instance_address(self._created),
+                self.ground.addresses.take(),
                 self.foundation,
             )
             member = Member(
@@ -143,6 +141,14 @@ class Core:
         if self.bounds is None or spec.instance_class != "db.serverless":
             return None
         return max(self.bounds.min_acu, 0.5)
+
+    def remove_member(self, member: Member) -> None:
+        """Forget an instance whose files are gone, and give its address back."""
+        with self.lock:
+            if self.members.get(member.id) is not member:
+                return
+            del self.members[member.id]
+        self.ground.addresses.give_back(member.node.address)
 
     def require_member(self, instance: str) -> Member:
         """Return the instance of that name.
@@ -193,20 +199,14 @@ class Core:
         """Append one event about the cluster or an instance."""
         event = EventRecord(
             at=self.now(),
+            region=self.spec.region,
             source_type=kind.source_type,
             source_id=source,
             event_id=kind.event_id,
             categories=kind.categories,
             message=kind.message.format(name=name),
         )
-        with self.lock:
-            self._events.append(event)
-            del self._events[:-_EVENTS_MAX]
-
-    def events(self) -> tuple[EventRecord, ...]:
-        """Return the events so far, oldest first."""
-        with self.lock:
-            return tuple(self._events)
+        self.ground.events.append(event)
 
     # -- background work -------------------------------------------------------------------------
 
@@ -265,9 +265,9 @@ class Core:
                 log.warning("%s did not end within %g s", thread.name, _JOIN_TIMEOUT_S)
 
 
-def endpoint_hash(block: int, cluster: str) -> str:
-    """Return the 12 letters and digits in a cluster's endpoint names: the same for the same two."""
-    number = int.from_bytes(hashlib.sha256(f"{block}/{cluster}".encode()).digest()[:8])
+def endpoint_hash(block: int, region: str) -> str:
+    """Return the 12 letters and digits in the endpoint names of an account in a Region."""
+    number = int.from_bytes(hashlib.sha256(f"{block}/{region}".encode()).digest()[:8])
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
     digits = []
     for _ in range(11):

@@ -5,7 +5,13 @@ Source: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_Events
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from typing import NamedTuple
+
+from chaos.testcluster.records import EventRecord
+
+_EVENTS_MAX = 10_000
 
 
 class EventKind(NamedTuple):
@@ -15,6 +21,27 @@ class EventKind(NamedTuple):
     event_id: str
     categories: tuple[str, ...]
     message: str
+
+
+class EventLog:
+    """Everything that happened to a server's resources, the oldest first; bounded.
+
+    It outlives what it tells of: the events of a deleted cluster stay.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: deque[EventRecord] = deque(maxlen=_EVENTS_MAX)
+
+    def append(self, event: EventRecord) -> None:
+        """Add one event."""
+        with self._lock:
+            self._events.append(event)
+
+    def all(self) -> tuple[EventRecord, ...]:
+        """Return the events so far."""
+        with self._lock:
+            return tuple(self._events)
 
 
 CLUSTER_CREATED = EventKind("db-cluster", "RDS-EVENT-0170", ("creation",), "DB cluster created.")

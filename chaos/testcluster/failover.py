@@ -273,8 +273,7 @@ class Failover:
         def remove() -> None:
             core.pause(plan.delays.delete)
             old.node.remove()
-            with core.lock:
-                core.members.pop(old.id, None)
+            core.remove_member(old)
             core.publish_topology()
             core.record(events.INSTANCE_DELETED, old.id)
 

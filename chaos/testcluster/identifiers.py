@@ -12,6 +12,7 @@ RULE = (
     "and must not end with a hyphen or contain two consecutive hyphens."
 )
 
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 _IDENTIFIER = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*")
 _ARN = re.compile(
     r"arn:aws[a-z-]*:rds:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<kind>[a-z-]+):(?P<id>.+)"
@@ -21,6 +22,11 @@ _ARN = re.compile(
 def is_identifier(text: str) -> bool:
     """Tell whether `text` may name a cluster or an instance."""
     return len(text) <= LENGTH_MAX and _IDENTIFIER.fullmatch(text) is not None
+
+
+def is_region(text: str) -> bool:
+    """Tell whether `text` may name an AWS Region."""
+    return _REGION.fullmatch(text) is not None
 
 
 def checked(text: str, parameter: str) -> str:

@@ -169,9 +169,9 @@ class Instances:
             member.node.shut_down(grace_s=_DELETE_GRACE_S)
             dormant = member.node.release(core.directory / "volume") if keep_data else None
             member.node.remove()
-            with core.lock:
-                core.members.pop(member.id, None)
-                if keep_data:
+            core.remove_member(member)
+            if keep_data:
+                with core.lock:
                     core.dormant = dormant
                     core.writer = core.shown_writer = core.dns_writer = None
             core.record(events.INSTANCE_DELETED, member.id)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +18,7 @@ from typing import Any, Self
 import psutil
 
 from chaos.errors import DefinitionError, HostError, WaitTimeout
-from chaos.testcluster.identifiers import LENGTH_MAX, RULE, is_identifier
+from chaos.testcluster.identifiers import LENGTH_MAX, RULE, is_identifier, is_region
 from chaos.testcluster.processes import kill_all, sweep_lock_file
 from chaos.testcluster.records import ClusterSpec
 from chaos.testcluster.registry import Slot, slots
@@ -37,7 +36,6 @@ READERS_MAX = 15
 
 _CREATION_TOLERANCE_S = 5.0
 _SERVER = "chaos.testcluster.server"
-_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 
 
 class Embedded:
@@ -173,7 +171,7 @@ def _checked(spec: ClusterSpec) -> ClusterSpec:
             f"{spec.id!r} cannot be the identifier of a test cluster. {RULE} At most {longest} "
             "characters, since its instances add to it."
         )
-    if not _REGION.fullmatch(spec.region):
+    if not is_region(spec.region):
         raise DefinitionError(f"{spec.region!r} is not an AWS Region such as eu-west-1")
     if not 0 <= spec.readers <= READERS_MAX:
         raise DefinitionError(f"a cluster has 0 to {READERS_MAX} readers, not {spec.readers}")
@@ -250,7 +248,7 @@ def _reclaim(slot: Slot) -> None:
             )
 
         def gone() -> bool:
-            for data in directory.glob("*/data"):
+            for data in directory.glob("*/*/data"):
                 kill_all(data, None)
                 sweep_lock_file(data)
             shutil.rmtree(directory, ignore_errors=True)

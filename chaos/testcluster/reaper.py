@@ -18,7 +18,7 @@ _DISMISS_TIMEOUT_S = 10.0
 
 
 class Reaper:
-    """The process that watches over one cluster's folder."""
+    """The process that watches over one server's folder."""
 
     def __init__(self, directory: Path) -> None:
         self._process = subprocess.Popen(
@@ -44,7 +44,7 @@ class Reaper:
 def main(directory: Path) -> None:
     """Wait for the end of standard input, then clean up."""
     sys.stdin.buffer.read()
-    for data in directory.glob("*/data"):
+    for data in directory.glob("*/*/data"):
         kill_all(data, None)
         sweep_lock_file(data)
     shutil.rmtree(directory, ignore_errors=True)

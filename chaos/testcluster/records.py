@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+ACCOUNT = "000000000000"  # which AWS never issues
+
 
 class ApiError(Exception):
     """A modelled RDS error: `code` as on the wire (`DBClusterNotFoundFault`), message as AWS says it."""
@@ -104,6 +106,7 @@ class EventRecord:
     """One RDS event (facts: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/)."""
 
     at: datetime
+    region: str
     source_type: str  # db-cluster | db-instance
     source_id: str
     event_id: str  # RDS-EVENT-0071

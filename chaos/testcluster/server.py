@@ -29,9 +29,9 @@ from chaos.names import NameServer
 from chaos.testcluster.addresses import AddressBlock
 from chaos.testcluster.api.control import Control, ServerFacts, status
 from chaos.testcluster.api.server import ApiServer
-from chaos.testcluster.cluster import Cluster
 from chaos.testcluster.directory import make_directory
 from chaos.testcluster.dns import Authority, DnsServer
+from chaos.testcluster.estate import ZONE, Estate, start_cluster
 from chaos.testcluster.postgres import find_postgres
 from chaos.testcluster.records import ClusterRecord, ClusterSpec
 from chaos.testcluster.server_config import DETACH, ServerConfig
@@ -57,19 +57,15 @@ def serve(
         stack.callback(block.close)
         directory = make_directory(spec.readers + 1)
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        estate = Estate(block=block, binaries=find_postgres(), directory=directory)
+        stack.callback(estate.close)
         password = secrets.token_urlsafe(18)
-        cluster = Cluster(
-            spec, block=block, binaries=find_postgres(), password=password, directory=directory
-        )
-        stack.callback(cluster.close)
-        cluster.start()
-        name_server = NameServer(
-            address=block.control, port=block.dns_port, domain=f"{spec.region}.rds.amazonaws.com"
-        )
-        stack.callback(_name_server(cluster, name_server, spec.seed).close)
+        cluster = start_cluster(estate, spec, password)
+        name_server = NameServer(address=block.control, port=block.dns_port, domain=ZONE)
+        stack.callback(_name_server(estate, name_server, spec.seed).close)
         facts = _facts(block, name_server, spec, directory)
-        control = Control(cluster, facts, stop.set)
-        api = ApiServer(cluster, control, region=spec.region, listener=block.listener)
+        control = Control(estate, facts, stop.set)
+        api = ApiServer(estate, control, listener=block.listener)
         stack.callback(api.close)
         state = _state(cluster.snapshot(), facts, block, password)
         if config.slot is not None:
@@ -80,9 +76,9 @@ def serve(
         _log.info("cluster %s stops", spec.id)
 
 
-def _name_server(cluster: Cluster, where: NameServer, seed: int) -> DnsServer:
+def _name_server(estate: Estate, where: NameServer, seed: int) -> DnsServer:
     try:
-        return DnsServer(Authority(where.domain, cluster.names, seed), where.address, where.port)
+        return DnsServer(Authority(where.domain, estate.names, seed), where.address, where.port)
     except OSError as error:
         raise HostError(
             f"the name server cannot use {where.address}:{where.port} ({error.strerror}); free it"

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 from chaos.testcluster.configuration import ADMIN_ROLE, DATABASE
 from chaos.testcluster.core import CREATING, DELETING, Core, Member
-from chaos.testcluster.records import Address, Alias, ClusterRecord, InstanceRecord
+from chaos.testcluster.records import ACCOUNT, Address, Alias, ClusterRecord, InstanceRecord
 
 ENGINE = "aurora-postgresql"
-ACCOUNT = "000000000000"  # which AWS never issues
 
 
 class View:
@@ -38,7 +37,7 @@ class View:
                 engine_version=core.foundation.binaries.version,
                 region=core.spec.region,
                 account=ACCOUNT,
-                resource_id="cluster-" + _resource(core.hash),
+                resource_id="cluster-" + _resource(f"{core.hash} {core.created_at.isoformat()}"),
                 hash=core.hash,
                 cluster_endpoint=self.cluster_endpoint,
                 reader_endpoint=self.reader_endpoint,

@@ -23,6 +23,7 @@ import psycopg
 from chaos.clock import NS, MonotonicClock
 from chaos.testcluster.addresses import AddressBlock
 from chaos.testcluster.cluster import Cluster
+from chaos.testcluster.estate import Estate, start_cluster
 from chaos.testcluster.postgres import find_postgres
 from chaos.testcluster.records import Address, Alias, ClusterSpec
 from chaos.wait import wait_until
@@ -118,11 +119,9 @@ def main() -> int:
     options = parser.parse_args()
     block = AddressBlock.lease()
     spec = ClusterSpec(id="storm", readers=options.readers, read_availability=not options.older)
-    cluster = Cluster(
-        spec, block=block, binaries=find_postgres(options.postgres), password=PASSWORD
-    )
+    estate = Estate(block=block, binaries=find_postgres(options.postgres))
     begun = CLOCK.now_ns()
-    cluster.start()
+    cluster = start_cluster(estate, spec, PASSWORD)
     print(
         f"PostgreSQL {cluster.snapshot().engine_version}, ready in "
         f"{(CLOCK.now_ns() - begun) / NS:.2f} s"

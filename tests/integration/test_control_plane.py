@@ -31,6 +31,7 @@ from chaos.testcluster.records import ApiError, EventRecord, InstanceSpec, Serve
 CLUSTER_ARN = f"arn:aws:rds:{REGION}:000000000000:cluster:orders"
 READER = "orders-instance-002"
 READER_ARN = f"arn:aws:rds:{REGION}:000000000000:db:{READER}"
+CRASH = json.dumps({"kind": "crash", "instance": READER})
 ANCHOR = Anchor.take()
 NOW = ANCHOR.wall(ANCHOR.monotonic_ns)
 
@@ -42,6 +43,7 @@ def event(
     return EventRecord(
         at=NOW - timedelta(minutes=minutes_ago),
         source_id=source,
+        region=REGION,
         event_id="RDS-EVENT-0071",
         message=message,
         **fields,
@@ -508,7 +510,7 @@ def test_malformed_http_is_refused_and_the_server_lives_on(
     assert send(control_plane, "POST", "/", b"x", Content_Length="999999999")[0] == 413
     assert send(control_plane, "POST", "/", b"x", Content_Length="many")[0] == 411
     assert send(control_plane, "POST", "/elsewhere", b"x")[0] == 404
-    assert send(control_plane, "DELETE", "/")[0] == 501
+    assert send(control_plane, "DELETE", "/")[0] == 404
     assert boto_rds.describe_db_clusters()["DBClusters"]
 
 
@@ -529,12 +531,7 @@ def test_status_tells_everything_but_the_password(control_plane: ControlPlane) -
 
 def test_the_control_address_commands_the_cluster(control_plane: ControlPlane) -> None:
     as_json = {"Content_Type": "application/json"}
-    assert (
-        send(control_plane, "POST", "/control/crash", json.dumps({"instance": READER}), **as_json)[
-            0
-        ]
-        == 202
-    )
+    assert send(control_plane, "POST", "/control/disturbances", CRASH.encode(), **as_json)[0] == 202
     assert control_plane.cluster.calls == [("crash", READER)]
     assert send(control_plane, "POST", "/control/shutdown", b"", **as_json)[0] == 202
     assert control_plane.stopped == [True]
@@ -543,12 +540,15 @@ def test_the_control_address_commands_the_cluster(control_plane: ControlPlane) -
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
-        (("POST", "/control/crash", b"{}", "application/json"), 400),
-        (("POST", "/control/crash", b"[]", "application/json"), 400),
-        (("POST", "/control/crash", b"{", "application/json"), 400),
-        (("POST", "/control/crash", b'{"instance": "x"}', "text/plain"), 415),
+        (("POST", "/control/disturbances", b"{}", "application/json"), 400),
+        (("POST", "/control/disturbances", b"[]", "application/json"), 400),
+        (("POST", "/control/disturbances", b"{", "application/json"), 400),
+        (("POST", "/control/disturbances", CRASH.encode(), "text/plain"), 415),
+        (("POST", "/control/disturbances", b'{"kind": "crush"}', "application/json"), 400),
+        (("POST", "/control/disturbances", b'{"kind": "crash"}', "application/json"), 400),
+        (("DELETE", "/control/disturbances/crash-1", None, "application/json"), 400),
         (("POST", "/control/explode", b"{}", "application/json"), 404),
-        (("GET", "/control/crash", None, "application/json"), 404),
+        (("GET", "/control/explode", None, "application/json"), 404),
     ],
 )
 def test_a_wrong_control_request_commands_nothing(
@@ -568,8 +568,8 @@ def test_the_cluster_s_refusal_reaches_the_control_address(control_plane: Contro
     status, answer = send(
         control_plane,
         "POST",
-        "/control/crash",
-        b'{"instance": "x"}',
+        "/control/disturbances",
+        CRASH.encode(),
         Content_Type="application/json",
     )
     assert status == 400

@@ -176,8 +176,8 @@ def test_the_control_address_crashes_an_instance(live: LiveCluster) -> None:
     connection = http.client.HTTPConnection(*live.state.control, timeout=5)
     connection.request(
         "POST",
-        "/control/crash",
-        json.dumps({"instance": writer}),
+        "/control/disturbances",
+        json.dumps({"kind": "crash", "instance": writer}),
         {"Content-Type": "application/json"},
     )
     assert connection.getresponse().status == 202

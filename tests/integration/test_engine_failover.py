@@ -86,7 +86,7 @@ def test_the_lowest_promotion_tier_wins_and_events_tell_the_story(new_cluster: N
     assert told[-2:] == ["0073", "0071"]
     assert running.event_ids(first)[-2:] == ["0004", "0006"]
     assert running.event_ids("preferred")[-2:] == ["0006", "0385"]
-    messages = [event.message for event in running.cluster.events()]
+    messages = [event.message for event in running.estate.ground.events.all()]
     assert "Completed failover to DB instance: preferred" in messages
 
 
@@ -263,7 +263,7 @@ def test_a_reader_that_misses_what_the_writer_wrote_is_not_promoted(
     monkeypatch.setattr(failover, "_CATCH_UP_TIMEOUT_S", 0.5)
     create_table(cluster)
     behind, other = cluster.instance(2), cluster.instance(3)
-    member = cluster.cluster._core.members[behind.id]  # type: ignore[union-attr]
+    member = cluster.cluster.core.members[behind.id]
     with member.node.connect() as control:
         control.execute("SELECT pg_wal_replay_pause()")
     with cluster.connect(cluster.writer.address) as connection:
@@ -280,7 +280,7 @@ def test_a_reader_two_histories_behind_is_not_promoted(
     monkeypatch.setattr(failover, "_CATCH_UP_TIMEOUT_S", 0.5)
     create_table(cluster)
     first, second, behind = (cluster.instance(number) for number in (1, 2, 3))
-    member = cluster.cluster._core.members[behind.id]  # type: ignore[union-attr]
+    member = cluster.cluster.core.members[behind.id]
     with member.node.connect() as control:
         control.execute("SELECT pg_wal_replay_pause()")
     for writer, other, ids in [(first, second, "1, 50000"), (second, first, "50001, 100000")]:
@@ -297,7 +297,7 @@ def test_storage_tells_the_end_of_history_from_a_record_over_several_segments(
     new_cluster: NewCluster,
 ) -> None:
     running = new_cluster(readers=0)
-    core = running.cluster._core
+    core = running.cluster.core
     assert core is not None
     node, shared = core.members[running.writer.id].node, core.foundation
 

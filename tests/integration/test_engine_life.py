@@ -13,13 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fix_testcluster import PASSWORD, NewCluster
+from fix_testcluster import PASSWORD, NewCluster, open_estate
 
 from chaos.errors import HostError
 from chaos.testcluster.account import server_account
 from chaos.testcluster.addresses import AddressBlock
-from chaos.testcluster.cluster import Cluster
 from chaos.testcluster.directory import make_directory
+from chaos.testcluster.estate import Estate, start_cluster
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.processes import processes_in
 from chaos.testcluster.records import ClusterSpec, InstanceSpec
@@ -39,15 +39,9 @@ def test_a_started_cluster_accepts_streams_and_ends_without_a_trace(
 ) -> None:
     directory = make_directory(3)
     block = AddressBlock.lease()
-    cluster = Cluster(
-        ClusterSpec(),
-        block=block,
-        directory=directory,
-        binaries=postgres_binaries,
-        password=PASSWORD,
-    )
+    estate = Estate(block=block, binaries=postgres_binaries, directory=directory)
     try:
-        cluster.start()
+        cluster = start_cluster(estate, ClusterSpec(), PASSWORD)
         record = cluster.snapshot()
         assert [i.id for i in record.instances] == [f"gameday-instance-{n}" for n in (1, 2, 3)]
         assert [i.is_writer for i in record.instances] == [True, False, False]
@@ -56,15 +50,15 @@ def test_a_started_cluster_accepts_streams_and_ends_without_a_trace(
         assert len({i.availability_zone for i in record.instances}) == 3
         assert PASSWORD not in repr(record)
         pids = [i.pid for i in record.instances if i.pid is not None]
-        folders = sorted(directory.glob("*/data"))
+        folders = sorted(directory.glob("*/*/data"))
         workers = [pid for folder in folders for pid in processes_in(folder)]
         assert set(pids) < set(workers)
         # Shared memory with a name would outlive a killed server.
         maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
         assert "/dev/shm/PostgreSQL" not in maps
     finally:
-        cluster.close()
-        cluster.close()
+        estate.close()
+        estate.close()
         block.close()
     assert not any(alive(pid) for pid in workers)
     assert not directory.exists()
@@ -74,14 +68,13 @@ def test_a_killed_owner_leaves_no_server_and_no_folder(tmp_path: Path) -> None:
     program = """
         import sys
         from chaos.testcluster.addresses import AddressBlock
-        from chaos.testcluster.cluster import Cluster
+        from chaos.testcluster.estate import Estate, start_cluster
         from chaos.testcluster.postgres import find_postgres
         from chaos.testcluster.records import ClusterSpec, InstanceSpec
         from pathlib import Path
         directory = Path(sys.argv[1])
-        cluster = Cluster(ClusterSpec(readers=1), block=AddressBlock.lease(), directory=directory,
-                          binaries=find_postgres(), password="x")
-        cluster.start()
+        estate = Estate(block=AddressBlock.lease(), directory=directory, binaries=find_postgres())
+        cluster = start_cluster(estate, ClusterSpec(readers=1), "x")
         print(*(i.pid for i in cluster.snapshot().instances), flush=True)
         sys.stdin.read()
     """
@@ -116,31 +109,30 @@ def test_two_clusters_live_side_by_side(new_cluster: NewCluster) -> None:
     assert found == (None,)
 
 
-def test_a_taken_port_is_avoided_or_refused(
-    new_cluster: NewCluster, postgres_binaries: PostgresBinaries
-) -> None:
-    block = AddressBlock.lease()
-    with socket.create_server((block.instance_address(1), 5432)):
-        directory = make_directory(1)
-        refused = Cluster(
-            ClusterSpec(port=5432, readers=0),
-            block=block,
-            directory=directory,
-            binaries=postgres_binaries,
-            password=PASSWORD,
-        )
-        with pytest.raises(HostError, match="port 5432 is in use"):
-            refused.start()
-        assert not directory.exists()
-        other = Cluster(
-            ClusterSpec(readers=0), block=block, binaries=postgres_binaries, password=PASSWORD
-        )
-        try:
-            other.start()
+def test_a_taken_port_is_avoided_or_refused(postgres_binaries: PostgresBinaries) -> None:
+    with open_estate(postgres_binaries) as estate:
+        block = estate.ground.block
+        with socket.create_server((block.instance_address(1), 5432)):
+            with pytest.raises(HostError, match="port 5432 is in use"):
+                start_cluster(estate, ClusterSpec(port=5432, readers=0), PASSWORD)
+            assert not list(estate.ground.directory.iterdir())
+            other = start_cluster(estate, ClusterSpec(readers=0), PASSWORD)
             assert other.snapshot().port != 5432
-        finally:
-            other.close()
-            block.close()
+
+
+def test_an_estate_holds_clusters_of_several_regions(postgres_binaries: PostgresBinaries) -> None:
+    with open_estate(postgres_binaries) as estate:
+        one = start_cluster(estate, ClusterSpec(id="one", readers=0), PASSWORD)
+        two = start_cluster(estate, ClusterSpec(id="two", readers=0), PASSWORD)
+        away = start_cluster(estate, ClusterSpec(id="one", readers=0, region="us-east-1"), PASSWORD)
+        with pytest.raises(HostError, match="already exists"):
+            start_cluster(estate, ClusterSpec(id="one", readers=0), PASSWORD)
+        assert estate.region("eu-west-1").clusters() == (one, two)
+        assert estate.region("us-east-1").cluster("one") is away
+        addresses = {i.address for c in (one, two, away) for i in c.snapshot().instances}
+        assert len(addresses) == 3
+        assert set(estate.names()) >= {c.snapshot().cluster_endpoint for c in (one, two, away)}
+        assert {e.region for e in estate.region("us-east-1").events()} == {"us-east-1"}
 
 
 def test_two_builders_of_one_template_both_get_it(

@@ -1,4 +1,4 @@
-"""The RDS operations that the test cluster offers, each a function of cluster and parameters.
+"""The RDS operations that the test cluster offers, each a function of Region and parameters.
 
 To offer one more, write the function and list it in `ACTIONS`. Messages are AWS's where they are
 known; a member of a request that would have no effect here is refused rather than ignored.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaos.testcluster.api import describe
-from chaos.testcluster.api.engine import Engine
+from chaos.testcluster.api.engine import Engine, Region
 from chaos.testcluster.api.events import describe_events
 from chaos.testcluster.api.selection import Parameters, matching, page
 from chaos.testcluster.identifiers import bare, checked, parse_arn
@@ -26,7 +26,7 @@ TIER_MAX = 15
 TIER_DEFAULT = 1
 
 Result = Mapping[str, Any]
-Action = Callable[[Engine, Parameters], Result]
+Action = Callable[[Region, Parameters], Result]
 
 _CLUSTER_LEVEL = {
     "AllocatedStorage": "storage",
@@ -55,14 +55,12 @@ _CREATE_READ = frozenset(
 )
 
 
-def describe_db_clusters(engine: Engine, parameters: Parameters) -> Result:
+def describe_db_clusters(region: Region, parameters: Parameters) -> Result:
     """DescribeDBClusters."""
-    cluster = engine.snapshot()
     wanted = parameters.get("DBClusterIdentifier")
-    if wanted is not None:
-        _require_cluster(cluster, wanted)
+    engines = [_cluster(region, wanted)] if wanted is not None else region.clusters()
     found = matching(
-        [cluster],
+        [engine.snapshot() for engine in engines],
         parameters.get("Filters", ()),
         {
             "clone-group-id": lambda _: (),
@@ -76,52 +74,59 @@ def describe_db_clusters(engine: Engine, parameters: Parameters) -> Result:
     return {"DBClusters": shown, "Marker": marker}
 
 
-def describe_db_instances(engine: Engine, parameters: Parameters) -> Result:
+def describe_db_instances(region: Region, parameters: Parameters) -> Result:
     """DescribeDBInstances."""
-    cluster = engine.snapshot()
     wanted = parameters.get("DBInstanceIdentifier")
+    pairs: list[tuple[ClusterRecord, InstanceRecord]]
+    if wanted is not None:
+        _, cluster, instance = _instance(region, wanted)
+        pairs = [(cluster, instance)]
+    else:
+        clusters = [engine.snapshot() for engine in region.clusters()]
+        pairs = [(cluster, instance) for cluster in clusters for instance in cluster.instances]
     found = matching(
-        cluster.instances if wanted is None else (_instance(cluster, wanted),),
+        pairs,
         parameters.get("Filters", ()),
         {
-            "db-cluster-id": lambda _: (cluster.id, describe.cluster_arn(cluster)),
-            "db-instance-id": lambda i: (i.id, describe.instance_arn(cluster, i.id)),
-            "dbi-resource-id": lambda i: (describe.db_instance(cluster, i)["DbiResourceId"],),
+            "db-cluster-id": lambda p: (p[0].id, describe.cluster_arn(p[0])),
+            "db-instance-id": lambda p: (p[1].id, describe.instance_arn(p[0], p[1].id)),
+            "dbi-resource-id": lambda p: (describe.db_instance(*p)["DbiResourceId"],),
             "domain": lambda _: (),
-            "engine": lambda _: (cluster.engine,),
+            "engine": lambda p: (p[0].engine,),
         },
     )
-    shown, marker = page([(i.id, describe.db_instance(cluster, i)) for i in found], parameters)
+    shown, marker = page([(i.id, describe.db_instance(c, i)) for c, i in found], parameters)
     return {"DBInstances": shown, "Marker": marker}
 
 
-def failover_db_cluster(engine: Engine, parameters: Parameters) -> Result:
+def failover_db_cluster(region: Region, parameters: Parameters) -> Result:
     """FailoverDBCluster; the answer already shows `failing-over`."""
-    _require_cluster(engine.snapshot(), parameters["DBClusterIdentifier"])
+    engine = _cluster(region, parameters["DBClusterIdentifier"])
     target = parameters.get("TargetDBInstanceIdentifier")
     engine.failover(bare(target, "db") if target else None)
     return {"DBCluster": describe.db_cluster(engine.snapshot())}
 
 
-def reboot_db_instance(engine: Engine, parameters: Parameters) -> Result:
+def reboot_db_instance(region: Region, parameters: Parameters) -> Result:
     """RebootDBInstance; the answer already shows `rebooting`."""
-    instance = _instance(engine.snapshot(), parameters["DBInstanceIdentifier"])
+    engine, _, instance = _instance(region, parameters["DBInstanceIdentifier"])
     engine.reboot(instance.id, force_failover=parameters.get("ForceFailover", False))
     return _shown(engine, instance)
 
 
-def create_db_instance(engine: Engine, parameters: Parameters) -> Result:
-    """CreateDBInstance, of a member of this cluster."""
-    cluster = engine.snapshot()
+def create_db_instance(region: Region, parameters: Parameters) -> Result:
+    """CreateDBInstance, of a member of a cluster."""
     if "DBClusterIdentifier" not in parameters:
         raise ApiError(
             "InvalidParameterCombination",
-            "The test cluster offers only members of its own cluster; set DBClusterIdentifier "
-            f"to {cluster.id}.",
+            "The test cluster offers only members of DB clusters; set DBClusterIdentifier.",
         )
-    _require_cluster(cluster, parameters["DBClusterIdentifier"])
-    _require_fits(cluster, parameters)
+    engine = _cluster(region, parameters["DBClusterIdentifier"])
+    _require_fits(engine.snapshot(), parameters)
     instance = checked(parameters["DBInstanceIdentifier"], "DBInstanceIdentifier")
+    for other in region.clusters():
+        if any(i.id == instance for i in other.snapshot().instances):
+            raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
     kept = {"DBParameterGroupName", *describe.KEPT_SETTINGS}
     engine.create_instance(
         InstanceSpec(
@@ -133,13 +138,13 @@ def create_db_instance(engine: Engine, parameters: Parameters) -> Result:
             settings={name: value for name, value in parameters.items() if name in kept},
         )
     )
-    after = engine.snapshot()
-    return {"DBInstance": describe.db_instance(after, _instance(after, instance))}
+    _, after, made = _instance(region, instance)
+    return {"DBInstance": describe.db_instance(after, made)}
 
 
-def delete_db_instance(engine: Engine, parameters: Parameters) -> Result:
+def delete_db_instance(region: Region, parameters: Parameters) -> Result:
     """DeleteDBInstance; members of a cluster have no snapshots of their own."""
-    instance = _instance(engine.snapshot(), parameters["DBInstanceIdentifier"])
+    engine, _, instance = _instance(region, parameters["DBInstanceIdentifier"])
     if "FinalDBSnapshotIdentifier" in parameters:
         raise ApiError(
             "InvalidParameterCombination",
@@ -149,37 +154,35 @@ def delete_db_instance(engine: Engine, parameters: Parameters) -> Result:
     return _shown(engine, instance)
 
 
-def modify_db_cluster(engine: Engine, parameters: Parameters) -> Result:
+def modify_db_cluster(region: Region, parameters: Parameters) -> Result:
     """ModifyDBCluster, of the Serverless v2 bounds alone."""
-    cluster = engine.snapshot()
-    _require_cluster(cluster, parameters["DBClusterIdentifier"])
+    engine = _cluster(region, parameters["DBClusterIdentifier"])
     accepted = {"DBClusterIdentifier", "ApplyImmediately", "ServerlessV2ScalingConfiguration"}
     _refuse(set(parameters) - accepted, "ModifyDBCluster")
     scaling = parameters.get("ServerlessV2ScalingConfiguration")
     if not scaling:
         raise ApiError("InvalidParameterCombination", "No modifications were requested")
-    engine.modify_cluster(serverless=_bounds(cluster, scaling))
+    engine.modify_cluster(serverless=_bounds(engine.snapshot(), scaling))
     return {"DBCluster": describe.db_cluster(engine.snapshot())}
 
 
-def list_tags_for_resource(engine: Engine, parameters: Parameters) -> Result:
-    """ListTagsForResource, of the cluster or an instance."""
+def list_tags_for_resource(region: Region, parameters: Parameters) -> Result:
+    """ListTagsForResource, of a cluster or an instance."""
     matching([], parameters.get("Filters", ()), {})
-    cluster = engine.snapshot()
-    instance = _tagged(cluster, parameters["ResourceName"])
-    return {"TagList": describe.tags((instance or cluster).tags)}
+    engine, instance = _tagged(region, parameters["ResourceName"])
+    return {"TagList": describe.tags((instance or engine.snapshot()).tags)}
 
 
-def add_tags_to_resource(engine: Engine, parameters: Parameters) -> Result:
+def add_tags_to_resource(region: Region, parameters: Parameters) -> Result:
     """AddTagsToResource; a tag that is there already gets the new value."""
-    instance = _tagged(engine.snapshot(), parameters["ResourceName"])
+    engine, instance = _tagged(region, parameters["ResourceName"])
     engine.retag(instance.id if instance else None, add=_tags(parameters["Tags"]), remove=())
     return {}
 
 
-def remove_tags_from_resource(engine: Engine, parameters: Parameters) -> Result:
+def remove_tags_from_resource(region: Region, parameters: Parameters) -> Result:
     """RemoveTagsFromResource; a key that is not there is no error."""
-    instance = _tagged(engine.snapshot(), parameters["ResourceName"])
+    engine, instance = _tagged(region, parameters["ResourceName"])
     engine.retag(instance.id if instance else None, add={}, remove=parameters["TagKeys"])
     return {}
 
@@ -199,16 +202,19 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
-def _require_cluster(cluster: ClusterRecord, name: str) -> None:
-    if bare(name, "cluster") != cluster.id:
-        raise ApiError("DBClusterNotFoundFault", f"DBCluster {name} not found.")
+def _cluster(region: Region, name: str) -> Engine:
+    """Return the cluster that an identifier or an ARN names."""
+    return region.cluster(bare(name, "cluster"))
 
 
-def _instance(cluster: ClusterRecord, name: str) -> InstanceRecord:
+def _instance(region: Region, name: str) -> tuple[Engine, ClusterRecord, InstanceRecord]:
+    """Return an instance, by identifier or ARN, with its cluster."""
     wanted = bare(name, "db")
+    engine = region.cluster_of(wanted)
+    cluster = engine.snapshot()
     for instance in cluster.instances:
         if instance.id == wanted:
-            return instance
+            return engine, cluster, instance
     raise ApiError("DBInstanceNotFound", f"DBInstance {name} not found.")
 
 
@@ -291,14 +297,14 @@ def _bounds(cluster: ClusterRecord, scaling: Mapping[str, Any]) -> ServerlessBou
     return ServerlessBounds(min_acu=wanted["MinCapacity"], max_acu=wanted["MaxCapacity"])
 
 
-def _tagged(cluster: ClusterRecord, name: str) -> InstanceRecord | None:
-    """Return the instance that an ARN names, or None if it names the cluster."""
+def _tagged(region: Region, name: str) -> tuple[Engine, InstanceRecord | None]:
+    """Return the cluster, and the instance where an ARN names one."""
     match parse_arn(name):
         case ("cluster", identifier):
-            _require_cluster(cluster, identifier)
-            return None
+            return _cluster(region, identifier), None
         case ("db", identifier):
-            return _instance(cluster, identifier)
+            engine, _, instance = _instance(region, identifier)
+            return engine, instance
     raise ApiError("InvalidParameterValue", f"Invalid resource name: {name}")
 
 

@@ -3,8 +3,11 @@
 | request | does |
 |---|---|
 | `GET /control/status` | tells everything about the cluster but its password |
-| `POST /control/crash {"instance": ID}` | kills one instance's server processes |
-| `POST /control/shutdown` | stops the cluster and removes its data |
+| `GET /control/disturbances` | the disturbances in force |
+| `GET /control/disturbances/catalogue` | every kind, with the JSON Schema of its parameters |
+| `POST /control/disturbances {"kind": KIND, ...}` | begins one, and answers its `id` |
+| `DELETE /control/disturbances/ID` | takes one back |
+| `POST /control/shutdown` | stops the server and removes all its data |
 """
 
 from __future__ import annotations
@@ -15,8 +18,11 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
+from chaos.errors import GamedayError
 from chaos.names import NameServer
-from chaos.testcluster.api.engine import Engine
+from chaos.testcluster.api.engine import ControlledEstate
+from chaos.testcluster.disturbances import DISTURBANCES
+from chaos.testcluster.disturbances.registry import parse
 from chaos.testcluster.records import ApiError, ClusterRecord
 
 PREFIX = "/control/"
@@ -39,21 +45,27 @@ class ServerFacts:
 class Control:
     """Answers the requests of the control address."""
 
-    def __init__(self, engine: Engine, facts: ServerFacts, shut_down: Callable[[], None]) -> None:
-        """Take the cluster, the server's facts, and what asks the server to end."""
-        self._engine = engine
+    def __init__(
+        self, estate: ControlledEstate, facts: ServerFacts, shut_down: Callable[[], None]
+    ) -> None:
+        """Take the estate, the server's facts, and what asks the server to end."""
+        self._estate = estate
         self._facts = facts
         self._shut_down = shut_down
-        self._routes: Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Answer]] = {
+        self._routes: Mapping[tuple[str, str], Callable[[str, Mapping[str, Any]], Answer]] = {
             ("GET", "status"): self._status,
-            ("POST", "crash"): self._crash,
+            ("GET", "disturbances"): self._disturbances,
+            ("GET", "disturbances/catalogue"): self._catalogue,
+            ("POST", "disturbances"): self._begin,
+            ("DELETE", "disturbances/*"): self._end,
             ("POST", "shutdown"): self._shutdown,
         }
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         """Answer a request below `/control/`; `body` is JSON or empty."""
         name = path.removeprefix(PREFIX).rstrip("/")
-        route = self._routes.get((method, name))
+        parent, _, last = name.rpartition("/")
+        route = self._routes.get((method, name)) or self._routes.get((method, f"{parent}/*"))
         if route is None:
             offered = ", ".join(f"{verb} {PREFIX}{known}" for verb, known in self._routes)
             return _error(HTTPStatus.NOT_FOUND, f"no {method} {path}; offered are {offered}")
@@ -64,21 +76,39 @@ class Control:
         if not isinstance(fields, dict):
             return _error(HTTPStatus.BAD_REQUEST, "the body must be a JSON object")
         try:
-            return route(fields)
+            return route(last, fields)
         except ApiError as error:
             return _error(HTTPStatus.BAD_REQUEST, f"{error.code}: {error.message}")
+        except GamedayError as error:
+            return _error(HTTPStatus.CONFLICT, str(error))
 
-    def _status(self, _: Mapping[str, Any]) -> Answer:
-        return HTTPStatus.OK, status(self._engine.snapshot(), self._facts)
+    def _status(self, _: str, __: Mapping[str, Any]) -> Answer:
+        return HTTPStatus.OK, status(self._estate.home(), self._facts)
 
-    def _crash(self, fields: Mapping[str, Any]) -> Answer:
-        instance = fields.get("instance")
-        if not isinstance(instance, str):
-            return _error(HTTPStatus.BAD_REQUEST, 'name the instance: {"instance": "ID"}')
-        self._engine.crash(instance.lower())
-        return HTTPStatus.ACCEPTED, {"instance": instance.lower(), "state": "crashing"}
+    def _disturbances(self, _: str, __: Mapping[str, Any]) -> Answer:
+        active = self._estate.disturbances.active()
+        return HTTPStatus.OK, {"disturbances": [one.as_json() for one in active]}
 
-    def _shutdown(self, _: Mapping[str, Any]) -> Answer:
+    def _catalogue(self, _: str, __: Mapping[str, Any]) -> Answer:
+        return HTTPStatus.OK, {
+            kind: {
+                "category": cls.category,
+                "about": (cls.__doc__ or "").partition("\n")[0],
+                "needs": cls.needs,
+                "schema": cls.model_json_schema(),
+            }
+            for kind, cls in DISTURBANCES.items()
+        }
+
+    def _begin(self, _: str, fields: Mapping[str, Any]) -> Answer:
+        active = self._estate.disturbances.begin(parse(fields, DISTURBANCES))
+        return HTTPStatus.ACCEPTED, active.as_json()
+
+    def _end(self, identifier: str, _: Mapping[str, Any]) -> Answer:
+        self._estate.disturbances.end(identifier)
+        return HTTPStatus.OK, {"id": identifier, "state": "ended"}
+
+    def _shutdown(self, _: str, __: Mapping[str, Any]) -> Answer:
         self._shut_down()
         return HTTPStatus.ACCEPTED, {"state": "stopping"}
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from chaos.testcluster.identifiers import arn
-from chaos.testcluster.records import ClusterRecord, EventRecord, InstanceRecord
+from chaos.testcluster.records import ACCOUNT, ClusterRecord, EventRecord, InstanceRecord
 
 HOSTED_ZONE = "ZTESTCLUSTER00"
 CERTIFICATE_AUTHORITY = "rds-ca-rsa2048-g1"
@@ -156,15 +156,14 @@ def db_instance(cluster: ClusterRecord, instance: InstanceRecord) -> dict[str, A
     }
 
 
-def event(cluster: ClusterRecord, record: EventRecord) -> dict[str, Any]:
+def event(record: EventRecord) -> dict[str, Any]:
     """Return the `Event` of the API."""
+    kind = record.source_type.removeprefix("db-")
     return {
         "SourceIdentifier": record.source_id,
         "SourceType": record.source_type,
-        "SourceArn": (
-            cluster_arn(cluster)
-            if record.source_type == "db-cluster"
-            else instance_arn(cluster, record.source_id)
+        "SourceArn": arn(
+            record.region, ACCOUNT, "db" if kind == "instance" else kind, record.source_id
         ),
         "Message": record.message,
         "EventCategories": list(record.categories),

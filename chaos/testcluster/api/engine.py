@@ -1,10 +1,11 @@
-"""What the control plane asks of the cluster that it shows and commands."""
+"""What the control plane asks of the estate, Regions and clusters that it shows and commands."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.records import ClusterRecord, EventRecord, InstanceSpec, ServerlessBounds
 
 
@@ -13,9 +14,6 @@ class Engine(Protocol):
 
     def snapshot(self) -> ClusterRecord:
         """Return the cluster as it is now."""
-
-    def events(self) -> tuple[EventRecord, ...]:
-        """Return every event so far, the oldest first."""
 
     def failover(self, target: str | None) -> None:
         """Begin to promote `target`, or the reader that the promotion tiers choose."""
@@ -37,5 +35,40 @@ class Engine(Protocol):
     ) -> None:
         """Change the tags of an instance or (None) of the cluster, at once."""
 
-    def crash(self, instance: str) -> None:
-        """Kill the instance's server processes; the cluster then does what it does."""
+
+class Region(Protocol):
+    """One Region; identifiers are given in lower case."""
+
+    @property
+    def name(self) -> str:
+        """As in ARNs: `eu-west-1`."""
+
+    def clusters(self) -> Sequence[Engine]:
+        """Return its clusters."""
+
+    def cluster(self, identifier: str) -> Engine:
+        """Return a cluster; raise DBClusterNotFoundFault."""
+
+    def cluster_of(self, instance: str) -> Engine:
+        """Return the cluster of an instance; raise DBInstanceNotFound."""
+
+    def events(self) -> tuple[EventRecord, ...]:
+        """Return every event so far, the oldest first."""
+
+
+class ServedEstate(Protocol):
+    """What the API serves."""
+
+    def region(self, name: str) -> Region:
+        """Return a Region; raise SignatureDoesNotMatch where the name cannot be one."""
+
+
+class ControlledEstate(Protocol):
+    """What the control address serves."""
+
+    @property
+    def disturbances(self) -> Disturbances:
+        """The disturbances in force."""
+
+    def home(self) -> ClusterRecord:
+        """Return the cluster that the server was started for."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from chaos.clock import Anchor
 from chaos.testcluster.api import describe
-from chaos.testcluster.api.engine import Engine
+from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.selection import Parameters, matching, page
 from chaos.testcluster.records import ApiError
 
@@ -16,7 +16,7 @@ DURATION_DEFAULT_MIN = 60
 DURATION_MAX_MIN = 14 * 24 * 60
 
 
-def describe_events(engine: Engine, parameters: Parameters) -> Mapping[str, Any]:
+def describe_events(region: Region, parameters: Parameters) -> Mapping[str, Any]:
     """DescribeEvents."""
     matching([], parameters.get("Filters", ()), {})
     source = parameters.get("SourceIdentifier")
@@ -28,11 +28,10 @@ def describe_events(engine: Engine, parameters: Parameters) -> Mapping[str, Any]
         )
     start, end = _interval(parameters)
     categories = set(parameters.get("EventCategories", ()))
-    cluster = engine.snapshot()
     found = [
         # Numbered in the order they were written, which is the order they are given in.
-        (f"{number:012d}", describe.event(cluster, record))
-        for number, record in enumerate(engine.events())
+        (f"{number:012d}", describe.event(record))
+        for number, record in enumerate(region.events())
         if (kind is None or record.source_type == kind)
         and (source is None or record.source_id == source.lower())
         and start <= record.at

@@ -1,6 +1,6 @@
 """HTTP in front of the API: `POST /` speaks RDS, `/control/...` speaks JSON.
 
-Any credentials are accepted, but a request must be signed, for `rds` and for the cluster's Region,
+Any credentials are accepted, but a request must be signed, for `rds` and for a Region,
 as AWS would insist: the signature's scope is all that tells whom a client means to talk to.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from chaos.testcluster.api.actions import ACTIONS
 from chaos.testcluster.api.codec import QueryCodec
 from chaos.testcluster.api.control import PREFIX, Control
-from chaos.testcluster.api.engine import Engine
+from chaos.testcluster.api.engine import Region, ServedEstate
 from chaos.testcluster.records import ApiError
 
 SERVICE = "rds"
@@ -38,12 +38,9 @@ _log = logging.getLogger(__name__)
 class ApiServer:
     """Serves one cluster on a listening socket, each connection in a thread of its own."""
 
-    def __init__(
-        self, engine: Engine, control: Control, *, region: str, listener: socket.socket
-    ) -> None:
+    def __init__(self, estate: ServedEstate, control: Control, *, listener: socket.socket) -> None:
         """Serve from now on; `listener` stays its owner's to close."""
-        self._engine = engine
-        self._region = region
+        self._estate = estate
         self._control = control
         self._codec = QueryCodec.of(SERVICE, tuple(ACTIONS))
         self._http = _HttpServer(listener, self)
@@ -62,13 +59,13 @@ class ApiServer:
         request_id = str(uuid.uuid4())
         operation = "?"
         try:
-            self._require_scope(authorization)
+            region = self._region(authorization)
             try:
                 request = self._codec.decode(form.decode())
             except UnicodeDecodeError as error:
                 raise ApiError("MalformedQueryString", "The request is not UTF-8.") from error
             operation = request.operation
-            result = ACTIONS[operation](self._engine, request.parameters)
+            result = ACTIONS[operation](region, request.parameters)
             answer = self._codec.encode(operation, result, request_id)
         except ApiError as error:
             status, answer = self._codec.encode_error(error, request_id)
@@ -101,7 +98,7 @@ class ApiServer:
             )
         return status, json.dumps(answer, indent=2).encode() + b"\n"
 
-    def _require_scope(self, authorization: str) -> None:
+    def _region(self, authorization: str) -> Region:
         scope = _SCOPE.search(authorization)
         if scope is None:
             raise ApiError(
@@ -114,12 +111,7 @@ class ApiServer:
                 f"Credential should be scoped to correct service: '{SERVICE}', not "
                 f"'{scope['service']}'. The test cluster offers no other service.",
             )
-        if scope["region"] != self._region:
-            raise ApiError(
-                "SignatureDoesNotMatch",
-                f"Credential should be scoped to a valid region, not '{scope['region']}'. This "
-                f"test cluster is in {self._region}.",
-            )
+        return self._estate.region(scope["region"])
 
 
 class _HttpServer(ThreadingHTTPServer):
@@ -176,6 +168,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply_control("POST", path, body)
         elif path == "/":
             self._reply_rds(body)
+        else:
+            self._reply(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", HINT.encode())
+
+    def do_DELETE(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.startswith(PREFIX):
+            self._reply_control("DELETE", path, b"")
         else:
             self._reply(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", HINT.encode())
 

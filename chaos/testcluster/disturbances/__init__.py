@@ -1,0 +1,12 @@
+"""What only a test cluster can suffer, each a `Disturbance`; `DISTURBANCES` lists them by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chaos.testcluster.disturbances.base import Disturbance
+from chaos.testcluster.disturbances.node import Crash
+
+DISTURBANCES: Mapping[str, type[Disturbance]] = {
+    cls.model_fields["kind"].default: cls for cls in (Crash,)
+}

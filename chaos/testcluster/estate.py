@@ -1,0 +1,240 @@
+"""Everything that one server process emulates of an AWS account: Regions, and the clusters in them.
+
+    Estate --- Region eu-west-1 --- Cluster, Cluster...
+           --- Region us-east-1 --- ...
+           --- Disturbances     what only a test cluster can suffer
+           one address block, one DNS zone, one event log, one folder, one reaper
+
+A Region is there as soon as somebody asks for it, as in an account. Identifiers are unique in a Region.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from chaos.errors import HostError
+from chaos.testcluster.account import server_account
+from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
+from chaos.testcluster.cluster import Cluster
+from chaos.testcluster.directory import make_directory
+from chaos.testcluster.disturbances.registry import Disturbances
+from chaos.testcluster.events import EventLog
+from chaos.testcluster.ground import Ground
+from chaos.testcluster.identifiers import is_region
+from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.reaper import Reaper
+from chaos.testcluster.records import (
+    Address,
+    Alias,
+    ApiError,
+    ClusterRecord,
+    ClusterSpec,
+    EventRecord,
+)
+from chaos.testcluster.template import cached_template
+
+ZONE = "rds.amazonaws.com"
+
+
+class Region:
+    """The resources of one Region; identifiers are given in lower case."""
+
+    def __init__(self, name: str, ground: Ground) -> None:
+        self.name = name
+        self._ground = ground
+        self._lock = threading.RLock()
+        self._clusters: dict[str, Cluster] = {}
+
+    def clusters(self) -> tuple[Cluster, ...]:
+        """Return the DB clusters."""
+        with self._lock:
+            return tuple(self._clusters.values())
+
+    def cluster(self, identifier: str) -> Cluster:
+        """Return the cluster of that identifier.
+
+        Raises:
+            ApiError: DBClusterNotFoundFault.
+        """
+        with self._lock:
+            found = self._clusters.get(identifier)
+        if found is None:
+            raise ApiError("DBClusterNotFoundFault", f"DBCluster {identifier} not found.")
+        return found
+
+    def cluster_of(self, instance: str) -> Cluster:
+        """Return the cluster that an instance is a member of.
+
+        Raises:
+            ApiError: DBInstanceNotFound.
+        """
+        for cluster in self.clusters():
+            with cluster.core.lock:
+                if instance in cluster.core.members:
+                    return cluster
+        raise ApiError("DBInstanceNotFound", f"DBInstance {instance} not found.")
+
+    def events(self) -> tuple[EventRecord, ...]:
+        """Return what happened in this Region, the oldest first."""
+        return tuple(e for e in self._ground.events.all() if e.region == self.name)
+
+    def put(self, cluster: Cluster) -> None:
+        """Add a cluster.
+
+        Raises:
+            ApiError: DBClusterAlreadyExistsFault.
+        """
+        identifier = cluster.core.spec.id
+        with self._lock:
+            if identifier in self._clusters:
+                raise ApiError("DBClusterAlreadyExistsFault", "DB Cluster already exists")
+            self._clusters[identifier] = cluster
+
+    def remove(self, cluster: Cluster) -> None:
+        """Forget a cluster; closing it is its owner's."""
+        with self._lock:
+            self._clusters = {k: v for k, v in self._clusters.items() if v is not cluster}
+
+
+class Estate:
+    """All resources of one server process, on one address block.
+
+    Args:
+        block: the leased addresses; they stay the caller's to close.
+        binaries: the PostgreSQL to run.
+        directory: an existing private folder for all data, removed by `close`; None makes one.
+
+    Raises:
+        HostError: servers cannot be run here.
+    """
+
+    def __init__(
+        self, *, block: AddressBlock, binaries: PostgresBinaries, directory: Path | None = None
+    ) -> None:
+        directory = directory or make_directory(nodes=3)
+        self._reaper = Reaper(directory)
+        self._lock = threading.Lock()
+        self._regions: dict[str, Region] = {}
+        self._numbers = itertools.count(1)
+        self._home: Cluster | None = None
+        self.disturbances = Disturbances(self)
+        try:
+            account = server_account(binaries)
+            if account.other:
+                directory.chmod(0o711)  # Another account's servers pass through.
+            self.ground = Ground(
+                binaries=binaries,
+                account=account,
+                template=cached_template(binaries, account),
+                block=block,
+                addresses=InstanceAddresses(block),
+                directory=directory,
+                events=EventLog(),
+            )
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            self._reaper.dismiss()
+            raise
+
+    # -- what is there ---------------------------------------------------------------------------
+
+    def region(self, name: str) -> Region:
+        """Return a Region, empty where nothing was made in it yet.
+
+        Raises:
+            ApiError: SignatureDoesNotMatch: it cannot be the name of a Region.
+        """
+        if not is_region(name):
+            raise ApiError(
+                "SignatureDoesNotMatch",
+                f"Credential should be scoped to a valid region, not '{name}'.",
+            )
+        with self._lock:
+            return self._regions.setdefault(name, Region(name, self.ground))
+
+    def regions(self) -> tuple[Region, ...]:
+        """Return the Regions in use."""
+        with self._lock:
+            return tuple(self._regions.values())
+
+    def clusters(self) -> tuple[Cluster, ...]:
+        """Return the clusters of all Regions."""
+        return tuple(cluster for region in self.regions() for cluster in region.clusters())
+
+    def cluster_of(self, instance: str) -> Cluster:
+        """Return the cluster, of any Region, that has a member of that identifier.
+
+        Raises:
+            ApiError: DBInstanceNotFound.
+        """
+        for region in self.regions():
+            for cluster in region.clusters():
+                if instance in cluster.core.members:
+                    return cluster
+        raise ApiError("DBInstanceNotFound", f"DBInstance {instance} not found.")
+
+    def home(self) -> ClusterRecord:
+        """Return the cluster that the server was started for, as it is now.
+
+        Raises:
+            HostError: there is none.
+        """
+        if self._home is None:
+            raise HostError("this server was started without a cluster")
+        return self._home.snapshot()
+
+    def names(self) -> Mapping[str, Alias | Address]:
+        """Return every DNS name as it is answered now."""
+        names: dict[str, Alias | Address] = {}
+        for cluster in self.clusters():
+            names.update(cluster.names())
+        return names
+
+    # -- making and ending -----------------------------------------------------------------------
+
+    def new_cluster(self, spec: ClusterSpec, password: str) -> Cluster:
+        """Add a cluster without servers to its Region; who asked for it starts it.
+
+        Raises:
+            ApiError: the identifier is taken.
+            HostError: it cannot be made here.
+        """
+        directory = self.ground.directory / f"{next(self._numbers)}-{spec.id}"
+        cluster = Cluster(spec, self.ground, directory=directory, password=password)
+        try:
+            self.region(spec.region).put(cluster)
+        except ApiError:
+            cluster.close()
+            raise
+        self._home = self._home or cluster
+        return cluster
+
+    def close(self) -> None:
+        """Kill every server and remove all data; bounded, and harmless a second time."""
+        self.disturbances.close()
+        for cluster in self.clusters():
+            cluster.close()
+        shutil.rmtree(self.ground.directory, ignore_errors=True)
+        self._reaper.dismiss()
+
+
+def start_cluster(estate: Estate, spec: ClusterSpec, password: str) -> Cluster:
+    """Make a cluster with its instances and return when they serve.
+
+    Raises:
+        HostError: it cannot be started here; nothing of it is left behind.
+    """
+    try:
+        cluster = estate.new_cluster(spec, password)
+    except ApiError as error:
+        raise HostError(f"cannot start cluster {spec.id}: {error.message}") from error
+    try:
+        cluster.start()
+    except BaseException:
+        estate.region(spec.region).remove(cluster)
+        raise
+    return cluster
