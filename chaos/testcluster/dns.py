@@ -177,7 +177,7 @@ class DnsServer:
         except OSError:
             self._udp.close()
             raise
-        self._late = _LateReplies(MonotonicClock())
+        self._late = LateReplies(MonotonicClock())
         self._threads = (
             threading.Thread(target=self._serve_udp, name="dns udp", daemon=True),
             threading.Thread(
@@ -226,7 +226,7 @@ class DnsServer:
             _log.debug("no reply to %s: %s", client, error)
 
 
-class _LateReplies:
+class LateReplies:
     """Answers that wait for their time, the next one first; used by one thread."""
 
     def __init__(self, clock: Clock) -> None:
@@ -235,6 +235,7 @@ class _LateReplies:
         self._number = itertools.count()
 
     def put(self, reply: Reply, client: Any) -> None:
+        """Keep a reply until it is due; too many are dropped, with a warning."""
         if len(self._waiting) >= LATE_MAX:
             _log.warning("%d late DNS answers wait; one is dropped", LATE_MAX)
             return
