@@ -15,6 +15,12 @@ from chaos.testcluster.records import ClusterSpec
 
 app = typer.Typer(help="Keep a test cluster running by itself.", no_args_is_help=True)
 Identifier = Annotated[str, typer.Option("--identifier", help="DB cluster identifier.")]
+Ttl = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Seconds for which such DNS answers may be kept; absent: the profile's."
+    ),
+]
 
 
 @app.command()
@@ -28,6 +34,13 @@ def up(
         int | None, typer.Option(min=1024, max=65535, help="Absent: 5432, or a free one.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the modelled durations.")] = 0,
+    cluster_ttl: Ttl = None,
+    reader_ttl: Ttl = None,
+    instance_ttl: Ttl = None,
+    dns_flip: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds from promotion to the cluster endpoint's flip."),
+    ] = None,
     read_availability: Annotated[
         bool,
         typer.Option(help="Whether readers survive a writer's failover (older versions: no)."),
@@ -46,6 +59,10 @@ def up(
             profile=profile.value,
             port=port,
             seed=seed,
+            cluster_ttl_s=cluster_ttl,
+            reader_ttl_s=reader_ttl,
+            instance_ttl_s=instance_ttl,
+            dns_flip_s=dns_flip,
             read_availability=read_availability,
         )
     )

@@ -32,7 +32,7 @@ from chaos.testcluster.ground import Ground
 from chaos.testcluster.instances import Instances
 from chaos.testcluster.monitor import Monitor
 from chaos.testcluster.node import Foundation, Node
-from chaos.testcluster.profiles import Pacer, profile_named
+from chaos.testcluster.profiles import Pacer, profile_of
 from chaos.testcluster.records import (
     Address,
     Alias,
@@ -71,7 +71,7 @@ class Cluster:
         self, spec: ClusterSpec, ground: Ground, *, directory: Path, password: str
     ) -> None:
         self._password = password
-        pacer = Pacer(profile_named(spec.profile), spec.seed)
+        pacer = Pacer(profile_of(spec), spec.seed)
         if spec.serverless is not None:
             try:
                 validate(spec.serverless)

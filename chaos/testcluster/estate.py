@@ -16,12 +16,14 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from chaos.clock import MonotonicClock
 from chaos.errors import HostError
 from chaos.testcluster.account import server_account
 from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
 from chaos.testcluster.cluster import Cluster
 from chaos.testcluster.directory import make_directory
 from chaos.testcluster.disturbances.registry import Disturbances
+from chaos.testcluster.dns_behaviour import Behaviour
 from chaos.testcluster.events import EventLog
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.identifiers import is_region
@@ -107,13 +109,19 @@ class Estate:
         block: the leased addresses; they stay the caller's to close.
         binaries: the PostgreSQL to run.
         directory: an existing private folder for all data, removed by `close`; None makes one.
+        seed: of what is left to chance.
 
     Raises:
         HostError: servers cannot be run here.
     """
 
     def __init__(
-        self, *, block: AddressBlock, binaries: PostgresBinaries, directory: Path | None = None
+        self,
+        *,
+        block: AddressBlock,
+        binaries: PostgresBinaries,
+        directory: Path | None = None,
+        seed: int = 0,
     ) -> None:
         directory = directory or make_directory(nodes=3)
         self._reaper = Reaper(directory)
@@ -122,6 +130,7 @@ class Estate:
         self._numbers = itertools.count(1)
         self._home: Cluster | None = None
         self.disturbances = Disturbances(self)
+        self.name_behaviour = Behaviour(MonotonicClock(), seed)
         try:
             account = server_account(binaries)
             if account.other:

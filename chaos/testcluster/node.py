@@ -28,6 +28,7 @@ import psycopg
 from chaos.errors import DatabaseError, HostError
 from chaos.testcluster.account import Account
 from chaos.testcluster.configuration import CONTROL_ROLE, HBA, STREAM_ROLE, NodeSettings
+from chaos.testcluster.freezing import Freezer
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.processes import kill_all, sweep_lock_file
 from chaos.testcluster.storage import Storage
@@ -71,6 +72,7 @@ class Node:
         self.directory = directory
         self.data = directory / "data"
         self.address = address
+        self.freezer = Freezer(self.data)
         self._foundation = foundation
         self._lock = threading.RLock()  # Held through starting, ending and promotion.
         self._files = threading.Lock()  # Held for moments, so that `follow` never waits for those.
@@ -225,6 +227,7 @@ class Node:
         with self._lock:
             pid = self.pid
             kill_all(self.data, pid)
+            self.freezer.forget()
             if self._process is not None:
                 self._process.wait(timeout=_START_TIMEOUT_S)
             sweep_lock_file(self.data)
@@ -232,6 +235,15 @@ class Node:
     def crash(self) -> None:
         """SIGKILL every process, whatever else is being done with the server."""
         kill_all(self.data, self.pid)
+        self.freezer.forget()
+
+    def freeze(self, reason: str) -> None:
+        """Stop every process by signal (`freezing.py`)."""
+        self.freezer.freeze(self.pid, reason)
+
+    def thaw(self, reason: str) -> None:
+        """Take `freeze` back."""
+        self.freezer.thaw(reason)
 
     def _await_exit(self, grace_s: float) -> None:
         process = self._process

@@ -12,10 +12,12 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 from chaos.errors import DefinitionError
+from chaos.testcluster.records import ClusterSpec
 
 
 class Range(NamedTuple):
@@ -116,6 +118,24 @@ def profile_named(name: str) -> Profile:
         ) from None
 
 
+def profile_of(spec: ClusterSpec) -> Profile:
+    """Return the profile that a cluster asks for, with what it sets otherwise.
+
+    Raises:
+        DefinitionError: there is no profile of that name.
+    """
+    profile = profile_named(spec.profile)
+    set_ttls = {
+        name: ttl_s
+        for name in ("cluster_ttl_s", "reader_ttl_s", "instance_ttl_s")
+        if (ttl_s := getattr(spec, name)) is not None
+    }
+    profile = replace(profile, **set_ttls)
+    if spec.dns_flip_s is None:
+        return profile
+    return replace(profile, dns_lag=Range(spec.dns_flip_s, spec.dns_flip_s))
+
+
 class Pacer:
     """Draws the delays of operations, so that the k-th of a kind is the same whenever it happens.
 
@@ -127,6 +147,7 @@ class Pacer:
         self.profile = profile
         self._seed = seed
         self._drawn: Counter[str] = Counter()
+        self._fixed: list[tuple[str, float]] = []
         self._lock = threading.Lock()
 
     def next(self, kind: str) -> Delays:
@@ -139,9 +160,24 @@ class Pacer:
     def delays(self, kind: str, number: int) -> Delays:
         """Return the delays of the `number`-th operation of this kind."""
         rng = self.generator(kind, number)
-        return Delays(
-            **{f.name: rng.uniform(*getattr(self.profile, f.name)) for f in fields(Delays)}
-        )
+        drawn = {f.name: rng.uniform(*getattr(self.profile, f.name)) for f in fields(Delays)}
+        with self._lock:
+            return Delays(**drawn | dict(self._fixed))
+
+    def fix(self, delay: str, duration_s: float) -> Callable[[], None]:
+        """Let one of `Delays` last so long in operations that begin from now on.
+
+        Return what ends it; of several the one fixed last counts.
+        """
+        entry = (delay, duration_s)
+        with self._lock:
+            self._fixed.append(entry)
+
+        def end() -> None:
+            with self._lock:
+                self._fixed = [other for other in self._fixed if other is not entry]
+
+        return end
 
     def generator(self, kind: str, number: int) -> random.Random:
         """Return the generator of the `number`-th operation of this kind."""

@@ -52,6 +52,10 @@ class ClusterSpec:
     serverless: ServerlessBounds | None = field(
         default_factory=lambda: ServerlessBounds(min_acu=0.5, max_acu=8.0)
     )
+    cluster_ttl_s: int | None = None  # None, here and below: as the profile says
+    reader_ttl_s: int | None = None
+    instance_ttl_s: int | None = None
+    dns_flip_s: float | None = None  # promotion -> the cluster endpoint's name answers it
     read_availability: bool = True
     """False: a writer's failover or reboot also restarts the readers, as older versions do."""
     tags: Mapping[str, str] = field(default_factory=lambda: {"gameday": "allowed"})

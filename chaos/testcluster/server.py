@@ -57,7 +57,7 @@ def serve(
         stack.callback(block.close)
         directory = make_directory(spec.readers + 1)
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        estate = Estate(block=block, binaries=find_postgres(), directory=directory)
+        estate = Estate(block=block, binaries=find_postgres(), directory=directory, seed=spec.seed)
         stack.callback(estate.close)
         password = secrets.token_urlsafe(18)
         cluster = start_cluster(estate, spec, password)
@@ -77,8 +77,9 @@ def serve(
 
 
 def _name_server(estate: Estate, where: NameServer, seed: int) -> DnsServer:
+    authority = Authority(where.domain, estate.names, seed, estate.name_behaviour)
     try:
-        return DnsServer(Authority(where.domain, estate.names, seed), where.address, where.port)
+        return DnsServer(authority, where.address, where.port)
     except OSError as error:
         raise HostError(
             f"the name server cannot use {where.address}:{where.port} ({error.strerror}); free it"

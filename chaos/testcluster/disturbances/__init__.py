@@ -5,8 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chaos.testcluster.disturbances.base import Disturbance
+from chaos.testcluster.disturbances.dns import (
+    DnsDrop,
+    DnsEmpty,
+    DnsFlap,
+    DnsFlipDelay,
+    DnsNxdomain,
+    DnsServfail,
+    DnsSlow,
+    DnsStale,
+    DnsTruncate,
+    DnsTtl,
+    ReaderEndpointServesWriter,
+)
 from chaos.testcluster.disturbances.node import Crash
 
 DISTURBANCES: Mapping[str, type[Disturbance]] = {
-    cls.model_fields["kind"].default: cls for cls in (Crash,)
+    cls.model_fields["kind"].default: cls
+    for cls in (
+        Crash,
+        DnsStale,
+        DnsFlap,
+        DnsFlipDelay,
+        DnsTtl,
+        DnsEmpty,
+        DnsNxdomain,
+        DnsServfail,
+        DnsSlow,
+        DnsDrop,
+        DnsTruncate,
+        ReaderEndpointServesWriter,
+    )
 }
