@@ -101,6 +101,8 @@ class Core:
         self.shown_writer: str | None = None  # as the API shows it, which lags
         self.dns_writer: str | None = None  # as the cluster endpoint answers, which lags more
         self.bounds: ServerlessBounds | None = spec.serverless
+        self.source: Callable[[], Node | None] | None = None
+        """Of a secondary of a global cluster: the primary's writer, from which `writer` streams."""
         self.dormant: Path | None = None  # the data of a cluster whose last instance was deleted
         self._publishing = threading.Lock()  # Held while files are written; `lock` never is.
         self._created = 0
@@ -185,7 +187,7 @@ class Core:
                 node.write_topology(shown)
 
     def _session(self, member: Member) -> str:
-        if member.id == self.writer:
+        if member.id == self.writer and self.source is None:
             return _WRITER_SESSION
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{member.node.address}.{member.id}"))
 

@@ -29,7 +29,7 @@ from chaos.testcluster.core import (
 )
 from chaos.testcluster.election import ranked
 from chaos.testcluster.profiles import Delays
-from chaos.testcluster.readers import clone, restart, start_reader, start_writer
+from chaos.testcluster.readers import clone, restart, source_address, start_reader, start_writer
 from chaos.testcluster.records import ApiError
 from chaos.wait import wait_until
 
@@ -179,8 +179,7 @@ class Failover:
         while candidate is not None:
             tried.append(candidate)
             try:
-                self._await_caught_up(candidate)
-                candidate.node.promote()
+                self._lift(candidate)
             except (HostError, DatabaseError, WaitTimeout, OSError) as error:
                 log.warning("cannot promote %s: %s", candidate.id, error)
                 candidate.node.kill()  # Before anything else: it may be writable all the same.
@@ -196,6 +195,18 @@ class Failover:
         start_writer(core, plan.old)
         self._install(plan.old)
         return plan.old
+
+    def _lift(self, candidate: Member) -> None:
+        """Promote a reader; in a secondary cluster, let it follow the primary cluster instead.
+
+        Raises:
+            HostError, DatabaseError, WaitTimeout: it cannot be done; the reader may have changed.
+        """
+        if self._core.source is None:
+            self._await_caught_up(candidate)
+            candidate.node.promote()
+        else:
+            candidate.node.follow(source_address(self._core))
 
     def _await_caught_up(self, candidate: Member) -> None:
         """Wait until a reader has replayed all that storage holds of the fenced writer's history.

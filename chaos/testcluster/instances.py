@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from chaos.testcluster import events
 from chaos.testcluster.core import (
@@ -99,16 +98,19 @@ class Instances:
                 )
             member = core.add_member(spec, CREATING)
             dormant, core.dormant = core.dormant, None
-            if dormant is not None:
+            is_first = core.writer is None
+            if is_first:
                 core.writer = spec.id
         delays = core.pacer.next("creation")
 
         def work() -> None:
             core.pause(delays.create)
             if dormant is not None:
-                self._wake(member, dormant)
+                member.node.adopt(dormant)
             else:
                 clone(core, member)
+            if is_first:
+                self._take_the_volume(member)
             start_in_role(core, member)
             self._available(member)
             core.record(events.INSTANCE_CREATED, member.id)
@@ -116,10 +118,9 @@ class Instances:
 
         core.background(f"creation of {spec.id}", work, failed=lambda: self._lost(member))
 
-    def _wake(self, member: Member, dormant: Path) -> None:
-        """Give the data of a cluster without instances to its new writer."""
+    def _take_the_volume(self, member: Member) -> None:
+        """Make the first instance of a cluster the one whose data are the cluster's."""
         core = self._core
-        member.node.adopt(dormant)
         core.foundation.storage.attach(member.node.data)
         with core.lock:
             core.shown_writer = core.dns_writer = member.id
@@ -142,10 +143,10 @@ class Instances:
             if member.status in {CREATING, REBOOTING}:
                 require_available(member)
             if core.writer != member.id:
-                self._remove(member, keep_data=False)
+                self._remove(member, is_last=False)
                 return
             if len(core.members) == 1:
-                self._remove(member, keep_data=True)
+                self._remove(member, is_last=True)
                 return
             if core.status == FAILING_OVER or not self._failover.automatic(
                 member, planned=True, delete_old=True
@@ -156,7 +157,7 @@ class Instances:
                     "instance is in a valid state to take over.",
                 )
 
-    def _remove(self, member: Member, *, keep_data: bool) -> None:
+    def _remove(self, member: Member, *, is_last: bool) -> None:
         core = self._core
         member.status = DELETING
         member.in_reader_endpoint = False
@@ -167,10 +168,12 @@ class Instances:
             core.record(events.TOPOLOGY_UPDATED, member.id)
             core.pause(delays.delete)
             member.node.shut_down(grace_s=_DELETE_GRACE_S)
-            dormant = member.node.release(core.directory / "volume") if keep_data else None
+            # A secondary cluster's next first instance copies the primary's data anew.
+            keep = is_last and core.source is None
+            dormant = member.node.release(core.directory / "volume") if keep else None
             member.node.remove()
             core.remove_member(member)
-            if keep_data:
+            if is_last:
                 with core.lock:
                     core.dormant = dormant
                     core.writer = core.shown_writer = core.dns_writer = None

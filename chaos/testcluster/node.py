@@ -300,9 +300,18 @@ class Node:
                 os.kill(pid, signal.SIGHUP)
 
     def position(self) -> Position | None:
-        """Return where this writer writes now, None where it cannot be asked."""
-        row = self.ask("SELECT pg_walfile_name(pg_current_wal_lsn()), pg_current_wal_lsn()::text")
-        return None if row is None else Position(int(str(row[0])[:8], 16), str(row[1]))
+        """Return what others can stream from here: a writer's end, or what a reader has replayed.
+
+        None where it cannot be asked, or is a reader that does not stream.
+        """
+        row = self.ask(
+            "SELECT received_tli, pg_last_wal_replay_lsn()::text"
+            " FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+            " UNION ALL SELECT"
+            " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer,"
+            " pg_current_wal_lsn()::text WHERE NOT pg_is_in_recovery()"
+        )
+        return None if row is None else Position(int(row[0]), str(row[1]))
 
     def follows(self, position: Position) -> bool:
         """Tell whether this reader streams from that writer's history, and has replayed so far."""

@@ -7,7 +7,7 @@ import logging
 from chaos.clock import NS, MonotonicClock
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster.core import Core, Member, require_writer
-from chaos.testcluster.node import Position
+from chaos.testcluster.node import Node, Position
 from chaos.wait import wait_until
 
 log = logging.getLogger(__name__)
@@ -36,13 +36,15 @@ def start_in_role(core: Core, member: Member) -> None:
 def start_writer(core: Core, member: Member) -> None:
     """Start the stopped writer on its own data, again where it is killed while it starts.
 
+    The one of a secondary cluster is started to stream from the primary cluster's.
+
     Raises:
         HostError: it does not start after several attempts.
         WaitTimeout: it hangs.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            member.node.start(None)
+            member.node.start(None if core.source is None else source_address(core))
         except HostError as error:
             log.warning("attempt %d to start %s: %s", attempt, member.id, error)
             core.pause(_RETRY_S)
@@ -51,6 +53,18 @@ def start_writer(core: Core, member: Member) -> None:
                 raise
         else:
             return
+
+
+def source_address(core: Core) -> str:
+    """Return the address of the primary cluster's writer, for a secondary's.
+
+    Raises:
+        HostError: there is none now.
+    """
+    source = core.source() if core.source is not None else None
+    if source is None:
+        raise HostError(f"cluster {core.spec.id} has no primary cluster with a writer to follow")
+    return source.address
 
 
 def start_reader(core: Core, member: Member) -> None:
@@ -93,13 +107,13 @@ def clone(core: Core, member: Member) -> None:
     """
     deadline = MonotonicClock().now_ns() + int(_CLONE_TIMEOUT_S * NS)
     while True:
-        writer = _await_running_writer(core, member)
+        origin = _await_origin(core, member)
         try:
-            member.node.clone_from(writer.node.address)
+            member.node.clone_from(origin.address)
         except HostError as error:
             if MonotonicClock().now_ns() > deadline:
                 raise
-            log.warning("cannot clone %s from %s, trying again: %s", member.id, writer.id, error)
+            log.warning("cannot clone %s, trying again: %s", member.id, error)
             core.pause(_RETRY_S)
         else:
             return
@@ -135,12 +149,16 @@ class _Arrival:
         return self._goal is not None and self._member.node.follows(self._goal)
 
 
-def _await_running_writer(core: Core, member: Member) -> Member:
-    def running() -> Member | None:
+def _await_origin(core: Core, member: Member) -> Node:
+    """Wait for what a node is cloned from: its cluster's writer, or the writer's own source."""
+
+    def running() -> Node | None:
         core.pause(0)
         writer = core.writer_member()
-        is_up = writer is not None and writer is not member and writer.node.state() == "ready"
-        return writer if is_up else None
+        node = writer.node if writer is not None else None
+        if writer is member:
+            node = core.source() if core.source is not None else None
+        return node if node is not None and node.state() == "ready" else None
 
     found = wait_until(running, "a running writer to clone from", timeout_s=_CLONE_TIMEOUT_S)
     assert found is not None

@@ -55,7 +55,7 @@ class View:
         return InstanceRecord(
             id=member.id,
             status=member.status,
-            is_writer=member.id == self._core.shown_writer,
+            is_writer=member.id == self._core.shown_writer and self._core.source is None,
             instance_class=member.spec.instance_class,
             availability_zone=member.availability_zone,
             promotion_tier=member.spec.promotion_tier,
@@ -88,7 +88,9 @@ class View:
                 if m.status not in {CREATING, DELETING} or m.id == writer
             }
             readers = [
-                m.id for m in core.members.values() if m.in_reader_endpoint and m.id != writer
+                m.id
+                for m in core.members.values()
+                if m.in_reader_endpoint and (m.id != writer or core.source is not None)
             ]
             writers = [m.id for m in core.members.values() if m.id == writer]
         names[self.cluster_endpoint] = self._alias(writers, ttl.cluster_ttl_s)
