@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from chaos.clock import Anchor
 from chaos.testcluster.api import describe
 from chaos.testcluster.api.engine import Region
+from chaos.testcluster.api.lookup import Action, Result
 from chaos.testcluster.api.selection import Parameters, matching, page
 from chaos.testcluster.records import ApiError
 
@@ -16,7 +16,7 @@ DURATION_DEFAULT_MIN = 60
 DURATION_MAX_MIN = 14 * 24 * 60
 
 
-def describe_events(region: Region, parameters: Parameters) -> Mapping[str, Any]:
+def describe_events(region: Region, parameters: Parameters) -> Result:
     """DescribeEvents."""
     matching([], parameters.get("Filters", ()), {})
     source = parameters.get("SourceIdentifier")
@@ -40,6 +40,9 @@ def describe_events(region: Region, parameters: Parameters) -> Mapping[str, Any]
     ]
     shown, marker = page(found, parameters)
     return {"Events": shown, "Marker": marker}
+
+
+ACTIONS: Mapping[str, Action] = {"DescribeEvents": describe_events}
 
 
 def _interval(parameters: Parameters) -> tuple[datetime, datetime | None]:
