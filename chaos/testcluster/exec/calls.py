@@ -2,7 +2,7 @@
 
 | The program | comes to |
 |---|---|
-| makes a TCP socket | one of the machine's own network (only where the program has a network of its own) |
+| makes a TCP socket | one of the machine's network, where it has a network of its own |
 | connects to loopback | just that |
 | connects to port 53 of anybody | the test cluster's name server |
 | connects to a caching name service of the machine | nobody, so that it asks name servers itself |
@@ -16,7 +16,7 @@ import ipaddress
 import logging
 import select
 import socket
-import struct
+import sys
 import threading
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from chaos.testcluster.exec.kernel import Notice, Notices, machine, memory_of, s
 _CACHES = (b"/run/nscd/", b"/var/run/nscd/", b"/run/systemd/resolve/")
 _DNS_PORT = 53
 _ADDRESS_MAX = 128
+_IPV4_LENGTH, _IPV6_LENGTH = 8, 24  # family, port, (flow,) host
 _SOCK_TYPE_MASK = 0xF
 _INTERNET = {socket.AF_INET, socket.AF_INET6}
 
@@ -88,8 +89,7 @@ class Calls:
     def _connect(self, notice: Notice) -> None:
         descriptor, place, length = notice.arguments[:3]
         address = memory_of(notice.thread, place, min(length & 0xFFFFFFFF, _ADDRESS_MAX))
-        family = struct.unpack_from("=H", address)[0] if len(address) > 1 else socket.AF_UNSPEC
-        if family == socket.AF_UNIX:
+        if _family(address) == socket.AF_UNIX:
             if address[2:].startswith(_CACHES):
                 self._notices.fail(notice, errno.ECONNREFUSED)
             else:
@@ -118,14 +118,18 @@ class Calls:
         return True
 
 
+def _family(address: bytes) -> int:
+    return int.from_bytes(address[:2], sys.byteorder)
+
+
 def _internet_address(
     address: bytes,
 ) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int] | None:
     """Return host and port of a `struct sockaddr`, None where it is of another family."""
-    family = struct.unpack_from("=H", address)[0] if len(address) > 1 else socket.AF_UNSPEC
-    if family == socket.AF_INET and len(address) >= 8:
+    family = _family(address)
+    if family == socket.AF_INET and len(address) >= _IPV4_LENGTH:
         return ipaddress.IPv4Address(address[4:8]), int.from_bytes(address[2:4])
-    if family == socket.AF_INET6 and len(address) >= 24:
+    if family == socket.AF_INET6 and len(address) >= _IPV6_LENGTH:
         host = ipaddress.IPv6Address(address[8:24])
         return host.ipv4_mapped or host, int.from_bytes(address[2:4])
     return None

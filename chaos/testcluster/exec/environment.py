@@ -20,9 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chaos.model.access import DatabaseAccess
-
-ACCESS_KEY = "GAMEDAYTESTCLUSTER"
-SECRET_KEY = "gameday-test-cluster-not-a-secret"  # noqa: S105 - it says so itself
+from chaos.testcluster.iam_auth import ACCESS_KEY, SECRET_KEY
 
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy"}
 _LIBPQ = re.compile(r"PG[A-Z]+")  # `PG_COLOR` and the like lead nowhere
@@ -63,8 +61,4 @@ def environment(place: Place, ours: Mapping[str, str]) -> dict[str, str]:
 
 
 def _misleading(name: str) -> bool:
-    return (
-        name.startswith("AWS_")
-        or _LIBPQ.fullmatch(name) is not None
-        or name.lower() in _PROXIES
-    )
+    return name.startswith("AWS_") or _LIBPQ.fullmatch(name) is not None or name.lower() in _PROXIES

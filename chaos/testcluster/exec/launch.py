@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -77,7 +77,9 @@ def run(
             return _run(command, environment, name_server, one)
         except _CannotEnter as why:
             refusals.append(f"mode {one.value}: {why}")
-    raise HostError(f"this machine's kernel allows no `cluster exec` ({'; '.join(refusals)}); {_ADVICE}")
+    raise HostError(
+        f"this machine's kernel allows no `cluster exec` ({'; '.join(refusals)}); {_ADVICE}"
+    )
 
 
 def _run(
@@ -92,7 +94,7 @@ def _run(
         pid = os.fork()
         if pid == 0:
             ours.close()
-            _become(command, environment, mode, folder, theirs, before)
+            _become(command, environment, mode=mode, folder=folder, told=theirs, mask=before)
         theirs.close()
         notices, queries = _entered(ours, pid)
         tcp = (name_server.address, name_server.port)
@@ -151,10 +153,11 @@ def _await_end(pid: int) -> int:
 def _become(
     command: Sequence[str],
     environment: Mapping[str, str],
+    *,
     mode: Mode,
     folder: Path,
     told: socket.socket,
-    mask: set[signal.Signals],
+    mask: Iterable[int],
 ) -> NoReturn:
     """In the new process: enter the mode, hand over the descriptors, become the program."""
     try:
@@ -176,7 +179,7 @@ def _become(
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)  # Python has changed these.
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.execvpe(command[0], list(command), dict(environment))
+        os.execvpe(command[0], list(command), dict(environment))  # noqa: S606 - the user's program
     except BaseException as error:  # noqa: BLE001 - as above
         told.send(_reason(error).encode()[:_MESSAGE_MAX])
     os._exit(127)
