@@ -14,7 +14,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from chaos.clock import MonotonicClock
 from chaos.names import NameServer
+from chaos.testcluster.api.behaviour import Behaviour
 from chaos.testcluster.api.control import Control, ServerFacts
 from chaos.testcluster.api.server import ApiServer
 from chaos.testcluster.disturbances.registry import Disturbances
@@ -89,6 +91,10 @@ class PaperCluster:
     happened: list[EventRecord] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     refusal: ApiError | None = None
+    api_behaviour: Behaviour = field(default_factory=lambda: Behaviour(MonotonicClock()))
+
+    def __post_init__(self) -> None:
+        self.disturbances = Disturbances(self)  # type: ignore[arg-type]
 
     def snapshot(self) -> ClusterRecord:
         return self.record
@@ -174,9 +180,8 @@ class PaperCluster:
     def home(self) -> ClusterRecord:
         return self.record
 
-    @property
-    def disturbances(self) -> Disturbances:
-        return Disturbances(self)  # type: ignore[arg-type]
+    def regions(self) -> tuple[PaperCluster]:
+        return (self,)
 
     def _called(self, name: str, argument: Any) -> None:
         if self.refusal is not None:
@@ -246,6 +251,7 @@ def shared_boto_rds(served_paper_cluster: ControlPlane) -> Iterator[Any]:
 @pytest.fixture
 def control_plane(served_paper_cluster: ControlPlane) -> ControlPlane:
     """A served paper cluster as if new; making a server and a client for each test is slow."""
+    served_paper_cluster.cluster.disturbances.close()
     served_paper_cluster.cluster.__init__()  # type: ignore[misc]
     served_paper_cluster.stopped.clear()
     return served_paper_cluster

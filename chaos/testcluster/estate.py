@@ -20,11 +20,13 @@ from chaos.clock import MonotonicClock
 from chaos.errors import HostError
 from chaos.testcluster.account import server_account
 from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
+from chaos.testcluster.api.behaviour import Behaviour as ApiBehaviour
 from chaos.testcluster.cluster import Cluster
 from chaos.testcluster.directory import make_directory
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.dns_behaviour import Behaviour
 from chaos.testcluster.events import EventLog
+from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.identifiers import is_region
 from chaos.testcluster.postgres import PostgresBinaries
@@ -130,6 +132,8 @@ class Estate:
         self._numbers = itertools.count(1)
         self._home: Cluster | None = None
         self.disturbances = Disturbances(self)
+        self.global_clusters = GlobalClusters(lambda region, name: self.region(region).cluster(name))
+        self.api_behaviour = ApiBehaviour(MonotonicClock())
         self.name_behaviour = Behaviour(MonotonicClock(), seed)
         try:
             account = server_account(binaries)
@@ -201,6 +205,7 @@ class Estate:
         names: dict[str, Alias | Address] = {}
         for cluster in self.clusters():
             names.update(cluster.names())
+        names.update(self.global_clusters.names())
         return names
 
     # -- making and ending -----------------------------------------------------------------------
@@ -225,6 +230,7 @@ class Estate:
     def close(self) -> None:
         """Kill every server and remove all data; bounded, and harmless a second time."""
         self.disturbances.close()
+        self.global_clusters.close()
         for cluster in self.clusters():
             cluster.close()
         shutil.rmtree(self.ground.directory, ignore_errors=True)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from chaos.testcluster.disturbances.registry import Disturbances
+from chaos.testcluster.endpoint_changes import EndpointChanges
 from chaos.testcluster.records import ClusterRecord, EventRecord, InstanceSpec, ServerlessBounds
+
+if TYPE_CHECKING:
+    from chaos.testcluster.api.behaviour import Behaviour
 
 
 class Engine(Protocol):
     """One cluster. Every command returns at once and raises `ApiError` if it is refused."""
+
+    @property
+    def endpoints(self) -> EndpointChanges:
+        """Its custom endpoints."""
 
     def snapshot(self) -> ClusterRecord:
         """Return the cluster as it is now."""
@@ -58,6 +66,10 @@ class Region(Protocol):
 
 class ServedEstate(Protocol):
     """What the API serves."""
+
+    @property
+    def api_behaviour(self) -> Behaviour:
+        """How it misbehaves."""
 
     def region(self, name: str) -> Region:
         """Return a Region; raise SignatureDoesNotMatch where the name cannot be one."""

@@ -12,19 +12,24 @@ import re
 import socket
 import threading
 import uuid
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from chaos.errors import WaitTimeout
 from chaos.testcluster.api.actions import ACTIONS
+from chaos.testcluster.api.behaviour import Lost, treated
 from chaos.testcluster.api.codec import QueryCodec
 from chaos.testcluster.api.control import PREFIX, Control
 from chaos.testcluster.api.engine import Region, ServedEstate
 from chaos.testcluster.records import ApiError
+from chaos.wait import wait_until
 
 SERVICE = "rds"
 BODY_MAX = 1 << 20
 IDLE_TIMEOUT_S = 60
+SILENCE_S_MAX = 3600.0
 HINT = (
     "The control plane of a gameday test cluster: RDS's API at POST /, status at /control/status.\n"
 )
@@ -42,6 +47,7 @@ class ApiServer:
         """Serve from now on; `listener` stays its owner's to close."""
         self._estate = estate
         self._control = control
+        self._closing = threading.Event()
         self._codec = QueryCodec.of(SERVICE, tuple(ACTIONS))
         self._http = _HttpServer(listener, self)
         self._thread = threading.Thread(
@@ -51,11 +57,16 @@ class ApiServer:
 
     def close(self) -> None:
         """Stop accepting requests; those in flight are answered or dropped with the process."""
+        self._closing.set()
         self._http.shutdown()
         self._thread.join()
 
     def rds(self, form: bytes, authorization: str) -> tuple[int, bytes, str]:
-        """Answer one API request: HTTP status, XML and request id."""
+        """Answer one API request: HTTP status, XML and request id.
+
+        Raises:
+            Lost: no answer is to be given.
+        """
         request_id = str(uuid.uuid4())
         operation = "?"
         try:
@@ -65,12 +76,19 @@ class ApiServer:
             except UnicodeDecodeError as error:
                 raise ApiError("MalformedQueryString", "The request is not UTF-8.") from error
             operation = request.operation
-            result = ACTIONS[operation](region, request.parameters)
+            result = treated(
+                self._estate.api_behaviour.treatment(SERVICE, operation),
+                self._closing.wait,
+                lambda view: ACTIONS[operation](view(region), request.parameters),
+            )
             answer = self._codec.encode(operation, result, request_id)
         except ApiError as error:
             status, answer = self._codec.encode_error(error, request_id)
             _log.info("%s %s refused: %s: %s", request_id, operation, error.code, error.message)
             return status, answer, request_id
+        except Lost as lost:
+            _log.info("%s %s is not answered: %s", request_id, operation, lost.loss)
+            raise
         except Exception:  # noqa: BLE001 - a bug of ours is answered as AWS answers its own
             _log.exception("%s %s failed", request_id, operation)
             failure = ApiError(
@@ -196,8 +214,32 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply_rds(self, form: bytes) -> None:
         authorization = self.headers.get("Authorization", "")
-        status, answer, request_id = self.server.api.rds(form, authorization)
+        try:
+            status, answer, request_id = self.server.api.rds(form, authorization)
+        except Lost as lost:
+            self.close_connection = True
+            if lost.loss.is_silent:
+                self._stay_silent(lost.loss.over)
+            return
         self._reply(status, "text/xml", answer, {"x-amzn-RequestId": request_id})
+
+    def _stay_silent(self, over: threading.Event) -> None:
+        """Hold the connection open until it is over, or the client has gone."""
+        with suppress(WaitTimeout):
+            wait_until(
+                lambda: over.is_set() or self._has_left(),
+                "a client to give up",
+                timeout_s=SILENCE_S_MAX,
+                interval_s=0.1,
+            )
+
+    def _has_left(self) -> bool:
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _reply_control(self, method: str, path: str, body: bytes) -> None:
         self._reply(*_json(self.server.api.control(method, path, body)))

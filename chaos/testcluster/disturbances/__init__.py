@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from chaos.testcluster.disturbances.api import (
+    ApiDrop,
+    ApiErrors,
+    ApiSlow,
+    ApiStale,
+    ApiThrottle,
+)
 from chaos.testcluster.disturbances.base import Disturbance
 from chaos.testcluster.disturbances.dns import (
     DnsDrop,
@@ -35,5 +42,10 @@ DISTURBANCES: Mapping[str, type[Disturbance]] = {
         DnsDrop,
         DnsTruncate,
         ReaderEndpointServesWriter,
+        ApiThrottle,
+        ApiErrors,
+        ApiSlow,
+        ApiDrop,
+        ApiStale,
     )
 }
