@@ -6,7 +6,8 @@ node's identity along.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # The control plane's own superuser, and the role with which readers stream; named as in RDS.
@@ -68,6 +69,8 @@ class NodeSettings:
     upstream: str | None
     stream_password: str
     storage: Path
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Settings beyond these, by name; they come last and so win."""
 
     def render(self) -> str:
         """Return the whole of the node's postgresql.conf."""
@@ -80,7 +83,7 @@ class NodeSettings:
             "restore_command": f'test -f "{self.storage}/%f" && cp "{self.storage}/%f" "%p"',
             "primary_conninfo": self._upstream_conninfo(),
         }
-        lines = [f"{name} = {_quoted(value)}" for name, value in own.items()]
+        lines = [f"{name} = {_quoted(value)}" for name, value in (own | {**self.own}).items()]
         return COMMON + "\n".join(lines) + "\n"
 
     def _upstream_conninfo(self) -> str:

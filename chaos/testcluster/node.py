@@ -18,19 +18,20 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import psycopg
 
 from chaos.errors import DatabaseError, HostError
 from chaos.testcluster.account import Account
-from chaos.testcluster.configuration import CONTROL_ROLE, HBA, STREAM_ROLE, NodeSettings
+from chaos.testcluster.configuration import HBA, STREAM_ROLE, NodeSettings
 from chaos.testcluster.freezing import Freezer
+from chaos.testcluster.interrogation import Interrogated
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.processes import kill_all, sweep_lock_file
+from chaos.testcluster.silence import Silence
 from chaos.testcluster.storage import Storage
 from chaos.testcluster.template import Template
 from chaos.wait import wait_until
@@ -41,7 +42,6 @@ _POLL_S = 0.005
 _START_TIMEOUT_S = 30.0
 _PROMOTE_TIMEOUT_S = 30.0
 _CLONE_TIMEOUT_S = 120.0
-_STATEMENT_TIMEOUT_MS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +55,23 @@ class Foundation:
     port: int
 
 
-class Position(NamedTuple):
-    """A place in a writer's history: its timeline and the end of what it has written."""
-
-    timeline: int
-    lsn: str
-
-
-class Node:
+class Node(Interrogated):
     """One server, on `address`; methods may be called from any thread, one at a time each."""
 
     def __init__(
         self, identifier: str, directory: Path, address: str, foundation: Foundation
     ) -> None:
-        self.identifier = identifier
+        super().__init__(identifier, address, foundation.port, foundation.template.control_password)
         self.directory = directory
         self.data = directory / "data"
-        self.address = address
         self.freezer = Freezer(self.data)
         self._foundation = foundation
         self._lock = threading.RLock()  # Held through starting, ending and promotion.
         self._files = threading.Lock()  # Held for moments, so that `follow` never waits for those.
         self._process: subprocess.Popen[bytes] | None = None
         self._upstream: str | None = None
+        self._silence: Silence | None = None
+        self._own_settings: dict[str, str] = {}
 
     # -- what is there ---------------------------------------------------------------------------
 
@@ -97,6 +91,11 @@ class Node:
     def upstream(self) -> str | None:
         """The address of the writer it streams from, None for the writer."""
         return self._upstream
+
+    @property
+    def dark(self) -> bool:
+        """Whether its power was cut and is not back."""
+        return self._silence is not None
 
     def state(self) -> str:
         """Return what the postmaster last said of itself: `starting`, `ready`..., or ''.
@@ -166,6 +165,7 @@ class Node:
         """Kill the server if it runs, and remove all its files."""
         with self._lock:
             self.kill()
+            self.restore_power()
             with self._files:
                 shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -177,10 +177,12 @@ class Node:
         Returns when it accepts connections.
 
         Raises:
-            HostError: the server ended instead; with the end of its log.
+            HostError: it has no power, or ended instead; with the end of its log.
             WaitTimeout: it did not get that far within 30 s.
         """
         with self._lock:
+            if self.dark:
+                raise HostError(f"{self.identifier} has no power")
             signal_file = self.data / "standby.signal"
             if upstream is None:
                 signal_file.unlink(missing_ok=True)
@@ -245,6 +247,21 @@ class Node:
         """Take `freeze` back."""
         self.freezer.thaw(reason)
 
+    def cut_power(self) -> None:
+        """Kill every process so that nobody is told; the address stays silent (see `silence`).
+
+        Raises:
+            HostError: this machine does not allow it; the server runs on.
+        """
+        if self._silence is None:
+            self._silence = Silence(self.data, self.pid, self.freezer)
+
+    def restore_power(self) -> None:
+        """Let the address answer again; nothing is started."""
+        silence, self._silence = self._silence, None
+        if silence is not None:
+            silence.end()
+
     def _await_exit(self, grace_s: float) -> None:
         process = self._process
         if process is not None:
@@ -294,76 +311,13 @@ class Node:
     def follow(self, upstream: str) -> None:
         """Stream from another writer from now on, without a restart; also while it is down."""
         self._configure(upstream)
+        self._reload()
+
+    def _reload(self) -> None:
         pid = self.pid
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGHUP)
-
-    def position(self) -> Position | None:
-        """Return what others can stream from here: a writer's end, or what a reader has replayed.
-
-        None where it cannot be asked, or is a reader that does not stream.
-        """
-        row = self.ask(
-            "SELECT received_tli, pg_last_wal_replay_lsn()::text"
-            " FROM pg_stat_wal_receiver WHERE status = 'streaming'"
-            " UNION ALL SELECT"
-            " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer,"
-            " pg_current_wal_lsn()::text WHERE NOT pg_is_in_recovery()"
-        )
-        return None if row is None else Position(int(row[0]), str(row[1]))
-
-    def follows(self, position: Position) -> bool:
-        """Tell whether this reader streams from that writer's history, and has replayed so far."""
-        return self.ask(
-            "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver"
-            " WHERE status = 'streaming' AND received_tli = %s)"
-            " AND pg_last_wal_replay_lsn() >= %s::pg_lsn",
-            (position.timeline, position.lsn),
-        ) == (True,)
-
-    def replayed_lsn(self) -> str | None:
-        """Return how far this reader has replayed, None where it cannot be asked."""
-        row = self.ask("SELECT pg_last_wal_replay_lsn()::text")
-        return str(row[0]) if row is not None and row[0] is not None else None
-
-    # -- SQL as the control plane ----------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def connect(self, database: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
-        """Open a session of the control plane's superuser, bounded in every statement.
-
-        Raises:
-            DatabaseError: the server does not answer or refused a statement.
-        """
-        try:
-            with psycopg.connect(
-                host=self.address,
-                port=self._foundation.port,
-                user=CONTROL_ROLE,
-                password=self._foundation.template.control_password,
-                dbname=database,
-                connect_timeout=2,
-                sslmode="disable",
-                application_name="control-plane",
-                options=f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}",
-                autocommit=True,
-            ) as connection:
-                yield connection
-        except psycopg.Error as error:
-            raise DatabaseError(
-                f"the control plane cannot use {self.identifier}: {str(error).strip()}",
-                sqlstate=error.sqlstate,
-            ) from error
-
-    def ask(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
-        """Return a query's first row; None where the node cannot be asked."""
-        try:
-            with self.connect() as connection:
-                return connection.execute(query.encode(), values).fetchone()
-        except DatabaseError as error:
-            log.debug("%s", error)
-            return None
 
     # -- files -----------------------------------------------------------------------------------
 
@@ -371,6 +325,20 @@ class Node:
         """Set what `aurora_replica_status()` of this node says the cluster is made of."""
         with self._files:
             self._write("topology.json", json.dumps(members))
+
+    def set(self, settings: Mapping[str, str | None]) -> None:
+        """Set what only this node has set, until it is set to None; a reload must be enough."""
+        with self._files:
+            given = {name: value for name, value in settings.items() if value is not None}
+            kept = {name: v for name, v in self._own_settings.items() if name not in settings}
+            self._own_settings = kept | given
+        self._configure(self._upstream)
+        self._reload()
+
+    def write_global_status(self, content: Mapping[str, object]) -> None:
+        """Set what this node shows of the global cluster that its cluster is a member of."""
+        with self._files:
+            self._write("global.json", json.dumps(content))
 
     def _configure(self, upstream: str | None) -> None:
         self._upstream = upstream
@@ -383,6 +351,7 @@ class Node:
             upstream=upstream,
             stream_password=self._foundation.template.stream_password,
             storage=self._foundation.storage.path,
+            own=self._own_settings,
         )
         with self._files:
             self._write("pg_hba.conf", HBA)

@@ -7,7 +7,8 @@ import logging
 from chaos.clock import NS, MonotonicClock
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster.core import Core, Member, require_writer
-from chaos.testcluster.node import Node, Position
+from chaos.testcluster.interrogation import Position
+from chaos.testcluster.node import Node
 from chaos.wait import wait_until
 
 log = logging.getLogger(__name__)
