@@ -27,6 +27,7 @@ from chaos.testcluster import events
 from chaos.testcluster.addresses import free_port, port_is_free
 from chaos.testcluster.configuration import ADMIN_ROLE
 from chaos.testcluster.core import AVAILABLE, CREATING, DELETING, Core, Member
+from chaos.testcluster.endpoint_changes import EndpointChanges
 from chaos.testcluster.failover import Failover
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.instances import Instances
@@ -94,6 +95,7 @@ class Cluster:
         self._failover = Failover(core)
         self._instances = Instances(core, self._failover)
         self._scaling = Scaling(core)
+        self.endpoints = EndpointChanges(core)
         self._monitor = Monitor(core, self._failover, self._instances)
 
     # -- life ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from chaos.clock import Anchor, MonotonicClock
 from chaos.errors import HostError
+from chaos.testcluster.endpoints import CustomEndpoint
 from chaos.testcluster.events import FAILOVER_FAILED, EventKind
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.node import Foundation, Node
@@ -101,6 +102,7 @@ class Core:
         self.shown_writer: str | None = None  # as the API shows it, which lags
         self.dns_writer: str | None = None  # as the cluster endpoint answers, which lags more
         self.bounds: ServerlessBounds | None = spec.serverless
+        self.endpoints: dict[str, CustomEndpoint] = {}
         self.source: Callable[[], Node | None] | None = None
         """Of a secondary of a global cluster: the primary's writer, from which `writer` streams."""
         self.dormant: Path | None = None  # the data of a cluster whose last instance was deleted
@@ -150,6 +152,9 @@ class Core:
             if self.members.get(member.id) is not member:
                 return
             del self.members[member.id]
+            self.endpoints = {
+                name: endpoint.without(member.id) for name, endpoint in self.endpoints.items()
+            }
         self.ground.addresses.give_back(member.node.address)
 
     def require_member(self, instance: str) -> Member:

@@ -82,6 +82,20 @@ class InstanceRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRecord:
+    """One custom endpoint as the API shows it."""
+
+    id: str
+    endpoint: str  # DNS name
+    resource_id: str  # cluster-endpoint-XXXXXXXX
+    status: str  # creating | available | modifying | deleting
+    kind: str  # READER | ANY
+    static_members: tuple[str, ...]
+    excluded_members: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterRecord:
     """The cluster as the API shows it."""
 
@@ -103,6 +117,7 @@ class ClusterRecord:
     serverless: ServerlessBounds | None
     tags: Mapping[str, str]
     instances: tuple[InstanceRecord, ...]
+    custom_endpoints: tuple[EndpointRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

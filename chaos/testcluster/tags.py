@@ -21,15 +21,20 @@ def retag(
     """
     with core.lock:
         if instance is None:
-            core.spec = replace(core.spec, tags=_changed(core.spec.tags, add, remove))
+            core.spec = replace(core.spec, tags=changed_tags(core.spec.tags, add, remove))
         else:
             member = core.require_member(instance)
-            member.spec = replace(member.spec, tags=_changed(member.spec.tags, add, remove))
+            member.spec = replace(member.spec, tags=changed_tags(member.spec.tags, add, remove))
 
 
-def _changed(
+def changed_tags(
     tags: Mapping[str, str], add: Mapping[str, str], remove: Collection[str]
 ) -> dict[str, str]:
+    """Return tags after a change.
+
+    Raises:
+        ApiError: there would be more than `TAGS_MAX`.
+    """
     after = {key: value for key, value in {**tags, **add}.items() if key not in remove}
     if len(after) > TAGS_MAX:
         raise ApiError("InvalidParameterValue", f"A resource can have at most {TAGS_MAX} tags.")

@@ -6,8 +6,16 @@ import hashlib
 from collections.abc import Mapping
 
 from chaos.testcluster.configuration import ADMIN_ROLE, DATABASE
-from chaos.testcluster.core import CREATING, DELETING, Core, Member
-from chaos.testcluster.records import ACCOUNT, Address, Alias, ClusterRecord, InstanceRecord
+from chaos.testcluster.core import AVAILABLE, CREATING, DELETING, Core, Member
+from chaos.testcluster.endpoints import Candidate, CustomEndpoint, targets
+from chaos.testcluster.records import (
+    ACCOUNT,
+    Address,
+    Alias,
+    ClusterRecord,
+    EndpointRecord,
+    InstanceRecord,
+)
 
 ENGINE = "aurora-postgresql"
 
@@ -25,6 +33,10 @@ class View:
     def instance_endpoint(self, instance: str) -> str:
         """Return the DNS name of an instance."""
         return f"{instance}.{self._suffix}".lower()
+
+    def custom_endpoint(self, identifier: str) -> str:
+        """Return the DNS name of a custom endpoint."""
+        return f"{identifier}.cluster-custom-{self._suffix}".lower()
 
     def snapshot(self) -> ClusterRecord:
         """Return the cluster as the API shows it now."""
@@ -49,6 +61,7 @@ class View:
                 serverless=core.bounds,
                 tags=core.spec.tags,
                 instances=tuple(self._instance(member) for member in core.members.values()),
+                custom_endpoints=tuple(self._endpoint(e) for e in core.endpoints.values()),
             )
 
     def _instance(self, member: Member) -> InstanceRecord:
@@ -67,6 +80,18 @@ class View:
             address=member.node.address,
             pid=member.node.pid,
             capacity_acu=member.capacity_acu,
+        )
+
+    def _endpoint(self, endpoint: CustomEndpoint) -> EndpointRecord:
+        return EndpointRecord(
+            id=endpoint.id,
+            endpoint=self.custom_endpoint(endpoint.id),
+            resource_id=endpoint.resource_id,
+            status=endpoint.status,
+            kind=endpoint.wanted.kind,
+            static_members=endpoint.wanted.static or (),
+            excluded_members=endpoint.wanted.excluded,
+            tags=endpoint.tags,
         )
 
     def names(self) -> Mapping[str, Alias | Address]:
@@ -93,9 +118,28 @@ class View:
                 if m.in_reader_endpoint and (m.id != writer or core.source is not None)
             ]
             writers = [m.id for m in core.members.values() if m.id == writer]
+            custom = {
+                self.custom_endpoint(e.id): targets(e.group, self._candidates())
+                for e in core.endpoints.values()
+                if e.group is not None
+            }
         names[self.cluster_endpoint] = self._alias(writers, ttl.cluster_ttl_s)
         names[self.reader_endpoint] = self._alias(readers or writers, ttl.reader_ttl_s)
+        for name, instances in custom.items():
+            names[name] = self._alias(instances, ttl.reader_ttl_s)
         return names
+
+    def _candidates(self) -> list[Candidate]:
+        core = self._core
+        return [
+            Candidate(
+                id=m.id,
+                is_writer=m.id == core.dns_writer and core.source is None,
+                serves=m.status == AVAILABLE and m.in_reader_endpoint,
+            )
+            for m in core.members.values()
+            if m.status not in {CREATING, DELETING}
+        ]
 
     def _alias(self, instances: list[str], ttl_s: int) -> Alias:
         targets = tuple(self.instance_endpoint(i) for i in instances)

@@ -52,7 +52,7 @@ def db_cluster(cluster: ClusterRecord) -> dict[str, Any]:
         "EngineMode": "provisioned",
         "Endpoint": cluster.cluster_endpoint,
         "ReaderEndpoint": cluster.reader_endpoint,
-        "CustomEndpoints": [],
+        "CustomEndpoints": [e.endpoint for e in cluster.custom_endpoints],
         "Port": cluster.port,
         "HostedZoneId": HOSTED_ZONE,
         "MasterUsername": cluster.user,
