@@ -15,7 +15,7 @@ _EVENTS_MAX = 10_000
 
 
 class EventKind(NamedTuple):
-    """One documented event; `message` may hold `{name}`, an instance identifier."""
+    """One documented event; `message` may hold names in braces, such as `{name}`."""
 
     source_type: str
     event_id: str
@@ -65,6 +65,65 @@ FAILOVER_CROSS_AZ = EventKind(
     "RDS-EVENT-0073",
     ("failover",),
     "Started cross AZ failover to DB instance: {name}",
+)
+
+_GLOBAL = "global-failover"
+_TO = "to DB cluster {name} in Region {region}"
+SWITCHOVER_STARTED = EventKind(
+    "db-cluster", "RDS-EVENT-0181", (_GLOBAL,), f"Global switchover {_TO} started."
+)
+SWITCHOVER_OLD_DOWN = EventKind(
+    "db-cluster",
+    "RDS-EVENT-0182",
+    (_GLOBAL,),
+    "Old primary DB cluster {name} in Region {region} successfully shut down.",
+)
+SWITCHOVER_WAITING = EventKind(
+    "db-cluster",
+    "RDS-EVENT-0183",
+    (_GLOBAL,),
+    "Waiting for data synchronization across global cluster members.",
+)
+SWITCHOVER_PROMOTED = EventKind(
+    "db-cluster",
+    "RDS-EVENT-0184",
+    (_GLOBAL,),
+    "New primary DB cluster {name} in Region {region} was successfully promoted.",
+)
+SWITCHOVER_FINISHED = EventKind(
+    "db-cluster", "RDS-EVENT-0185", (_GLOBAL,), f"Global switchover {_TO} finished."
+)
+SWITCHOVER_CANCELLED = EventKind(
+    "db-cluster", "RDS-EVENT-0186", (_GLOBAL,), f"Global switchover {_TO} is cancelled."
+)
+SWITCHOVER_FAILED = EventKind(
+    "db-cluster", "RDS-EVENT-0187", (_GLOBAL,), f"Global switchover {_TO} failed."
+)
+GLOBAL_FAILOVER_COMPLETED = EventKind(
+    "db-cluster", "RDS-EVENT-0238", (_GLOBAL,), f"Global failover {_TO} completed."
+)
+GLOBAL_FAILOVER_FAILED = EventKind(
+    "db-cluster", "RDS-EVENT-0239", (_GLOBAL,), f"Global failover {_TO} failed."
+)
+GLOBAL_RESYNC_STARTED = EventKind(
+    "db-cluster",
+    "RDS-EVENT-0240",
+    (_GLOBAL,),
+    "Started resynchronizing members of DB cluster {name} in Region {region} following global "
+    "failover.",
+)
+GLOBAL_RESYNC_FINISHED = EventKind(
+    "db-cluster",
+    "RDS-EVENT-0241",
+    (_GLOBAL,),
+    "Finished resynchronizing members of DB cluster {name} in Region {region} following global "
+    "failover.",
+)
+GLOBAL_DNS_CHANGED = EventKind(
+    "db-cluster",
+    "RDS-EVENT-0397",
+    (_GLOBAL,),
+    "Finished changing the DNS entry for the global writer endpoint.",
 )
 
 INSTANCE_DELETED = EventKind("db-instance", "RDS-EVENT-0003", ("deletion",), "DB instance deleted.")

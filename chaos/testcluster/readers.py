@@ -151,14 +151,16 @@ class _Arrival:
 
 
 def _await_origin(core: Core, member: Member) -> Node:
-    """Wait for what a node is cloned from: its cluster's writer, or the writer's own source."""
+    """Wait for what a node is cloned from: the writer, in a secondary the primary cluster's."""
 
     def running() -> Node | None:
         core.pause(0)
-        writer = core.writer_member()
-        node = writer.node if writer is not None else None
-        if writer is member:
-            node = core.source() if core.source is not None else None
+        if core.source is not None:
+            # Not the cluster's own first node: a standby without full-page writes cannot be copied.
+            node = core.source()
+        else:
+            writer = core.writer_member()
+            node = writer.node if writer is not None and writer is not member else None
         return node if node is not None and node.state() == "ready" else None
 
     found = wait_until(running, "a running writer to clone from", timeout_s=_CLONE_TIMEOUT_S)

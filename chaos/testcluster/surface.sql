@@ -64,22 +64,43 @@ FROM here CROSS JOIN members
 LEFT JOIN pg_stat_replication AS stream ON stream.application_name = members.id
 $$;
 
--- Not part of a global database: both are empty, which is what drivers test.
+-- The control plane writes this file for members of a global cluster alone; without it both functions
+-- are empty, which is what drivers test.
+CREATE FUNCTION pg_catalog.aurora_global_db_file() RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+SELECT coalesce(
+    pg_read_file(regexp_replace(current_setting('config_file'), '[^/]+$', 'global.json'),
+                 0, 1000000, true)::jsonb,
+    '{"regions": [], "instances": []}')
+$$;
+
 CREATE FUNCTION pg_catalog.aurora_global_db_status(
     OUT aws_region text, OUT highest_lsn_written bigint, OUT durability_lag_in_msec double precision,
     OUT rpo_lag_in_msec double precision, OUT last_lag_calculation_time timestamptz,
     OUT feedback_epoch bigint, OUT feedback_xmin bigint)
 RETURNS SETOF record LANGUAGE sql STABLE
-AS $$ SELECT NULL::text, NULL::bigint, NULL::float8, NULL::float8, NULL::timestamptz, NULL::bigint,
-             NULL::bigint WHERE false $$;
+AS $$
+SELECT region ->> 'region',
+       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+             ELSE pg_current_wal_lsn() END - '0/0'::pg_lsn)::bigint,
+       (region ->> 'lag_ms')::float8, (region ->> 'lag_ms')::float8, clock_timestamp(), 0, 0
+FROM jsonb_array_elements(pg_catalog.aurora_global_db_file() -> 'regions') AS region
+$$;
 
 CREATE FUNCTION pg_catalog.aurora_global_db_instance_status(
     OUT server_id text, OUT session_id text, OUT aws_region text, OUT durable_lsn bigint,
     OUT highest_lsn_rcvd bigint, OUT feedback_epoch bigint, OUT feedback_xmin bigint,
     OUT oldest_read_view_lsn bigint, OUT visibility_lag_in_msec double precision)
 RETURNS SETOF record LANGUAGE sql STABLE
-AS $$ SELECT NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint,
-             NULL::bigint, NULL::bigint, NULL::float8 WHERE false $$;
+AS $$
+SELECT member ->> 'id',
+       CASE WHEN (member ->> 'is_writer')::boolean THEN 'MASTER_SESSION_ID'
+            ELSE md5(member ->> 'id')::uuid::text END,
+       member ->> 'region', NULL::bigint, NULL::bigint, 0::bigint, 0::bigint, NULL::bigint,
+       (member ->> 'lag_ms')::float8
+FROM jsonb_array_elements(pg_catalog.aurora_global_db_file() -> 'instances') AS member
+$$;
 
 -- Kills the calling backend as a crash would; the server then ends every session with SQLSTATE
 -- 57P02 and itself, and the control plane restarts it in place, without a failover.
