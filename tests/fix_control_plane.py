@@ -20,6 +20,7 @@ from chaos.testcluster.api.behaviour import Behaviour
 from chaos.testcluster.api.control import Control, ServerFacts
 from chaos.testcluster.api.server import ApiServer
 from chaos.testcluster.disturbances.registry import Disturbances
+from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.records import (
     Address,
     Alias,
@@ -30,7 +31,7 @@ from chaos.testcluster.records import (
     InstanceSpec,
     ServerlessBounds,
 )
-from chaos.testcluster.serverless import validate
+from chaos.testcluster.serverless.bounds import validate
 
 REGION = "eu-west-1"
 HASH = "abc123def456"
@@ -168,6 +169,10 @@ class PaperCluster:
 
     def events(self) -> tuple[EventRecord, ...]:
         return tuple(self.happened)
+
+    @property
+    def global_clusters(self) -> GlobalClusters:
+        return GlobalClusters(lambda _, name: self.cluster(name))  # type: ignore[arg-type,return-value]
 
     def region(self, name: str) -> PaperCluster:
         if name != self.name:

@@ -47,8 +47,9 @@ ZONE = "rds.amazonaws.com"
 class Region:
     """The resources of one Region; identifiers are given in lower case."""
 
-    def __init__(self, name: str, ground: Ground) -> None:
+    def __init__(self, name: str, ground: Ground, global_clusters: GlobalClusters) -> None:
         self.name = name
+        self.global_clusters = global_clusters
         self._ground = ground
         self._lock = threading.RLock()
         self._clusters: dict[str, Cluster] = {}
@@ -132,7 +133,9 @@ class Estate:
         self._numbers = itertools.count(1)
         self._home: Cluster | None = None
         self.disturbances = Disturbances(self)
-        self.global_clusters = GlobalClusters(lambda region, name: self.region(region).cluster(name))
+        self.global_clusters = GlobalClusters(
+            lambda region, name: self.region(region).cluster(name)
+        )
         self.api_behaviour = ApiBehaviour(MonotonicClock())
         self.name_behaviour = Behaviour(MonotonicClock(), seed)
         try:
@@ -167,7 +170,7 @@ class Estate:
                 f"Credential should be scoped to a valid region, not '{name}'.",
             )
         with self._lock:
-            return self._regions.setdefault(name, Region(name, self.ground))
+            return self._regions.setdefault(name, Region(name, self.ground, self.global_clusters))
 
     def regions(self) -> tuple[Region, ...]:
         """Return the Regions in use."""

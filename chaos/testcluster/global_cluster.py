@@ -62,6 +62,7 @@ class GlobalCluster:
         self.primary: Cluster | None = None
         self.dns_primary: Cluster | None = None  # as the global writer endpoint answers, which lags
         self.secondaries: list[Cluster] = []
+        self.resynchronizing: set[Cluster] = set()  # secondaries that get the primary's data anew
 
     @property
     def members(self) -> tuple[Cluster, ...]:
@@ -216,10 +217,14 @@ class RoleExchange:
     def _resynchronize(self, cluster: Cluster) -> None:
         """Copy the new primary's data to a secondary: it may have what that one lacks."""
         core = cluster.core
+        self._world.resynchronizing.add(cluster)
         with core.lock:
             core.status = FAILING_OVER
         self._record(events.GLOBAL_RESYNC_STARTED, cluster)
-        rebuild(core, _claimed(core))
+        try:
+            rebuild(core, _claimed(core))
+        finally:
+            self._world.resynchronizing.discard(cluster)
         with core.lock:
             core.status = AVAILABLE
         self._record(events.GLOBAL_RESYNC_FINISHED, cluster)

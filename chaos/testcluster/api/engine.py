@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.endpoint_changes import EndpointChanges
+from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.records import ClusterRecord, EventRecord, InstanceSpec, ServerlessBounds
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Region(Protocol):
 
     def events(self) -> tuple[EventRecord, ...]:
         """Return every event so far, the oldest first."""
+
+    @property
+    def global_clusters(self) -> GlobalClusters:
+        """The account's global clusters, the same in every Region."""
 
 
 class ServedEstate(Protocol):
