@@ -202,8 +202,8 @@ class Core:
         """Return the wall-clock time, for display."""
         return self.anchor.wall(MonotonicClock().now_ns())
 
-    def record(self, kind: EventKind, source: str, *, name: str = "") -> None:
-        """Append one event about the cluster or an instance."""
+    def record(self, kind: EventKind, source: str, **values: str) -> None:
+        """Append one event about the cluster or an instance; `values` are those in its message."""
         event = EventRecord(
             at=self.now(),
             region=self.spec.region,
@@ -211,7 +211,7 @@ class Core:
             source_id=source,
             event_id=kind.event_id,
             categories=kind.categories,
-            message=kind.message.format(name=name),
+            message=kind.message.format(**values),
         )
         self.ground.events.append(event)
 
