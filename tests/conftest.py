@@ -7,6 +7,7 @@ pytest_plugins = [
     "fix_control_plane",
     "fix_server",
     "fix_rds",
+    "fix_rds_model",
     "fix_embedded",
     "fix_report",
     "fix_browser",

@@ -30,7 +30,7 @@ def create_db_cluster_endpoint(region: Region, parameters: Parameters) -> Result
         _instances(parameters, "ExcludedMembers"),
     )
     engine.endpoints.create(identifier, group, tags_by_key(parameters.get("Tags", ())))
-    return _shown(region, identifier)
+    return _shown(region, identifier, "creating")
 
 
 def modify_db_cluster_endpoint(region: Region, parameters: Parameters) -> Result:
@@ -45,7 +45,7 @@ def modify_db_cluster_endpoint(region: Region, parameters: Parameters) -> Result
         endpoint.id,
         lambda before: new_group(kind.upper() if kind else None, static, excluded, before),
     )
-    return _shown(region, endpoint.id)
+    return _shown(region, endpoint.id, "modifying")
 
 
 def delete_db_cluster_endpoint(region: Region, parameters: Parameters) -> Result:
@@ -122,9 +122,10 @@ def _all(cluster: ClusterRecord) -> Iterator[dict[str, Any]]:
         yield _described(cluster, endpoint)
 
 
-def _shown(region: Region, identifier: str) -> Result:
+def _shown(region: Region, identifier: str, status: str) -> Result:
+    """Describe an endpoint as it was when the request was accepted, however long ago that is."""
     _, cluster, endpoint = custom_endpoint(region, identifier)
-    return _described(cluster, endpoint)
+    return {**_described(cluster, endpoint), "Status": status}
 
 
 def _described(cluster: ClusterRecord, endpoint: EndpointRecord) -> dict[str, Any]:

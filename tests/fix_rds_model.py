@@ -1,0 +1,168 @@
+"""An estate served in this process, and boto3 clients that hold every answer to the service's model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore.validate import ParamValidator
+from fix_control_plane import DOMAIN, rds_client
+from fix_testcluster import PASSWORD, open_estate
+
+from chaos.names import NameServer
+from chaos.testcluster.api.control import Control, ServerFacts
+from chaos.testcluster.api.server import ApiServer
+from chaos.testcluster.estate import Estate, start_cluster
+from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.records import Address, Alias, ClusterSpec
+from chaos.wait import wait_until
+
+ANSWERED: Counter[str] = Counter()
+"""How often each operation's answer was held to its model in this process."""
+
+
+def holding_to_the_model(client: Any) -> Any:
+    """Return the client, whose every answer is from now on checked against the output shape."""
+    service = client.meta.service_model
+
+    def check(parsed: dict[str, Any], model: Any, http_response: Any, **_: Any) -> None:
+        if http_response.status_code >= 300:
+            codes = {s.metadata["error"].get("code", s.name) for s in service.error_shapes}
+            codes |= {s.name for s in service.error_shapes} | COMMON_ERRORS
+            assert parsed["Error"]["Code"] in codes, parsed["Error"]
+            assert parsed["Error"]["Message"], parsed
+            return
+        body = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
+        if model.output_shape is not None:
+            report = ParamValidator().validate(body, model.output_shape)
+            assert not report.has_errors(), f"{model.name}: {report.generate_report()}"
+        else:
+            assert body == {}, model.name
+        ANSWERED[model.name] += 1
+
+    client.meta.events.register("after-call", check)
+    return client
+
+
+COMMON_ERRORS = {
+    "InvalidAction",
+    "InvalidParameterCombination",
+    "InvalidParameterValue",
+    "MissingParameter",
+    "ValidationError",
+}
+"""What every operation may answer and no model lists."""
+
+
+@dataclass
+class Served:
+    """A real estate behind its API; `rds` is a validating client of its first Region."""
+
+    estate: Estate
+    url: str
+    rds: Any
+    clients: list[Any] = field(default_factory=list)
+
+    def client(self, service: str = "rds", **settings: Any) -> Any:
+        """Return another validating client, as of another Region."""
+        made = holding_to_the_model(rds_client(self.url, service=service, **settings))
+        self.clients.append(made)
+        return made
+
+    def start_cluster(self, **spec: Any) -> Any:
+        """Start a cluster by `ClusterSpec` fields, without the API."""
+        return start_cluster(self.estate, ClusterSpec(**spec), PASSWORD)
+
+    def behind(self, name: str) -> set[str]:
+        """Return the addresses that a DNS name may be answered with now."""
+        names = self.estate.names()
+        found = names.get(name)
+        if found is None:
+            return set()
+        if isinstance(found, Address):
+            return {found.address}
+        assert isinstance(found, Alias)
+        return {address for target in found.targets for address in self.behind(target)}
+
+    def address(self, instance: str) -> str:
+        """Return an instance's address, whatever its names say."""
+        return self.estate.cluster_of(instance).core.members[instance].node.address
+
+    def instance(self, instance: str) -> dict[str, Any]:
+        """Return an instance as the API describes it."""
+        found: dict[str, Any] = self.rds.describe_db_instances(DBInstanceIdentifier=instance)[
+            "DBInstances"
+        ][0]
+        return found
+
+    def cluster(self, cluster: str) -> dict[str, Any]:
+        """Return a cluster as the API describes it."""
+        found: dict[str, Any] = self.rds.describe_db_clusters(DBClusterIdentifier=cluster)[
+            "DBClusters"
+        ][0]
+        return found
+
+    def await_available(self, cluster: str, instances: int) -> None:
+        """Wait until the API shows a cluster and so many instances, all available."""
+
+        def settled() -> bool:
+            members = self.cluster(cluster)["DBClusterMembers"]
+            states = [self.instance(m["DBInstanceIdentifier"])["DBInstanceStatus"] for m in members]
+            return (
+                self.cluster(cluster)["Status"] == "available"
+                and states == ["available"] * instances
+            )
+
+        wait_until(settled, f"{cluster} to be available", timeout_s=30, interval_s=0.05)
+
+
+@contextmanager
+def serving(binaries: PostgresBinaries) -> Iterator[Served]:
+    """Serve an estate without clusters."""
+    with open_estate(binaries) as estate, ExitStack() as stack:
+        block = estate.ground.block
+        url = f"http://{block.control}:{block.control_port}"
+        facts = ServerFacts(
+            api_url=url,
+            control_url=f"{url}/control",
+            name_server=NameServer(address=block.control, port=block.dns_port, domain=DOMAIN),
+            profile="fast",
+            seed=0,
+            pid=1,
+            directory=str(estate.ground.directory),
+        )
+        server = ApiServer(estate, Control(estate, facts, lambda: None), listener=block.listener)
+        stack.callback(server.close)
+        served = Served(estate, url, holding_to_the_model(rds_client(url)))
+        served.clients.append(served.rds)
+        stack.callback(lambda: [client.close() for client in served.clients])
+        yield served
+
+
+@pytest.fixture(scope="module")
+def served(postgres_binaries: PostgresBinaries) -> Iterator[Served]:
+    """An estate of this module's own, without clusters, and validating clients of it."""
+    with serving(postgres_binaries) as served:
+        yield served
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused() -> Refused:
+    """Call an operation that must be refused with a code; return the message."""
+
+    def call(code: str, operation: Callable[..., Any], **parameters: Any) -> str:
+        with pytest.raises(Exception, match=code) as raised:
+            operation(**parameters)
+        error = raised.value.response["Error"]  # type: ignore[attr-defined]
+        assert error["Code"] == code
+        message: str = error["Message"]
+        return message
+
+    return call
