@@ -43,7 +43,8 @@ from chaos.testcluster.records import (
     InstanceSpec,
     ServerlessBounds,
 )
-from chaos.testcluster.serverless import Scaling, validate
+from chaos.testcluster.serverless.bounds import validate
+from chaos.testcluster.serverless.life import Scaling
 from chaos.testcluster.storage import Storage
 from chaos.testcluster.tags import retag
 from chaos.testcluster.view import View

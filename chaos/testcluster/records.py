@@ -20,10 +20,11 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerlessBounds:
-    """Serverless v2 bounds in ACU."""
+    """Serverless v2 bounds in ACU; with a minimum of 0, idle instances pause."""
 
     min_acu: float
     max_acu: float
+    pause_after_s: int | None = None  # idle seconds; None: AWS's default, or they never pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ from chaos.testcluster.election import class_size, ranked
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.profiles import AURORA, FAST, Delays, Pacer, profile_named
 from chaos.testcluster.records import ApiError, InstanceSpec, ServerlessBounds
-from chaos.testcluster.serverless import next_capacity, validate
+from chaos.testcluster.serverless.bounds import validate
+from chaos.testcluster.serverless.life import next_capacity
 from chaos.testcluster.storage import Storage, segment_suffix
 
 
