@@ -32,6 +32,7 @@ from chaos.testcluster.api.server import ApiServer
 from chaos.testcluster.directory import make_directory
 from chaos.testcluster.dns import Authority, DnsServer
 from chaos.testcluster.estate import ZONE, Estate, start_cluster
+from chaos.testcluster.metrics.telemetry import Telemetry
 from chaos.testcluster.postgres import find_postgres
 from chaos.testcluster.records import ClusterRecord, ClusterSpec
 from chaos.testcluster.server_config import DETACH, ServerConfig
@@ -65,7 +66,10 @@ def serve(
         stack.callback(_name_server(estate, name_server, spec.seed).close)
         facts = _facts(block, name_server, spec, directory)
         control = Control(estate, facts, stop.set)
-        api = ApiServer(estate, control, listener=block.listener)
+        telemetry = Telemetry()
+        api = ApiServer(
+            estate, control, monitoring=telemetry.monitoring, listener=block.listener
+        )
         stack.callback(api.close)
         state = _state(cluster.snapshot(), facts, block, password)
         if config.slot is not None:

@@ -462,10 +462,10 @@ def test_a_request_for_somewhere_else_is_refused(
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
-def test_another_service_is_told_that_there_is_only_rds(control_plane: ControlPlane) -> None:
-    client = rds_client(control_plane.url, service="sts")
-    with pytest.raises(ClientError, match="offers no other service"):
-        client.get_caller_identity()
+def test_another_service_is_told_which_there_are(control_plane: ControlPlane) -> None:
+    client = rds_client(control_plane.url, service="sns")
+    with pytest.raises(ClientError, match="offers rds, monitoring, sts, tagging, not 'sns'"):
+        client.list_topics()
 
 
 def test_a_bug_of_ours_is_answered_as_aws_answers_its_own(

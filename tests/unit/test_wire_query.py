@@ -1,4 +1,4 @@
-"""The codec understands whatever botocore can send, and botocore reads whatever it writes."""
+"""Query: whatever botocore can send is understood, and botocore reads whatever is answered."""
 
 from __future__ import annotations
 
@@ -14,70 +14,25 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shapes import TEXT, values, without_empty_structures
 
-from chaos.testcluster.api.codec import QueryCodec
+from chaos.testcluster.api.wire import HttpReply, HttpRequest, QueryCodec, Request
 from chaos.testcluster.records import ApiError
 
 RDS = ServiceModel(Loader().load_service_model("rds", "service-2"), "rds")
 CODEC = QueryCodec(RDS, RDS.operation_names)
 VERSION = "2014-10-31"
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), max_size=8)
-WHEN = st.integers(0, 2**42).map(lambda ms: datetime.fromtimestamp(ms / 1000, UTC))
-DEPTH_MAX = 4
 
 
-def values(  # noqa: PLR0911 - one per type
-    shape: Shape, depth: int = 0
-) -> st.SearchStrategy[Any]:
-    """Values of a shape; a list may be empty, a structure has its required members and another."""
-    match shape.type_name:
-        case "structure":
-            members = {
-                name: values(member, depth + 1)
-                for name, member in shape.members.items()
-                if member.type_name != "map" and (depth < DEPTH_MAX or not _is_nested(member))
-            }
-            required = {name: members.pop(name) for name in shape.required_members}
-            some = (
-                st.lists(st.sampled_from(sorted(members)), max_size=5) if members else st.just([])
-            )
-            return some.flatmap(
-                lambda names: st.fixed_dictionaries(
-                    {**required, **{name: members[name] for name in names}}
-                )
-            )
-        case "list":
-            return st.lists(
-                values(shape.member, depth + 1).filter(lambda item: item != {}), max_size=3
-            )
-        case "string":
-            enum = getattr(shape, "enum", ())
-            if enum:
-                return st.sampled_from(enum)
-            return TEXT.filter(lambda text: len(text) >= shape.metadata.get("min", 0))
-        case "integer" | "long":
-            return st.integers(shape.metadata.get("min", -(2**31)), 2**31)
-        case "boolean":
-            return st.booleans()
-        case "double" | "float":
-            return st.floats(allow_nan=False, allow_infinity=False)
-        case "timestamp":
-            return WHEN
-    raise AssertionError(shape.type_name)
+def decoded(form: str, codec: QueryCodec = CODEC) -> Request:
+    return codec.decode(HttpRequest(path="/", headers={}, body=form.encode()))
 
 
-def _is_nested(shape: Shape) -> bool:
-    return shape.type_name in {"structure", "list"}
-
-
-def _without_empty_structures(value: Any) -> Any:
-    """The protocol cannot say an empty structure, so botocore leaves it out."""
-    if isinstance(value, dict):
-        kept = {name: _without_empty_structures(item) for name, item in value.items()}
-        return {name: item for name, item in kept.items() if item != {}}
-    if isinstance(value, list):
-        return [_without_empty_structures(item) for item in value]
-    return value
+def parsed(reply: HttpReply, shape: Shape | None = None) -> dict[str, Any]:
+    answer: dict[str, Any] = create_parser("query").parse(
+        {"status_code": reply.status, "headers": reply.headers, "body": reply.body}, shape
+    )
+    return answer
 
 
 OPERATIONS = st.sampled_from(RDS.operation_names).map(RDS.operation_model)
@@ -92,11 +47,11 @@ THOROUGH = settings(
 @given(st.data())
 def test_every_request_botocore_can_send_is_understood(data: st.DataObject) -> None:
     operation: OperationModel = data.draw(OPERATIONS)
-    sent = _without_empty_structures(data.draw(values(operation.input_shape)))
+    sent = without_empty_structures(data.draw(values(operation.input_shape)))
     request = create_serializer("query").serialize_to_request(sent, operation)
-    decoded = CODEC.decode(urlencode(request["body"]))
-    assert decoded.operation == operation.name
-    assert decoded.parameters == sent
+    got = decoded(urlencode(request["body"]))
+    assert got.operation == operation.name
+    assert got.parameters == sent
 
 
 @THOROUGH
@@ -104,29 +59,24 @@ def test_every_request_botocore_can_send_is_understood(data: st.DataObject) -> N
 def test_every_response_is_read_back_by_botocore(data: st.DataObject) -> None:
     operation: OperationModel = data.draw(OPERATIONS)
     answer = data.draw(values(operation.output_shape)) if operation.output_shape else {}
-    body = CODEC.encode(operation.name, answer, "request-1")
-    parsed = create_parser("query").parse(
-        {"status_code": 200, "headers": {}, "body": body}, operation.output_shape
-    )
-    assert parsed.pop("ResponseMetadata")["RequestId"] == "request-1"
-    assert parsed == answer
+    got = parsed(CODEC.encode(operation.name, answer, "request-1"), operation.output_shape)
+    assert got.pop("ResponseMetadata")["RequestId"] == "request-1"
+    assert got == answer
 
 
 @pytest.mark.parametrize("shape", RDS.error_shapes, ids=lambda shape: shape.name)
 def test_every_modelled_error_has_its_code_and_status(shape: Shape) -> None:
     error = shape.metadata["error"]
     for code in (shape.name, error["code"]):
-        status, body = CODEC.encode_error(ApiError(code, "why & <how>"), "request-2")
-        parsed = create_parser("query").parse(
-            {"status_code": status, "headers": {}, "body": body}, None
-        )
-        assert status == error["httpStatusCode"]
-        assert parsed["Error"] == {
+        reply = CODEC.encode_error(ApiError(code, "why & <how>"), "request-2")
+        got = parsed(reply)
+        assert reply.status == error["httpStatusCode"]
+        assert got["Error"] == {
             "Code": error["code"],
             "Message": "why & <how>",
             "Type": "Sender",
         }
-        assert parsed["ResponseMetadata"]["RequestId"] == "request-2"
+        assert got["ResponseMetadata"]["RequestId"] == "request-2"
 
 
 @pytest.mark.parametrize(
@@ -158,18 +108,18 @@ def test_every_modelled_error_has_its_code_and_status(shape: Shape) -> None:
 )
 def test_a_wrong_request_is_refused_by_name(form: str, code: str, says: str) -> None:
     with pytest.raises(ApiError, match=says) as refused:
-        CODEC.decode(form)
+        decoded(form)
     assert refused.value.code == code
 
 
 def test_the_generic_list_name_is_understood_too() -> None:
     form = "Action=DescribeEvents&EventCategories.member.1=failover"
-    assert CODEC.decode(form).parameters == {"EventCategories": ["failover"]}
+    assert decoded(form).parameters == {"EventCategories": ["failover"]}
 
 
 def test_an_instant_without_a_zone_is_in_utc() -> None:
-    decoded = CODEC.decode("Action=DescribeEvents&StartTime=2026-11-21T20:00:00")
-    assert decoded.parameters == {"StartTime": datetime(2026, 11, 21, 20, tzinfo=UTC)}
+    got = decoded("Action=DescribeEvents&StartTime=2026-11-21T20:00:00")
+    assert got.parameters == {"StartTime": datetime(2026, 11, 21, 20, tzinfo=UTC)}
 
 
 WORDS = st.sampled_from(
@@ -182,27 +132,24 @@ FORMS = st.lists(st.tuples(st.lists(WORDS, min_size=1, max_size=6).map(".".join)
 @given(st.sampled_from(RDS.operation_names), FORMS)
 def test_no_form_does_worse_than_being_refused(action: str, form: list[tuple[str, str]]) -> None:
     with contextlib.suppress(ApiError):
-        assert CODEC.decode(urlencode([("Action", action), *form])).operation == action
+        assert decoded(urlencode([("Action", action), *form])).operation == action
 
 
 def test_list_items_keep_their_numeric_order() -> None:
     keys = "&".join(f"EventCategories.EventCategory.{n}=c{n}" for n in (10, 2, 1))
-    decoded = CODEC.decode(f"Action=DescribeEvents&{keys}")
-    assert decoded.parameters["EventCategories"] == ["c1", "c2", "c10"]
+    got = decoded(f"Action=DescribeEvents&{keys}")
+    assert got.parameters["EventCategories"] == ["c1", "c2", "c10"]
 
 
 def test_what_is_not_offered_is_named_with_what_is() -> None:
     codec = QueryCodec(RDS, ("DescribeDBClusters",))
     with pytest.raises(ApiError, match=r"not offer StopDBCluster\. It offers DescribeDBClusters"):
-        codec.decode("Action=StopDBCluster&DBClusterIdentifier=a")
+        decoded("Action=StopDBCluster&DBClusterIdentifier=a", codec)
 
 
 def test_characters_that_xml_forbids_cannot_break_a_response() -> None:
-    status, body = CODEC.encode_error(ApiError("InvalidAction", "bell \x07 null \x00"), "r")
-    parsed = create_parser("query").parse(
-        {"status_code": status, "headers": {}, "body": body}, None
-    )
-    assert parsed["Error"]["Message"] == "bell ? null ?"
+    got = parsed(CODEC.encode_error(ApiError("InvalidAction", "bell \x07 null \x00"), "r"))
+    assert got["Error"]["Message"] == "bell ? null ?"
 
 
 def test_a_member_that_the_model_does_not_know_is_our_bug() -> None:
@@ -235,9 +182,6 @@ def test_flattened_lists_and_renamed_members_follow_the_model() -> None:
     sent = {"Items": ["a", "b"], "Plain": "c"}
     operation = service.operation_model("Op")
     request = create_serializer("query").serialize_to_request(sent, operation)
-    assert codec.decode(urlencode(request["body"])).parameters == sent
-    body = codec.encode("Op", sent, "r")
-    parsed = create_parser("query").parse(
-        {"status_code": 200, "headers": {}, "body": body}, operation.output_shape
-    )
-    assert {name: parsed[name] for name in sent} == sent
+    assert decoded(urlencode(request["body"]), codec).parameters == sent
+    got = parsed(codec.encode("Op", sent, "r"), operation.output_shape)
+    assert {name: got[name] for name in sent} == sent

@@ -56,7 +56,20 @@ def page(items: Iterable[tuple[str, T]], parameters: Parameters) -> tuple[list[T
             "InvalidParameterValue",
             f"Invalid value {size} for MaxRecords. Must be between {RECORDS_MIN} and {RECORDS_MAX}",
         )
-    marker = parameters.get("Marker")
+    try:
+        return following(items, parameters.get("Marker"), size)
+    except ValueError as error:
+        raise ApiError("InvalidParameterValue", str(error)) from error
+
+
+def following(
+    items: Iterable[tuple[str, T]], marker: str | None, size: int
+) -> tuple[list[T], str | None]:
+    """Return the `size` items whose keys come after a marker's, and the next marker if there is one.
+
+    Raises:
+        ValueError: the marker is not ours.
+    """
     after = _key(marker) if marker else ""
     left = sorted((pair for pair in items if pair[0] > after), key=lambda pair: pair[0])
     more = len(left) > size
@@ -71,4 +84,4 @@ def _key(marker: str) -> str:
     try:
         return base64.b64decode(marker, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
-        raise ApiError("InvalidParameterValue", f"Invalid marker: {marker:.80}") from error
+        raise ValueError(f"Invalid marker: {marker:.80}") from error

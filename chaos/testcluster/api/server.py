@@ -1,54 +1,63 @@
-"""HTTP in front of the API: `POST /` speaks RDS, `/control/...` speaks JSON.
-
-Any credentials are accepted, but a request must be signed, for `rds` and for a Region,
-as AWS would insist: the signature's scope is all that tells whom a client means to talk to.
-"""
+"""HTTP in front of the API: AWS's services at `/` and `/service/...`, our own JSON at `/control/...`."""
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 import socket
 import threading
-import uuid
+import zlib
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from chaos.errors import WaitTimeout
-from chaos.testcluster.api.actions import ACTIONS
-from chaos.testcluster.api.behaviour import Lost, treated
-from chaos.testcluster.api.codec import QueryCodec
+from chaos.testcluster.api.behaviour import Lost
 from chaos.testcluster.api.control import PREFIX, Control
-from chaos.testcluster.api.engine import Region, ServedEstate
-from chaos.testcluster.records import ApiError
+from chaos.testcluster.api.engine import ServedEstate
+from chaos.testcluster.api.services import Services, offered_services
+from chaos.testcluster.api.wire import HttpReply, HttpRequest
+from chaos.testcluster.metrics.monitoring import Monitoring
+from chaos.testcluster.metrics.telemetry import Telemetry
 from chaos.wait import wait_until
 
-SERVICE = "rds"
 BODY_MAX = 1 << 20
 IDLE_TIMEOUT_S = 60
 SILENCE_S_MAX = 3600.0
+RPC_PREFIX = "/service/"
 HINT = (
-    "The control plane of a gameday test cluster: RDS's API at POST /, status at /control/status.\n"
+    "The control plane of a gameday test cluster: AWS's API at POST /, status at /control/status.\n"
 )
 
-_SCOPE = re.compile(
-    r"Credential=[^/\s,]+/\d{8}/(?P<region>[^/\s,]+)/(?P<service>[^/\s,]+)/aws4_request"
-)
 _log = logging.getLogger(__name__)
 
 
 class ApiServer:
     """Serves one cluster on a listening socket, each connection in a thread of its own."""
 
-    def __init__(self, estate: ServedEstate, control: Control, *, listener: socket.socket) -> None:
-        """Serve from now on; `listener` stays its owner's to close."""
-        self._estate = estate
+    def __init__(
+        self,
+        estate: ServedEstate,
+        control: Control,
+        *,
+        listener: socket.socket,
+        monitoring: Callable[[str], Monitoring] | None = None,
+    ) -> None:
+        """Serve from now on.
+
+        Args:
+            estate: what is served.
+            control: the control address.
+            listener: stays its owner's to close.
+            monitoring: finds CloudWatch's data of a Region; by default nothing is published in any.
+        """
         self._control = control
         self._closing = threading.Event()
-        self._codec = QueryCodec.of(SERVICE, tuple(ACTIONS))
+        self._services = Services(
+            offered_services(monitoring or Telemetry().monitoring), estate, self._closing.wait
+        )
         self._http = _HttpServer(listener, self)
         self._thread = threading.Thread(
             target=self._http.serve_forever, args=(0.05,), name="api", daemon=True
@@ -61,48 +70,13 @@ class ApiServer:
         self._http.shutdown()
         self._thread.join()
 
-    def rds(self, form: bytes, authorization: str) -> tuple[int, bytes, str]:
-        """Answer one API request: HTTP status, XML and request id.
+    def aws(self, request: HttpRequest) -> HttpReply:
+        """Answer one request to an AWS service.
 
         Raises:
             Lost: no answer is to be given.
         """
-        request_id = str(uuid.uuid4())
-        operation = "?"
-        try:
-            region = self._region(authorization)
-            try:
-                request = self._codec.decode(form.decode())
-            except UnicodeDecodeError as error:
-                raise ApiError("MalformedQueryString", "The request is not UTF-8.") from error
-            operation = request.operation
-            result = treated(
-                self._estate.api_behaviour.treatment(SERVICE, operation),
-                self._closing.wait,
-                lambda view: ACTIONS[operation](view(region), request.parameters),
-            )
-            answer = self._codec.encode(operation, result, request_id)
-        except ApiError as error:
-            status, answer = self._codec.encode_error(error, request_id)
-            _log.info("%s %s refused: %s: %s", request_id, operation, error.code, error.message)
-            return status, answer, request_id
-        except Lost as lost:
-            _log.info("%s %s is not answered: %s", request_id, operation, lost.loss)
-            raise
-        except Exception:  # noqa: BLE001 - a bug of ours is answered as AWS answers its own
-            _log.exception("%s %s failed", request_id, operation)
-            failure = ApiError(
-                "InternalFailure", f"{operation} failed; see the test cluster's log."
-            )
-            return *self._codec.encode_error(failure, request_id), request_id
-        _log.log(
-            logging.DEBUG if operation.startswith(("Describe", "List")) else logging.INFO,
-            "%s %s accepted: %s",
-            request_id,
-            operation,
-            request.parameters,
-        )
-        return HTTPStatus.OK, answer, request_id
+        return self._services.answer(request)
 
     def control(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Answer one request of the control address: HTTP status and JSON."""
@@ -115,21 +89,6 @@ class ApiServer:
                 {"error": f"{method} {path} failed; see the test cluster's log"},
             )
         return status, json.dumps(answer, indent=2).encode() + b"\n"
-
-    def _region(self, authorization: str) -> Region:
-        scope = _SCOPE.search(authorization)
-        if scope is None:
-            raise ApiError(
-                "MissingAuthenticationToken",
-                "Request is missing Authentication Token (any credentials will do, but sign it).",
-            )
-        if scope["service"] != SERVICE:
-            raise ApiError(
-                "SignatureDoesNotMatch",
-                f"Credential should be scoped to correct service: '{SERVICE}', not "
-                f"'{scope['service']}'. The test cluster offers no other service.",
-            )
-        return self._estate.region(scope["region"])
 
 
 class _HttpServer(ThreadingHTTPServer):
@@ -163,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith(PREFIX):
             self._reply_control("GET", path, b"")
         elif path == "/" and "Action=" in query:
-            self._reply_rds(query.encode())
+            self._reply_aws(path, query.encode())
         elif path == "/":
             self._reply(HTTPStatus.OK, "text/plain; charset=utf-8", HINT.encode())
         else:
@@ -184,8 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
                 )
                 return
             self._reply_control("POST", path, body)
-        elif path == "/":
-            self._reply_rds(body)
+        elif path == "/" or path.startswith(RPC_PREFIX):
+            self._reply_aws(path, body)
         else:
             self._reply(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", HINT.encode())
 
@@ -205,23 +164,40 @@ class _Handler(BaseHTTPRequestHandler):
         if len(text) > len(str(BODY_MAX)) or int(text) > BODY_MAX:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return None
-        return self.rfile.read(int(text))
+        body = self.rfile.read(int(text))
+        if self.headers.get("Content-Encoding", "").strip().lower() == "gzip":
+            return self._unpacked(body)
+        return body
+
+    def _unpacked(self, body: bytes) -> bytes | None:
+        """Return a gzipped body's content, as SDKs send a large PutMetricData, or None if refused."""
+        stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            content = stream.decompress(body, BODY_MAX)
+        except zlib.error:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return None
+        if stream.unconsumed_tail:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return None
+        return content
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer without having read the body, after which the connection cannot go on."""
         self.close_connection = True
         self._reply(status, "text/plain; charset=utf-8", f"{status.phrase}\n".encode())
 
-    def _reply_rds(self, form: bytes) -> None:
-        authorization = self.headers.get("Authorization", "")
+    def _reply_aws(self, path: str, body: bytes) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = HttpRequest(path=path, headers=headers, body=body)
         try:
-            status, answer, request_id = self.server.api.rds(form, authorization)
+            reply = self.server.api.aws(request)
         except Lost as lost:
             self.close_connection = True
             if lost.loss.is_silent:
                 self._stay_silent(lost.loss.over)
             return
-        self._reply(status, "text/xml", answer, {"x-amzn-RequestId": request_id})
+        self._reply(reply.status, reply.content_type, reply.body, reply.headers)
 
     def _stay_silent(self, over: threading.Event) -> None:
         """Hold the connection open until it is over, or the client has gone."""
@@ -245,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(*_json(self.server.api.control(method, path, body)))
 
     def _reply(
-        self, status: int, content_type: str, body: bytes, headers: dict[str, str] | None = None
+        self, status: int, content_type: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
