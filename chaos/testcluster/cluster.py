@@ -26,7 +26,14 @@ from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
 from chaos.testcluster.addresses import free_port, port_is_free
 from chaos.testcluster.configuration import ADMIN_ROLE
-from chaos.testcluster.core import AVAILABLE, CREATING, DELETING, Core, Member
+from chaos.testcluster.core import (
+    AVAILABLE,
+    CREATING,
+    DELETING,
+    Core,
+    Member,
+    endpoint_hash,
+)
 from chaos.testcluster.endpoint_changes import EndpointChanges
 from chaos.testcluster.failover import Failover
 from chaos.testcluster.ground import Ground
@@ -43,6 +50,7 @@ from chaos.testcluster.records import (
     InstanceSpec,
     ServerlessBounds,
 )
+from chaos.testcluster.security import Access
 from chaos.testcluster.serverless.bounds import validate
 from chaos.testcluster.serverless.life import Scaling
 from chaos.testcluster.storage import Storage
@@ -88,6 +96,10 @@ class Cluster:
             template=ground.template,
             storage=Storage(directory / "storage"),
             port=port,
+            access=Access(
+                ground.security,
+                f"{endpoint_hash(ground.block.number, spec.region)}.{spec.region}.rds.amazonaws.com",
+            ),
         )
         core = self.core = Core(
             spec, ground=ground, directory=directory, foundation=foundation, pacer=pacer
@@ -233,6 +245,21 @@ class Cluster:
             ApiError: as the API would refuse it.
         """
         retag(self.core, instance, add=add, remove=remove)
+
+    @property
+    def access(self) -> Access:
+        """How clients are let in: `iam` is EnableIAMDatabaseAuthentication."""
+        return self.core.foundation.access
+
+    def change_access(self, *, iam: bool | None = None, force_tls: bool | None = None) -> None:
+        """Switch IAM tokens or `rds.force_ssl` on or off, at once; None leaves one as it is.
+
+        Raises:
+            ApiError: InvalidParameterCombination: this PostgreSQL was built without what it takes.
+        """
+        self.access.change(iam=iam, force_tls=force_tls)
+        for member in self.core.others():
+            member.node.reload_access()
 
     # -- the control address ---------------------------------------------------------------------
 

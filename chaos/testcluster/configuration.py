@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chaos.testcluster.iam_directory import PREFIX, SUFFIX
+
 # The control plane's own superuser, and the role with which readers stream; named as in RDS.
 CONTROL_ROLE = "rdsadmin"
 STREAM_ROLE = "rdsrepladmin"
 ADMIN_ROLE = "gameday_admin"
+TOKEN_ROLE = "rds_iam"  # noqa: S105 - whose members authenticate with tokens
 DATABASE = "app"
 
 SEGMENT_MB = 4
@@ -50,11 +53,42 @@ log_line_prefix = '%m [%p] %a '
 log_min_messages = warning
 """
 
-HBA = """
-# Passwords only, over TCP; the address block is loopback's.
-host all all 127.0.0.0/8 scram-sha-256
-host replication all 127.0.0.0/8 scram-sha-256
-"""
+# Since 16, whoever grants a role is a member of it; the administrator's own password is to go on.
+_OWN_MEMBERSHIP_MAJOR = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRules:
+    """Whom a cluster's servers let in.
+
+    `token_directory` is where tokens are judged by LDAP, None where only passwords let in.
+    """
+
+    force_tls: bool = False
+    token_directory: tuple[str, int] | None = None
+
+    def render(self, address: str, major: int) -> str:
+        """Return the whole of a node's pg_hba.conf, which is read top down."""
+        client = "hostssl" if self.force_tls else "host"
+        lines = [
+            "# Over TCP only; the address block is loopback's.",
+            f"host all {CONTROL_ROLE} 127.0.0.0/8 scram-sha-256",
+            "host replication all 127.0.0.0/8 scram-sha-256",
+        ]
+        if self.token_directory is not None:
+            if major >= _OWN_MEMBERSHIP_MAJOR:
+                lines.append(f"{client} all {ADMIN_ROLE} 127.0.0.0/8 scram-sha-256")
+            host, port = self.token_directory
+            directory = (
+                f"ldapserver={host} ldapport={port} "
+                f'ldapprefix="{PREFIX}" ldapsuffix="{SUFFIX}{address}"'
+            )
+            lines += [
+                f"hostssl all +{TOKEN_ROLE} 127.0.0.0/8 ldap {directory}",
+                f"hostnossl all +{TOKEN_ROLE} 127.0.0.0/8 reject",
+            ]
+        lines.append(f"{client} all all 127.0.0.0/8 scram-sha-256")
+        return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +103,8 @@ class NodeSettings:
     upstream: str | None
     stream_password: str
     storage: Path
+    tls: Path | None = None
+    """The folder of `server.crt` and `server.key`."""
     own: Mapping[str, str] = field(default_factory=dict)
     """Settings beyond these, by name; they come last and so win."""
 
@@ -82,9 +118,20 @@ class NodeSettings:
             "port": str(self.port),
             "restore_command": f'test -f "{self.storage}/%f" && cp "{self.storage}/%f" "%p"',
             "primary_conninfo": self._upstream_conninfo(),
+            **self._tls(),
         }
         lines = [f"{name} = {_quoted(value)}" for name, value in (own | {**self.own}).items()]
         return COMMON + "\n".join(lines) + "\n"
+
+    def _tls(self) -> dict[str, str]:
+        if self.tls is None:
+            return {}
+        return {
+            "ssl": "on",
+            "ssl_cert_file": str(self.tls / "server.crt"),
+            "ssl_key_file": str(self.tls / "server.key"),
+            "ssl_min_protocol_version": "TLSv1.2",
+        }
 
     def _upstream_conninfo(self) -> str:
         if self.upstream is None:

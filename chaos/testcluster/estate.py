@@ -28,6 +28,7 @@ from chaos.testcluster.dns_behaviour import Behaviour
 from chaos.testcluster.events import EventLog
 from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.ground import Ground
+from chaos.testcluster.iam_auth import Door
 from chaos.testcluster.identifiers import is_region
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.reaper import Reaper
@@ -39,6 +40,7 @@ from chaos.testcluster.records import (
     ClusterSpec,
     EventRecord,
 )
+from chaos.testcluster.security import Security
 from chaos.testcluster.template import cached_template
 
 ZONE = "rds.amazonaws.com"
@@ -142,14 +144,17 @@ class Estate:
             account = server_account(binaries)
             if account.other:
                 directory.chmod(0o711)  # Another account's servers pass through.
+            template = cached_template(binaries, account)
+            self.security = Security(template, directory, block.control, self._door_at)
             self.ground = Ground(
                 binaries=binaries,
                 account=account,
-                template=cached_template(binaries, account),
+                template=template,
                 block=block,
                 addresses=InstanceAddresses(block),
                 directory=directory,
                 events=EventLog(),
+                security=self.security,
             )
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
@@ -211,6 +216,18 @@ class Estate:
         names.update(self.global_clusters.names())
         return names
 
+    def _door_at(self, address: str) -> Door | None:
+        """Return what IAM tokens for the instance at an address must say; custom endpoints are none."""
+        for record in (cluster.snapshot() for cluster in self.clusters()):
+            for instance in record.instances:
+                if instance.address == address:
+                    return Door(
+                        hosts={record.cluster_endpoint, record.reader_endpoint, instance.endpoint},
+                        port=record.port,
+                        region=record.region,
+                    )
+        return None
+
     # -- making and ending -----------------------------------------------------------------------
 
     def new_cluster(self, spec: ClusterSpec, password: str) -> Cluster:
@@ -236,6 +253,7 @@ class Estate:
         self.global_clusters.close()
         for cluster in self.clusters():
             cluster.close()
+        self.security.close()
         shutil.rmtree(self.ground.directory, ignore_errors=True)
         self._reaper.dismiss()
 

@@ -9,6 +9,7 @@ from chaos.testcluster.account import Account
 from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
 from chaos.testcluster.events import EventLog
 from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.security import Security
 from chaos.testcluster.template import Template
 
 
@@ -23,3 +24,4 @@ class Ground:
     addresses: InstanceAddresses
     directory: Path
     events: EventLog
+    security: Security

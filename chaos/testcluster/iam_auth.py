@@ -36,20 +36,19 @@ _PARAMETERS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What somebody wants to enter: every name and the port of an instance, and as whom."""
+    """What a token opens: an instance, by any of its names and its port."""
 
     hosts: Collection[str]
     port: int
     region: str
-    user: str
 
 
 class TokenRefused(Exception):  # noqa: N818 - an outcome
     """A token does not let its bearer in; says why, which the client is not told."""
 
 
-def require_valid(token: str, door: Door, now: datetime) -> None:
-    """Return if the token opens the door.
+def require_valid(token: str, user: str, door: Door, now: datetime) -> None:
+    """Return if the token opens the door to a user.
 
     Raises:
         TokenRefused: it does not.
@@ -64,7 +63,7 @@ def require_valid(token: str, door: Door, now: datetime) -> None:
         raise TokenRefused(f"it is no token: {', '.join(sorted(missing))} missing")
     if said["Action"] != "connect":
         raise TokenRefused(f"its action is {said['Action']!r}, not 'connect'")
-    if said["DBUser"] != door.user:
+    if said["DBUser"] != user:
         raise TokenRefused(f"it is for user {said['DBUser']!r}")
     _require_place(url.netloc, url.path, door)
     scope = _require_scope(said, door.region)

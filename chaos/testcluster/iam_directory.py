@@ -11,7 +11,6 @@ import logging
 import socketserver
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from chaos.clock import Anchor, MonotonicClock
@@ -37,7 +36,7 @@ class TokenDirectory:
 
         Args:
             address: of the machine's loopback.
-            door_of: returns what is known of an instance, whatever the user; None of any other.
+            door_of: returns what opens the instance of a name, None where there is none.
         """
         self._door_of = door_of
         self._server = _Server((address, 0), self)
@@ -83,7 +82,8 @@ class TokenDirectory:
         try:
             require_valid(
                 _content(credential, _SIMPLE).decode(),
-                replace(door, user=user),
+                user,
+                door,
                 Anchor.take().wall(MonotonicClock().now_ns()),
             )
         except TokenRefused as refusal:

@@ -5,7 +5,7 @@ wait bounded. Its state is read from `postmaster.pid`, which PostgreSQL keeps cu
 to get through where connections are exhausted.
 
 Layout: `DIRECTORY/data` (PGDATA), and beside it `postgresql.conf`, `pg_hba.conf`, `topology.json`,
-`server.log`.
+`server.log`, and with TLS `server.crt` and `server.key`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 
 from chaos.errors import DatabaseError, HostError
 from chaos.testcluster.account import Account
-from chaos.testcluster.configuration import HBA, STREAM_ROLE, NodeSettings
+from chaos.testcluster.configuration import STREAM_ROLE, NodeSettings
 from chaos.testcluster.freezing import Freezer
 from chaos.testcluster.interrogation import Interrogated
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.processes import kill_all, sweep_lock_file
+from chaos.testcluster.security import Access
 from chaos.testcluster.silence import Silence
 from chaos.testcluster.storage import Storage
 from chaos.testcluster.template import Template
@@ -53,6 +54,7 @@ class Foundation:
     template: Template
     storage: Storage
     port: int
+    access: Access = field(default_factory=Access)
 
 
 class Node(Interrogated):
@@ -189,6 +191,7 @@ class Node(Interrogated):
             else:
                 signal_file.touch(mode=0o600)
                 self._foundation.account.give(signal_file)
+            self._write_certificate()
             self._configure(upstream)
             with (self.directory / "server.log").open("ab") as output:
                 self._process = self._foundation.account.spawn(
@@ -335,10 +338,22 @@ class Node(Interrogated):
         self._configure(self._upstream)
         self._reload()
 
+    def reload_access(self) -> None:
+        """Let clients in by the cluster's present rules from now on."""
+        self._configure(self._upstream)
+        self._reload()
+
     def write_global_status(self, content: Mapping[str, object]) -> None:
         """Set what this node shows of the global cluster that its cluster is a member of."""
         with self._files:
             self._write("global.json", json.dumps(content))
+
+    def _write_certificate(self) -> None:
+        issued = self._foundation.access.certificate(self.identifier)
+        if issued is not None:
+            with self._files:
+                self._write("server.crt", issued.certificate)
+                self._write("server.key", issued.key)
 
     def _configure(self, upstream: str | None) -> None:
         self._upstream = upstream
@@ -351,10 +366,12 @@ class Node(Interrogated):
             upstream=upstream,
             stream_password=self._foundation.template.stream_password,
             storage=self._foundation.storage.path,
+            tls=self.directory if self._foundation.access.tls else None,
             own=self._own_settings,
         )
         with self._files:
-            self._write("pg_hba.conf", HBA)
+            rules = self._foundation.access.rules
+            self._write("pg_hba.conf", rules.render(self.address, self._foundation.binaries.major))
             self._write("postgresql.conf", settings.render())
 
     def _write(self, name: str, text: str) -> None:

@@ -64,7 +64,7 @@ def serve(
         cluster = start_cluster(estate, spec, password)
         name_server = NameServer(address=block.control, port=block.dns_port, domain=ZONE)
         stack.callback(_name_server(estate, name_server, spec.seed).close)
-        facts = _facts(block, name_server, spec, directory)
+        facts = _facts(block, name_server, spec, estate)
         control = Control(estate, facts, stop.set)
         telemetry = Telemetry()
         api = ApiServer(
@@ -91,7 +91,7 @@ def _name_server(estate: Estate, where: NameServer, seed: int) -> DnsServer:
 
 
 def _facts(
-    block: AddressBlock, name_server: NameServer, spec: ClusterSpec, directory: Path
+    block: AddressBlock, name_server: NameServer, spec: ClusterSpec, estate: Estate
 ) -> ServerFacts:
     url = f"http://{block.control}:{block.control_port}"
     return ServerFacts(
@@ -101,7 +101,9 @@ def _facts(
         profile=spec.profile,
         seed=spec.seed,
         pid=os.getpid(),
-        directory=str(directory),
+        directory=str(estate.ground.directory),
+        ca_file=str(estate.security.ca_file or ""),
+        why_no_tls=estate.security.why_no_tls,
     )
 
 

@@ -6,6 +6,9 @@ CREATE ROLE rds_superuser NOLOGIN;
 
 GRANT pg_monitor, pg_signal_backend TO rds_superuser;
 
+-- Whose members authenticate with IAM tokens, where the cluster lets tokens in.
+CREATE ROLE rds_iam NOLOGIN;
+
 -- Identity belongs to the process while data are replicated: the name is a start-up setting.
 CREATE FUNCTION pg_catalog.aurora_db_instance_identifier() RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE

@@ -25,13 +25,15 @@ from chaos.testcluster.configuration import (
     DATABASE,
     SEGMENT_MB,
     STREAM_ROLE,
+    TOKEN_ROLE,
 )
 from chaos.testcluster.directory import make_directory
 from chaos.testcluster.postgres import PostgresBinaries
 
 _SURFACE = Path(__file__).with_name("surface.sql")
-_LAYOUT = 3
+_LAYOUT = 4
 _STRATEGY_MAJOR = 15
+_GRANT_MAJOR = 16
 _BUILD_TIMEOUT_S = 60.0
 _COPY_TIMEOUT_S = 60.0
 
@@ -42,7 +44,7 @@ CREATE ROLE {ADMIN_ROLE} LOGIN CREATEDB CREATEROLE;
 
 GRANT rds_superuser TO {ADMIN_ROLE} WITH ADMIN OPTION;
 
-DROP DATABASE postgres;
+{{tokens}}DROP DATABASE postgres;
 
 CREATE DATABASE postgres{{strategy}};
 
@@ -51,16 +53,28 @@ CREATE DATABASE {DATABASE} OWNER {ADMIN_ROLE}{{strategy}};
 """
 
 
+# What this PostgreSQL was built with, which it alone knows for certain.
+_QUESTIONS = """
+SELECT current_setting('ssl_library') <> '' AS tls;
+
+SELECT count(error) = 0 AS ldap FROM pg_catalog.pg_hba_file_rules;
+
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A cleanly shut down data directory, packed, and the passwords of its two internal roles.
 
-    Packed, because unpacking one file takes a third of the time of copying 1,300.
+    Packed, because unpacking one file takes a third of the time of copying 1,300. `tls` and `ldap`
+    say whether PostgreSQL was built with them.
     """
 
     archive: Path
     control_password: str = field(repr=False)
     stream_password: str = field(repr=False)
+    tls: bool
+    ldap: bool
 
     def copy_to(self, data: Path, account: Account) -> None:
         """Make `data`, which must not exist, a copy that is private to the servers' account.
@@ -124,6 +138,7 @@ def _content_hash(binaries: PostgresBinaries) -> str:
         str(_LAYOUT),
         str(SEGMENT_MB),
         _ROLES,
+        _QUESTIONS,
         _SURFACE.read_text(),
         str(binaries.directory),
     ):
@@ -134,38 +149,40 @@ def _content_hash(binaries: PostgresBinaries) -> str:
 
 def _open(place: Path) -> Template | None:
     try:
-        passwords = json.loads((place / "roles.json").read_text())
-        return Template(place / "data.tar", passwords["control"], passwords["stream"])
+        facts = json.loads((place / "facts.json").read_text())
+        return Template(place / "data.tar", **facts)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise HostError(
             f"cannot read the template {place} ({error}); remove that folder and try again"
         ) from error
 
 
 def _build(folder: Path, binaries: PostgresBinaries, account: Account) -> None:
-    """Fill `folder` with `data.tar` and `roles.json`."""
+    """Fill `folder` with `data.tar` and `facts.json`."""
     work = make_directory(1)
     try:
-        passwords = _initialise(work, binaries, account)
+        facts = _initialise(work, binaries, account)
         Account().run(
             ["tar", "-c", "-f", str(folder / "data.tar"), "-C", str(work / "data"), "."],
             timeout_s=_COPY_TIMEOUT_S,
         )
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    roles = folder / "roles.json"
-    roles.touch(mode=0o600)
-    roles.write_text(json.dumps(passwords))
+    file = folder / "facts.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(facts))
 
 
-def _initialise(work: Path, binaries: PostgresBinaries, account: Account) -> dict[str, str]:
-    """Make the data directory `work/data`; return the passwords of the internal roles."""
-    passwords = {"control": secrets.token_hex(16), "stream": secrets.token_hex(16)}
+def _initialise(work: Path, binaries: PostgresBinaries, account: Account) -> dict[str, str | bool]:
+    """Make the data directory `work/data`; return a `Template`'s fields but the archive."""
+    control, stream = secrets.token_hex(16), secrets.token_hex(16)
     password_file = work / "password"
     password_file.touch(mode=0o600)
-    password_file.write_text(passwords["control"] + "\n")
+    password_file.write_text(control + "\n")
+    access = work / "access"
+    access.write_text("host all all 127.0.0.1/32 ldap ldapserver=127.0.0.1 ldapprefix=x\n")
     account.give(work)
     data = str(work / "data")
     account.run(
@@ -178,18 +195,32 @@ def _initialise(work: Path, binaries: PostgresBinaries, account: Account) -> dic
         timeout_s=_BUILD_TIMEOUT_S,
     )
     # -j: statements end at an empty line; -O: pg_settings is a system view.
-    account.run(
+    said = account.run(
         [
             *(binaries.program("postgres"), "--single", "-j", "-O", "-D", data),
-            *("-c", "fsync=off", "-c", "exit_on_error=on"),
+            *("-c", "fsync=off", "-c", "exit_on_error=on", "-c", f"hba_file={access}"),
             *("-c", f"min_wal_size={2 * SEGMENT_MB}MB", "template1"),
         ],
-        stdin=_SURFACE.read_text()
-        + _ROLES.format(
-            stream_password=passwords["stream"],
-            # The default since 15 writes whole databases into the WAL, which every node would copy.
-            strategy=" STRATEGY file_copy" if binaries.major >= _STRATEGY_MAJOR else "",
-        ),
+        stdin=_SURFACE.read_text() + _roles(binaries, stream) + _QUESTIONS,
         timeout_s=_BUILD_TIMEOUT_S,
     )
-    return passwords
+    return {
+        "control_password": control,
+        "stream_password": stream,
+        "tls": 'tls = "t"' in said,
+        "ldap": 'ldap = "t"' in said,
+    }
+
+
+def _roles(binaries: PostgresBinaries, stream_password: str) -> str:
+    return _ROLES.format(
+        stream_password=stream_password,
+        # The default since 15 writes whole databases into the WAL, which every node would copy.
+        strategy=" STRATEGY file_copy" if binaries.major >= _STRATEGY_MAJOR else "",
+        # Since 16, only whoever may pass a role on can grant it.
+        tokens=(
+            f"GRANT {TOKEN_ROLE} TO {ADMIN_ROLE} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;\n\n"
+            if binaries.major >= _GRANT_MAJOR
+            else ""
+        ),
+    )

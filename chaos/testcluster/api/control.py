@@ -40,6 +40,9 @@ class ServerFacts:
     seed: int
     pid: int
     directory: str
+    ca_file: str
+    """The certificate that clients are to trust; empty where servers offer no TLS."""
+    why_no_tls: str
 
 
 class Control:
@@ -137,6 +140,8 @@ def status(cluster: ClusterRecord, facts: ServerFacts) -> dict[str, Any]:
         "port": cluster.port,
         "user": cluster.user,
         "database": cluster.database,
+        "tls": bool(facts.ca_file),
+        **({"ca_file": facts.ca_file} if facts.ca_file else {"why_no_tls": facts.why_no_tls}),
         "serverless": asdict(cluster.serverless) if cluster.serverless else None,
         "tags": dict(cluster.tags),
         "instances": [
