@@ -238,6 +238,8 @@ def served_paper_cluster() -> Iterator[ControlPlane]:
             profile="fast",
             seed=0,
             pid=1,
+            ca_file="/tmp/ca.pem",
+            why_no_tls="",
             directory="/nowhere",
         )
         control = Control(cluster, facts, lambda: stopped.append(True))
