@@ -5,6 +5,10 @@
                                                           +-- DNS lag --> the cluster endpoint answers it
                                                           +-- rejoin  --> the old writer is a reader
 
+Sessions on the chosen reader end as those on the old writer do (Aurora restarts both); who connects to
+it from then on stays, and finds a writer. Were they ended after the promotion, clients that look for the
+new writer by a session on every instance, as AWS's drivers do, would lose the one on the right instance.
+
 The old writer is dead before anything is promoted, always, and so is a reader whose promotion failed
 before the next one's begins: two writers are impossible. API and DNS follow at their own pace; when
 both have, the cluster is `available`. The delays are modelled.
@@ -157,9 +161,11 @@ class Failover:
         core = self._core
         if plan.planned:
             core.pause(plan.delays.shutdown)
+            plan.target.node.end_sessions()
             plan.old.node.shut_down(grace_s=_SHUTDOWN_GRACE_S)
         else:
             plan.old.node.kill()
+            plan.target.node.end_sessions()
         core.record(events.INSTANCE_SHUTDOWN, plan.old.id)
         if not core.spec.read_availability:
             self._restart_readers(plan)
@@ -178,6 +184,8 @@ class Failover:
         candidate: Member | None = plan.target
         while candidate is not None:
             tried.append(candidate)
+            if candidate is not plan.target:
+                candidate.node.end_sessions()
             try:
                 self._lift(candidate)
             except (HostError, DatabaseError, WaitTimeout, OSError) as error:
@@ -204,7 +212,7 @@ class Failover:
         """
         if self._core.source is None:
             self._await_caught_up(candidate)
-            candidate.node.promote()
+            candidate.node.promote(keep_sessions=True)
         else:
             candidate.node.follow(source_address(self._core))
 

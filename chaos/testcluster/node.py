@@ -274,10 +274,21 @@ class Node(Interrogated):
 
     # -- replication -----------------------------------------------------------------------------
 
-    def promote(self) -> None:
+    def end_sessions(self) -> None:
+        """End every session that clients have (57P01); new ones are accepted."""
+        try:
+            with self.connect() as session:
+                session.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+                )
+        except (DatabaseError, psycopg.Error) as error:
+            log.warning("sessions of %s were not ended: %s", self.identifier, error)
+
+    def promote(self, *, keep_sessions: bool = False) -> None:
         """Turn this reader into a writer, after it has replayed all that storage holds.
 
-        Sessions that clients had on the reader end (57P01), as Aurora's promotion ends them.
+        Sessions that clients had on the reader end (57P01), unless they are to be kept.
 
         Raises:
             DatabaseError: the server ended meanwhile, or does not answer.
@@ -303,13 +314,8 @@ class Node(Interrogated):
                 interval_s=0.002,
             )
             self._configure(None)
-            try:
-                session.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-                )
-            except psycopg.Error as error:  # It is the writer now; that cannot be taken back.
-                log.warning("sessions of %s were not ended: %s", self.identifier, error)
+        if not keep_sessions:
+            self.end_sessions()
 
     def follow(self, upstream: str) -> None:
         """Stream from another writer from now on, without a restart; also while it is down."""
