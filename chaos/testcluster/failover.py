@@ -140,6 +140,7 @@ class Failover:
         core = self._core
         core.status = FAILING_OVER
         old.status = DELETING if delete_old else REBOOTING
+        old.in_reader_endpoint = False  # Until it is back; it may have no power.
         target.status = REBOOTING
         same = old.availability_zone == target.availability_zone
         kind = events.FAILOVER_SAME_AZ if same else events.FAILOVER_CROSS_AZ
@@ -352,5 +353,6 @@ class Failover:
         for member in (plan.old, plan.target):
             if member.status == REBOOTING:
                 member.status = AVAILABLE if member.node.pid is not None else FAILED
+                member.in_reader_endpoint = member.status == AVAILABLE
         self._core.shown_writer = self._core.dns_writer = self._core.writer
         self._core.status = AVAILABLE

@@ -17,6 +17,9 @@ from pathlib import Path
 
 from chaos.testcluster.processes import processes_in
 
+HANG = "hang"
+"""The reason of a fault, which is to be noticed; for others the control plane stops servers itself."""
+
 _PASSES_MAX = 20
 
 

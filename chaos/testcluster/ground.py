@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.testcluster.account import Account
 from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
 from chaos.testcluster.events import EventLog
 from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.power import Power
 from chaos.testcluster.security import Security
 from chaos.testcluster.template import Template
 
@@ -24,4 +25,5 @@ class Ground:
     addresses: InstanceAddresses
     directory: Path
     events: EventLog
+    power: Power = field(default_factory=Power)
     security: Security

@@ -70,6 +70,7 @@ class Node(Interrogated):
         self._foundation = foundation
         self._lock = threading.RLock()  # Held through starting, ending and promotion.
         self._files = threading.Lock()  # Held for moments, so that `follow` never waits for those.
+        self._power = threading.Lock()  # Held while the power is cut or restored.
         self._process: subprocess.Popen[bytes] | None = None
         self._upstream: str | None = None
         self._silence: Silence | None = None
@@ -256,14 +257,16 @@ class Node(Interrogated):
         Raises:
             HostError: this machine does not allow it; the server runs on.
         """
-        if self._silence is None:
-            self._silence = Silence(self.data, self.pid, self.freezer)
+        with self._power:
+            if self._silence is None:
+                self._silence = Silence(self.data, self.pid, self.freezer)
 
     def restore_power(self) -> None:
         """Let the address answer again; nothing is started."""
-        silence, self._silence = self._silence, None
-        if silence is not None:
-            silence.end()
+        with self._power:
+            silence, self._silence = self._silence, None
+            if silence is not None:
+                silence.end()
 
     def _await_exit(self, grace_s: float) -> None:
         process = self._process

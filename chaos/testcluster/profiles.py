@@ -43,6 +43,8 @@ class Profile:
     delete: Range  # accepted -> gone
     modify: Range  # accepted -> new bounds are in force
     capacity_step: Range  # from one step of capacity to the next
+    probe_interval_s: float  # between two rounds of probing every instance
+    probe_timeout_s: float  # within which an instance answers a probe
     cluster_ttl_s: int
     reader_ttl_s: int
     instance_ttl_s: int
@@ -78,6 +80,8 @@ FAST = Profile(
     delete=Range(0.10, 0.20),
     modify=Range(0.10, 0.20),
     capacity_step=Range(0.05, 0.08),
+    probe_interval_s=0.5,
+    probe_timeout_s=0.5,
     cluster_ttl_s=1,
     reader_ttl_s=1,
     instance_ttl_s=5,
@@ -96,6 +100,8 @@ AURORA = Profile(
     delete=Range(20.0, 60.0),
     modify=Range(2.0, 8.0),
     capacity_step=Range(1.0, 3.0),
+    probe_interval_s=1.0,
+    probe_timeout_s=2.0,
     cluster_ttl_s=5,
     reader_ttl_s=1,
     instance_ttl_s=5,

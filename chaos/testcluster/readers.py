@@ -6,6 +6,7 @@ import logging
 
 from chaos.clock import NS, MonotonicClock
 from chaos.errors import HostError, WaitTimeout
+from chaos.testcluster import power
 from chaos.testcluster.core import Core, Member, require_writer
 from chaos.testcluster.interrogation import Position
 from chaos.testcluster.node import Node
@@ -45,7 +46,7 @@ def start_writer(core: Core, member: Member) -> None:
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            member.node.start(None if core.source is None else source_address(core))
+            power.start(core, member, None if core.source is None else source_address(core))
         except HostError as error:
             log.warning("attempt %d to start %s: %s", attempt, member.id, error)
             core.pause(_RETRY_S)
@@ -79,7 +80,7 @@ def start_reader(core: Core, member: Member) -> None:
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            member.node.start(require_writer(core).node.address)
+            power.start(core, member, require_writer(core).node.address)
             wait_until(
                 _Arrival(core, member).in_place,
                 f"{member.id} to stream",

@@ -25,12 +25,14 @@ from chaos.testcluster.disturbances.dns import (
     DnsTtl,
     ReaderEndpointServesWriter,
 )
-from chaos.testcluster.disturbances.node import Crash
+from chaos.testcluster.disturbances.node import Crash, Hang, PowerLoss
 
 DISTURBANCES: Mapping[str, type[Disturbance]] = {
     cls.model_fields["kind"].default: cls
     for cls in (
         Crash,
+        Hang,
+        PowerLoss,
         DnsStale,
         DnsFlap,
         DnsFlipDelay,
