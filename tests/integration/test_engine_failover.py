@@ -236,13 +236,13 @@ def test_a_target_lost_sight_of_half_promoted_is_dead_before_the_next_one_is_pro
             MonotonicClock().sleep(0.5)
         kill(node)
 
-    def half(node: Node) -> None:
+    def half(node: Node, *, keep_sessions: bool) -> None:
         if node.identifier == target.id:
-            promote(node)
+            promote(node, keep_sessions=keep_sessions)
             raise HostError(f"the test lost sight of {node.identifier}")
         # It was writable a moment ago, and its clients could still have been acknowledged commits.
         assert cluster.instance(2).pid is None
-        promote(node)
+        promote(node, keep_sessions=keep_sessions)
 
     with monkeypatch.context() as patched:
         patched.setattr(Node, "promote", half)
