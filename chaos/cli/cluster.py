@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from chaos.cli import execution
 from chaos.cli.options import AsJson, Profile, Quiet
 from chaos.cli.terminal import Terminal
 from chaos.errors import DefinitionError
@@ -14,6 +15,7 @@ from chaos.testcluster import lifecycle
 from chaos.testcluster.records import ClusterSpec
 
 app = typer.Typer(help="Keep a test cluster running by itself.", no_args_is_help=True)
+execution.register(app)
 Identifier = Annotated[str, typer.Option("--identifier", help="DB cluster identifier.")]
 Ttl = Annotated[
     int | None,
