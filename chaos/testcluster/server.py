@@ -32,6 +32,7 @@ from chaos.testcluster.api.server import ApiServer
 from chaos.testcluster.directory import make_directory
 from chaos.testcluster.dns import Authority, DnsServer
 from chaos.testcluster.estate import ZONE, Estate, start_cluster
+from chaos.testcluster.metrics.sampling import Sampler
 from chaos.testcluster.metrics.telemetry import Telemetry
 from chaos.testcluster.postgres import find_postgres
 from chaos.testcluster.records import ClusterRecord, ClusterSpec
@@ -67,9 +68,8 @@ def serve(
         facts = _facts(block, name_server, spec, estate)
         control = Control(estate, facts, stop.set)
         telemetry = Telemetry()
-        api = ApiServer(
-            estate, control, monitoring=telemetry.monitoring, listener=block.listener
-        )
+        stack.callback(Sampler(estate, telemetry).close)
+        api = ApiServer(estate, control, monitoring=telemetry.monitoring, listener=block.listener)
         stack.callback(api.close)
         state = _state(cluster.snapshot(), facts, block, password)
         if config.slot is not None:

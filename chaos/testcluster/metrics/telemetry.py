@@ -25,6 +25,20 @@ class Telemetry:
                 found = self._regions[region] = Monitoring.of(region, ACCOUNT, self.now_s)
             return found
 
+    def evaluate_alarms(self) -> None:
+        """Evaluate every alarm that is due."""
+        for monitoring in self._all():
+            monitoring.alarms.evaluate()
+
+    def forget(self, before_s: float) -> None:
+        """Drop metrics that nothing was published for since."""
+        for monitoring in self._all():
+            monitoring.metrics.forget(before_s)
+
+    def _all(self) -> list[Monitoring]:
+        with self._lock:
+            return list(self._regions.values())
+
     def now_s(self) -> float:
         """Return the time in seconds since 1970, by a clock that never goes back."""
         since = MonotonicClock().now_ns() - self._anchor.monotonic_ns
