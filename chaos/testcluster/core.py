@@ -19,8 +19,10 @@ from pathlib import Path
 from chaos.clock import Anchor, MonotonicClock
 from chaos.errors import HostError
 from chaos.testcluster.endpoints import CustomEndpoint
+from chaos.testcluster.defects import Defects
 from chaos.testcluster.events import FAILOVER_FAILED, EventKind
 from chaos.testcluster.ground import Ground
+from chaos.testcluster.instance_settings import InstanceSettings
 from chaos.testcluster.node import Foundation, Node
 from chaos.testcluster.profiles import Pacer
 from chaos.testcluster.records import (
@@ -60,6 +62,9 @@ class Member:
     created_at: datetime
     status: str
     capacity_acu: float | None
+    """None: provisioned. 0 while it is paused."""
+    paused: bool = False
+    """Stopped because it is idle; it must not be asked anything, for that would wake it."""
     in_reader_endpoint: bool = False
 
     @property
@@ -105,7 +110,13 @@ class Core:
         self.endpoints: dict[str, CustomEndpoint] = {}
         self.source: Callable[[], Node | None] | None = None
         """Of a secondary of a global cluster: the primary's writer, from which `writer` streams."""
+        self.settings = InstanceSettings(self)
+        self.await_awake: Callable[[Iterable[Member]], None] = _awake_already
+        """Wakes paused instances, and returns when they run; for work that needs them."""
+        self.is_needed_elsewhere: Callable[[], bool] = bool
+        """Whether something outside needs the writer, as a global cluster does: it never pauses."""
         self.dormant: Path | None = None  # the data of a cluster whose last instance was deleted
+        self.defects = Defects()
         self._publishing = threading.Lock()  # Held while files are written; `lock` never is.
         self._created = 0
         self._threads: set[threading.Thread] = set()
@@ -131,8 +142,9 @@ class Core:
                 availability_zone=zone,
                 created_at=self.now(),
                 status=status,
-                capacity_acu=self._first_capacity(spec),
+                capacity_acu=self.first_capacity(spec),
             )
+            node.settings_wanted = lambda: self.settings.of(member)
             self.members[spec.id] = member
             return member
 
@@ -141,7 +153,8 @@ class Core:
         """The availability zones of the cluster's region."""
         return tuple(self.spec.region + letter for letter in _ZONES)
 
-    def _first_capacity(self, spec: InstanceSpec) -> float | None:
+    def first_capacity(self, spec: InstanceSpec) -> float | None:
+        """Return the capacity with which an instance begins, None for a provisioned one."""
         if self.bounds is None or spec.instance_class != "db.serverless":
             return None
         return max(self.bounds.min_acu, 0.5)
@@ -192,7 +205,7 @@ class Core:
                 node.write_topology(shown)
 
     def _session(self, member: Member) -> str:
-        if member.id == self.writer and self.source is None:
+        if member.id == (self.defects.sql_names or self.writer) and self.source is None:
             return _WRITER_SESSION
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{member.node.address}.{member.id}"))
 
@@ -270,6 +283,10 @@ class Core:
             thread.join(max((deadline - MonotonicClock().now_ns()) / 1e9, 0.01))
             if thread.is_alive():
                 log.warning("%s did not end within %g s", thread.name, _JOIN_TIMEOUT_S)
+
+
+def _awake_already(_: Iterable[Member]) -> None:
+    """Nothing pauses."""
 
 
 def endpoint_hash(block: int, region: str) -> str:

@@ -20,7 +20,7 @@ import logging
 from dataclasses import dataclass
 
 from chaos.errors import DatabaseError, HostError, WaitTimeout
-from chaos.testcluster import events
+from chaos.testcluster import events, sabotage
 from chaos.testcluster.core import (
     AVAILABLE,
     DELETING,
@@ -91,7 +91,10 @@ class Failover:
                     f"Instance {old.id} should be in valid state for failover.",
                 )
             chosen = self._require_target(old, target)
-            self._begin(old, chosen, planned=True)
+            if core.defects.failover:
+                sabotage.fake_failover(core, chosen)
+            else:
+                self._begin(old, chosen, planned=True)
 
     def _require_target(self, old: Member, target: str | None) -> Member:
         core = self._core
@@ -160,23 +163,35 @@ class Failover:
 
     def _run(self, plan: Plan) -> None:
         core = self._core
+        core.await_awake([plan.target])
+        self._fence(plan)
+        if not core.spec.read_availability:
+            self._restart_readers(plan)
+        core.pause(plan.delays.promote + core.defects.slow_s)
+        new = self._promote(plan)
+        if core.defects.loses_tail:
+            self._clone_again(core.others(plan.old, new))
+        if new is not plan.old and not plan.delete_old:
+            self._bring_back(plan)
+        self._settle(plan, new)
+        if new is not plan.old and plan.delete_old:
+            self._remove(plan)  # Only now: until the endpoint follows, its answer is the old one.
+
+    def _fence(self, plan: Plan) -> None:
+        """End the old writer."""
+        core = self._core
         if plan.planned:
             core.pause(plan.delays.shutdown)
+            if core.defects.keeps_old_writer and not plan.delete_old:
+                return
             plan.target.node.end_sessions()
             plan.old.node.shut_down(grace_s=_SHUTDOWN_GRACE_S)
         else:
             plan.old.node.kill()
             plan.target.node.end_sessions()
         core.record(events.INSTANCE_SHUTDOWN, plan.old.id)
-        if not core.spec.read_availability:
-            self._restart_readers(plan)
-        core.pause(plan.delays.promote)
-        new = self._promote(plan)
-        if new is not plan.old and not plan.delete_old:
-            self._bring_back(plan)
-        self._settle(plan, new)
-        if new is not plan.old and plan.delete_old:
-            self._remove(plan)  # Only now: until the endpoint follows, its answer is the old one.
+        if core.defects.demotes_at_once and not plan.delete_old:
+            plan.old.node.start(plan.target.node.address)
 
     def _promote(self, plan: Plan) -> Member:
         """Return the new writer: the target, else another healthy reader, else the old writer."""
@@ -212,7 +227,10 @@ class Failover:
             HostError, DatabaseError, WaitTimeout: it cannot be done; the reader may have changed.
         """
         if self._core.source is None:
-            self._await_caught_up(candidate)
+            if self._core.defects.loses_tail:
+                sabotage.lose_tail(self._core, candidate)
+            elif not self._core.defects.keeps_old_writer:
+                self._await_caught_up(candidate)
             candidate.node.promote(keep_sessions=True)
         else:
             candidate.node.follow(source_address(self._core))
@@ -258,7 +276,9 @@ class Failover:
         """Let the API and the cluster endpoint follow, each after its lag; then it is complete."""
         core = self._core
         waited = 0.0
-        lags = [("api", plan.delays.api_lag), ("dns", plan.delays.dns_lag)]
+        lags = [("api", plan.delays.api_lag)]
+        if not core.defects.dns_stays:
+            lags.append(("dns", plan.delays.dns_lag + core.defects.dns_extra_s))
         for view, lag in sorted(lags, key=lambda view_and_lag: view_and_lag[1]):
             core.pause(lag - waited)
             waited = lag
@@ -282,6 +302,11 @@ class Failover:
 
         def rejoin() -> None:
             core.pause(plan.delays.rejoin)
+            if core.defects.keeps_old_writer and old.node.pid is not None:
+                if not sabotage.keep_writing(core, old):
+                    return
+            elif core.defects.loses_tail:
+                clone(core, old)
             start_reader(core, old)
             self._reader_is_back(old)
 
@@ -320,6 +345,17 @@ class Failover:
             self._reader_is_back(member)
 
         core.background(f"restart of {member.id}", work, failed=lambda: self._lost(member))
+
+    def _clone_again(self, readers: list[Member]) -> None:
+        """Replace readers that went further than the new writer's history does."""
+        for member in readers:
+            with self._core.lock:
+                if not member.healthy:
+                    continue
+                member.status = REBOOTING
+                member.in_reader_endpoint = False
+            member.node.kill()
+            self._revive(member)
 
     def _revive(self, member: Member) -> None:
         """Bring a killed reader that could not be promoted back to being a reader.

@@ -70,7 +70,7 @@ def source_address(core: Core) -> str:
 
 
 def start_reader(core: Core, member: Member) -> None:
-    """Start a stopped node as a reader; return when it streams.
+    """Start a node as a reader unless it runs as one; return when it streams.
 
     While there is no running writer to stream from, accepting connections is enough. A node that
     cannot continue (it was down until the writer had removed the WAL it needs) is cloned again.
@@ -78,9 +78,12 @@ def start_reader(core: Core, member: Member) -> None:
     Raises:
         HostError: it does not stream after several attempts.
     """
+    while core.defects.readers_stay_away:
+        core.pause(_RETRY_S)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            power.start(core, member, require_writer(core).node.address)
+            if member.node.pid is None:
+                power.start(core, member, require_writer(core).node.address)
             wait_until(
                 _Arrival(core, member).in_place,
                 f"{member.id} to stream",
@@ -124,7 +127,7 @@ def clone(core: Core, member: Member) -> None:
 def restart(core: Core, member: Member, down_s: float) -> None:
     """Shut a node down (sessions end with 57P01), and start it `down_s` later in its role."""
     member.node.shut_down(grace_s=_GRACE_S)
-    core.pause(down_s)
+    core.pause(down_s + core.defects.slow_s)
     start_in_role(core, member)
 
 

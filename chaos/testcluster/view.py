@@ -64,11 +64,15 @@ class View:
                 custom_endpoints=tuple(self._endpoint(e) for e in core.endpoints.values()),
             )
 
+    def _is_shown_as_writer(self, member: Member) -> bool:
+        core = self._core
+        return core.source is None and member.id == (core.defects.api_names or core.shown_writer)
+
     def _instance(self, member: Member) -> InstanceRecord:
         return InstanceRecord(
             id=member.id,
             status=member.status,
-            is_writer=member.id == self._core.shown_writer and self._core.source is None,
+            is_writer=self._is_shown_as_writer(member),
             instance_class=member.spec.instance_class,
             availability_zone=member.availability_zone,
             promotion_tier=member.spec.promotion_tier,
@@ -80,6 +84,8 @@ class View:
             address=member.node.address,
             pid=member.node.pid,
             capacity_acu=member.capacity_acu,
+            paused=member.paused,
+            awaits_reboot=self._core.settings.wait_for_restart(member),
         )
 
     def _endpoint(self, endpoint: CustomEndpoint) -> EndpointRecord:

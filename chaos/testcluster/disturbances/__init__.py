@@ -12,6 +12,7 @@ from chaos.testcluster.disturbances.api import (
     ApiThrottle,
 )
 from chaos.testcluster.disturbances.base import Disturbance
+from chaos.testcluster.disturbances.defects import DEFECTS, IgnoreFailover
 from chaos.testcluster.disturbances.dns import (
     DnsDrop,
     DnsEmpty,
@@ -27,27 +28,30 @@ from chaos.testcluster.disturbances.dns import (
 )
 from chaos.testcluster.disturbances.node import Crash, Hang, PowerLoss
 
+_ALL: tuple[type[Disturbance], ...] = (
+    Crash,
+    Hang,
+    PowerLoss,
+    DnsStale,
+    DnsFlap,
+    DnsFlipDelay,
+    DnsTtl,
+    DnsEmpty,
+    DnsNxdomain,
+    DnsServfail,
+    DnsSlow,
+    DnsDrop,
+    DnsTruncate,
+    ReaderEndpointServesWriter,
+    ApiThrottle,
+    ApiErrors,
+    ApiSlow,
+    ApiDrop,
+    ApiStale,
+    IgnoreFailover,
+    *DEFECTS,
+)
+
 DISTURBANCES: Mapping[str, type[Disturbance]] = {
-    cls.model_fields["kind"].default: cls
-    for cls in (
-        Crash,
-        Hang,
-        PowerLoss,
-        DnsStale,
-        DnsFlap,
-        DnsFlipDelay,
-        DnsTtl,
-        DnsEmpty,
-        DnsNxdomain,
-        DnsServfail,
-        DnsSlow,
-        DnsDrop,
-        DnsTruncate,
-        ReaderEndpointServesWriter,
-        ApiThrottle,
-        ApiErrors,
-        ApiSlow,
-        ApiDrop,
-        ApiStale,
-    )
+    cls.model_fields["kind"].default: cls for cls in _ALL
 }
