@@ -3,7 +3,7 @@
     Cluster --- View        what the API and the name server show
             --- Failover    promotion, planned or not
             --- Instances   reboot, create, delete
-            --- Scaling     Serverless v2 capacity
+            --- Serverless  capacity follows load, idle instances pause
             --- Monitor     notices dead servers
             all on one Core: state, events, background work; Storage says why no commit is lost
 
@@ -52,7 +52,7 @@ from chaos.testcluster.records import (
 )
 from chaos.testcluster.security import Access
 from chaos.testcluster.serverless.bounds import validate
-from chaos.testcluster.serverless.life import Scaling
+from chaos.testcluster.serverless.life import Serverless
 from chaos.testcluster.storage import Storage
 from chaos.testcluster.tags import retag
 from chaos.testcluster.view import View
@@ -107,7 +107,7 @@ class Cluster:
         self._view = View(core)
         self._failover = Failover(core)
         self._instances = Instances(core, self._failover)
-        self._scaling = Scaling(core)
+        self._serverless = Serverless(core, self._restart)
         self.endpoints = EndpointChanges(core)
         self._monitor = Monitor(core, self._failover, self._instances)
 
@@ -125,6 +125,7 @@ class Cluster:
                 self.core.add_member(InstanceSpec(id=f"{spec.id}-instance-{number}"), CREATING)
             self._start_nodes(self.core)
             self._monitor.start()
+            self._serverless.start()
         except BaseException:
             self.close()
             raise
@@ -177,6 +178,7 @@ class Cluster:
         for node in nodes:
             node.crash()  # Whoever waits for it, holding its lock, now learns that it ended.
         self._monitor.join(1.0)
+        self._serverless.close()
         core.end_background()
         for node in nodes:
             _end(node)
@@ -234,7 +236,7 @@ class Cluster:
         Raises:
             ApiError: as the API would refuse it.
         """
-        self._scaling.modify(serverless)
+        self._serverless.modify(serverless)
 
     def retag(
         self, instance: str | None, *, add: Mapping[str, str], remove: Collection[str]
@@ -260,6 +262,9 @@ class Cluster:
         self.access.change(iam=iam, force_tls=force_tls)
         for member in self.core.others():
             member.node.reload_access()
+
+    def _restart(self, member: Member) -> None:
+        self._instances.restart(member, planned=True)
 
     # -- the control address ---------------------------------------------------------------------
 

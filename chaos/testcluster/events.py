@@ -137,6 +137,23 @@ INSTANCE_RESTARTED = EventKind(
 TOPOLOGY_UPDATED = EventKind(
     "db-instance", "RDS-EVENT-0385", ("notification",), "Cluster topology is updated."
 )
+_SERVERLESS = ("notification", "serverless")
+
+PAUSE_STARTED = EventKind(
+    "db-instance", "RDS-EVENT-0370", _SERVERLESS, "Initiated pause for the DB instance."
+)
+PAUSE_CANCELLED = EventKind(
+    "db-instance", "RDS-EVENT-0371", _SERVERLESS, "Pause was canceled for the DB instance."
+)
+PAUSED = EventKind(
+    "db-instance", "RDS-EVENT-0372", _SERVERLESS, "Successfully paused the DB instance."
+)
+RESUME_STARTED = EventKind(
+    "db-instance", "RDS-EVENT-0373", _SERVERLESS, "Initiated resume for the DB instance."
+)
+RESUMED = EventKind(
+    "db-instance", "RDS-EVENT-0374", _SERVERLESS, "Successfully resumed the DB instance."
+)
 INSTANCE_FAILED = EventKind(
     "db-instance", "RDS-EVENT-0031", ("failure",), "DB instance put into failed state."
 )

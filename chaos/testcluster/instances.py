@@ -66,6 +66,7 @@ class Instances:
 
         def work() -> None:
             if planned:
+                core.await_awake([member])
                 core.pause(delays.shutdown)
             core.record(events.INSTANCE_SHUTDOWN, member.id)
             if is_writer and not core.spec.read_availability:

@@ -59,6 +59,7 @@ class Monitor:
                 member
                 for member in self._core.members.values()
                 if member.status == AVAILABLE
+                and not member.paused
                 and not member.node.dark
                 and power.reaches(member)
                 and member.node.exit_status is not None

@@ -18,7 +18,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +75,10 @@ class Node(Interrogated):
         self._upstream: str | None = None
         self._silence: Silence | None = None
         self._own_settings: dict[str, str] = {}
+        self.settings_wanted: Callable[[], Mapping[str, str]] = dict
+        """What the control plane wants it to be set to; asked at each start and `reconfigure`."""
+        self._wanted: Mapping[str, str] = {}
+        self._started_with: Mapping[str, str] = {}
 
     # -- what is there ---------------------------------------------------------------------------
 
@@ -193,6 +197,7 @@ class Node(Interrogated):
                 signal_file.touch(mode=0o600)
                 self._foundation.account.give(signal_file)
             self._write_certificate()
+            self._wanted = self._started_with = dict(self.settings_wanted())
             self._configure(upstream)
             with (self.directory / "server.log").open("ab") as output:
                 self._process = self._foundation.account.spawn(
@@ -352,6 +357,16 @@ class Node(Interrogated):
         self._configure(self._upstream)
         self._reload()
 
+    def reconfigure(self) -> None:
+        """Set what is wanted now; settings that need a restart wait for one."""
+        self._wanted = dict(self.settings_wanted())
+        self._configure(self._upstream)
+        self._reload()
+
+    def started_with(self, name: str) -> str | None:
+        """Return what a setting was given at the last start, None where it was left alone."""
+        return self._started_with.get(name)
+
     def write_global_status(self, content: Mapping[str, object]) -> None:
         """Set what this node shows of the global cluster that its cluster is a member of."""
         with self._files:
@@ -376,7 +391,7 @@ class Node(Interrogated):
             stream_password=self._foundation.template.stream_password,
             storage=self._foundation.storage.path,
             tls=self.directory if self._foundation.access.tls else None,
-            own=self._own_settings,
+            own={**self._wanted, **self._own_settings},
         )
         with self._files:
             rules = self._foundation.access.rules

@@ -43,6 +43,13 @@ class Profile:
     delete: Range  # accepted -> gone
     modify: Range  # accepted -> new bounds are in force
     capacity_step: Range  # from one step of capacity to the next
+    pause: Range  # an idle instance's pause is initiated -> it is paused
+    resume: Range  # a connection waits -> the paused instance serves it
+    resume_deep: Range  # the same, after more than a day
+    load_window_s: float  # over which load is averaged for scaling
+    capacity_hold_s: float  # less has to be wanted for so long before capacity falls
+    idle_time_scale: float  # how long a second of SecondsUntilAutoPause, or of the day above, takes
+    cores_per_acu: float  # of this machine; AWS's classes have 2 GiB of an ACU for 1/4 vCPU
     probe_interval_s: float  # between two rounds of probing every instance
     probe_timeout_s: float  # within which an instance answers a probe
     cluster_ttl_s: int
@@ -65,6 +72,9 @@ class Delays:
     delete: float
     modify: float
     capacity_step: float
+    pause: float
+    resume: float
+    resume_deep: float
 
 
 FAST = Profile(
@@ -80,6 +90,13 @@ FAST = Profile(
     delete=Range(0.10, 0.20),
     modify=Range(0.10, 0.20),
     capacity_step=Range(0.05, 0.08),
+    pause=Range(0.10, 0.20),
+    resume=Range(0.8, 1.2),
+    resume_deep=Range(2.0, 3.0),
+    load_window_s=0.3,
+    capacity_hold_s=2.0,
+    idle_time_scale=0.01,
+    cores_per_acu=0.25,
     probe_interval_s=0.5,
     probe_timeout_s=0.5,
     cluster_ttl_s=1,
@@ -100,6 +117,13 @@ AURORA = Profile(
     delete=Range(20.0, 60.0),
     modify=Range(2.0, 8.0),
     capacity_step=Range(1.0, 3.0),
+    pause=Range(1.0, 3.0),
+    resume=Range(12.0, 18.0),
+    resume_deep=Range(30.0, 45.0),
+    load_window_s=2.0,
+    capacity_hold_s=30.0,
+    idle_time_scale=1.0,
+    cores_per_acu=0.25,
     probe_interval_s=1.0,
     probe_timeout_s=2.0,
     cluster_ttl_s=5,

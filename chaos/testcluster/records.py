@@ -79,7 +79,10 @@ class InstanceRecord:
     settings: Mapping[str, object]
     address: str  # loopback address
     pid: int | None  # postmaster, None while it is down
-    capacity_acu: float | None
+    capacity_acu: float | None  # None: provisioned; 0: paused
+    paused: bool = False
+    awaits_reboot: bool = False
+    """Whether it runs with other static settings than its parameter group and capacity want."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

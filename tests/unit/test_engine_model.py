@@ -20,7 +20,7 @@ from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.profiles import AURORA, FAST, Delays, Pacer, profile_named
 from chaos.testcluster.records import ApiError, InstanceSpec, ServerlessBounds
 from chaos.testcluster.serverless.bounds import validate
-from chaos.testcluster.serverless.life import next_capacity
+from chaos.testcluster.serverless.capacity import next_capacity
 from chaos.testcluster.storage import Storage, segment_suffix
 
 

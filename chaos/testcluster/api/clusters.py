@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from chaos.testcluster.api import describe
 from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.lookup import Action, Result, named_cluster, refuse
 from chaos.testcluster.api.selection import Parameters, matching, page
 from chaos.testcluster.identifiers import bare
-from chaos.testcluster.records import ApiError, ClusterRecord, ServerlessBounds
+from chaos.testcluster.records import ApiError
+from chaos.testcluster.serverless.bounds import completed
 
 
 def describe_db_clusters(region: Region, parameters: Parameters) -> Result:
@@ -48,7 +48,8 @@ def modify_db_cluster(region: Region, parameters: Parameters) -> Result:
     scaling = parameters.get("ServerlessV2ScalingConfiguration")
     if not scaling:
         raise ApiError("InvalidParameterCombination", "No modifications were requested")
-    engine.modify_cluster(serverless=_bounds(engine.snapshot(), scaling))
+    cluster = engine.snapshot()
+    engine.modify_cluster(serverless=completed(cluster.serverless, scaling, cluster.id))
     return {"DBCluster": describe.db_cluster(engine.snapshot())}
 
 
@@ -57,18 +58,3 @@ ACTIONS: Mapping[str, Action] = {
     "FailoverDBCluster": failover_db_cluster,
     "ModifyDBCluster": modify_db_cluster,
 }
-
-
-def _bounds(cluster: ClusterRecord, scaling: Mapping[str, Any]) -> ServerlessBounds:
-    """Return the bounds asked for; one that is not given stays as it is."""
-    refuse(set(scaling) - {"MinCapacity", "MaxCapacity"}, "ServerlessV2ScalingConfiguration")
-    before = cluster.serverless
-    if before is None and len(scaling) < 2:  # noqa: PLR2004 - both of them
-        raise ApiError(
-            "InvalidParameterCombination",
-            f"DBCluster {cluster.id} has no Serverless v2 capacity yet; set both MinCapacity and "
-            "MaxCapacity.",
-        )
-    shown = {"MinCapacity": before.min_acu, "MaxCapacity": before.max_acu} if before else {}
-    wanted = {**shown, **scaling}
-    return ServerlessBounds(min_acu=wanted["MinCapacity"], max_acu=wanted["MaxCapacity"])

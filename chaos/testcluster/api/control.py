@@ -24,6 +24,7 @@ from chaos.testcluster.api.engine import ControlledEstate
 from chaos.testcluster.disturbances import DISTURBANCES
 from chaos.testcluster.disturbances.registry import parse
 from chaos.testcluster.records import ApiError, ClusterRecord
+from chaos.testcluster.serverless import shown as serverless
 
 PREFIX = "/control/"
 Answer = tuple[HTTPStatus, Mapping[str, Any]]
@@ -142,7 +143,7 @@ def status(cluster: ClusterRecord, facts: ServerFacts) -> dict[str, Any]:
         "database": cluster.database,
         "tls": bool(facts.ca_file),
         **({"ca_file": facts.ca_file} if facts.ca_file else {"why_no_tls": facts.why_no_tls}),
-        "serverless": asdict(cluster.serverless) if cluster.serverless else None,
+        **serverless.cluster_status(cluster, facts.profile),
         "tags": dict(cluster.tags),
         "instances": [
             {
@@ -153,7 +154,7 @@ def status(cluster: ClusterRecord, facts: ServerFacts) -> dict[str, Any]:
                 "address": instance.address,
                 "port": instance.port,
                 "pid": instance.pid,
-                "capacity_acu": instance.capacity_acu,
+                **serverless.instance_status(instance),
                 "promotion_tier": instance.promotion_tier,
                 "instance_class": instance.instance_class,
                 "availability_zone": instance.availability_zone,

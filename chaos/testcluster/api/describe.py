@@ -14,6 +14,7 @@ from typing import Any
 
 from chaos.testcluster.identifiers import arn
 from chaos.testcluster.records import ACCOUNT, ClusterRecord, EventRecord, InstanceRecord
+from chaos.testcluster.serverless.bounds import as_shown
 
 HOSTED_ZONE = "ZTESTCLUSTER00"
 CERTIFICATE_AUTHORITY = "rds-ca-rsa2048-g1"
@@ -41,7 +42,6 @@ KEPT_SETTINGS: Mapping[str, tuple[str, Any]] = {
 
 def db_cluster(cluster: ClusterRecord) -> dict[str, Any]:
     """Return the `DBCluster` of the API."""
-    serverless = cluster.serverless
     return {
         "DBClusterIdentifier": cluster.id,
         "DBClusterArn": cluster_arn(cluster),
@@ -63,16 +63,14 @@ def db_cluster(cluster: ClusterRecord) -> dict[str, Any]:
             {
                 "DBInstanceIdentifier": instance.id,
                 "IsClusterWriter": instance.is_writer,
-                "DBClusterParameterGroupStatus": "in-sync",
+                "DBClusterParameterGroupStatus": (
+                    "pending-reboot" if instance.awaits_reboot else "in-sync"
+                ),
                 "PromotionTier": instance.promotion_tier,
             }
             for instance in cluster.instances
         ],
-        "ServerlessV2ScalingConfiguration": (
-            {"MinCapacity": serverless.min_acu, "MaxCapacity": serverless.max_acu}
-            if serverless
-            else None
-        ),
+        "ServerlessV2ScalingConfiguration": as_shown(cluster.serverless),
         "ClusterCreateTime": cluster.created_at,
         "TagList": tags(cluster.tags),
         "DBClusterParameterGroup": _parameter_group(cluster),

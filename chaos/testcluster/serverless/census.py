@@ -80,6 +80,11 @@ class Census:
         server = self._servers.get(postmaster)
         return set(server.sessions) if server is not None else set()
 
+    def has_users(self, postmaster: int) -> bool:
+        """Tell whether a server has users' sessions, or forked a process that may become one."""
+        server = self._servers.get(postmaster)
+        return server is not None and bool(server.sessions or server.untitled)
+
     def working(self, postmaster: int) -> set[int]:
         """Return the processes whose processor time counts as the users'."""
         server = self._servers.get(postmaster)

@@ -8,7 +8,7 @@ Source: the user guide's "Scaling to zero ACUs with automatic pause and resume".
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from chaos.testcluster.serverless.capacity import Place
@@ -34,7 +34,7 @@ class Resting:
 def to_pause(
     instances: Sequence[Resting], after_s: float, *, writer_needed: bool = False
 ) -> tuple[str, ...]:
-    """Return the instances to pause now; those that pause together, all or none.
+    """Return the instances to pause now, all or none of them; a writer comes first.
 
     `writer_needed`: something other than connections keeps the writer's group awake, as a global
     cluster does.
@@ -54,7 +54,7 @@ def to_pause(
         or not all(_may_pause(i, after_s) for i in group)
     ):
         return ()
-    return tuple(i.id for i in group)
+    return tuple(i.id for i in _writer_first(group))
 
 
 def to_wake(instances: Sequence[Resting], called: Collection[str]) -> tuple[tuple[str, ...], ...]:
@@ -64,12 +64,14 @@ def to_wake(instances: Sequence[Resting], called: Collection[str]) -> tuple[tupl
     """
     if not called:
         return ()
-    group = sorted(
-        (i for i in instances if i.place.tied and i.paused), key=lambda i: not i.place.is_writer
-    )
+    group = _writer_first(i for i in instances if i.place.tied and i.paused)
     others = [i for i in instances if not i.place.tied and i.paused and i.id in called]
     waves = (tuple(i.id for i in group), tuple(i.id for i in others))
     return tuple(wave for wave in waves if wave)
+
+
+def _writer_first(instances: Iterable[Resting]) -> list[Resting]:
+    return sorted(instances, key=lambda i: not i.place.is_writer)
 
 
 def _may_pause(instance: Resting, after_s: float) -> bool:

@@ -94,6 +94,7 @@ class Governor:
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._counted_ns = 0
+        self._busy = False
         self._processors = processors()
 
     def assign(self, shares: Mapping[Node, float]) -> None:
@@ -110,7 +111,8 @@ class Governor:
                 self._set_share(node, bound, shares[node])
         if present:
             self._start()
-        self._changed.set()
+        if present and not self._busy:
+            self._changed.set()
 
     def usage(self, node: Node) -> Usage | None:
         """Return what a supervised server's sessions did, None before it was first looked at."""
@@ -176,7 +178,8 @@ class Governor:
 
     def _look(self, now_ns: int, passed_s: float) -> float | None:
         """Account for the time that passed, stop and let run; return when to look again."""
-        if not self._bound:
+        self._busy = bool(self._bound)
+        if not self._busy:
             return None  # until there is something to do
         held = any(bound.stopped for bound in self._bound.values())
         every_s = _COUNT_EVERY_BOUND_S if held else _COUNT_EVERY_S
