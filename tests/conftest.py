@@ -11,4 +11,5 @@ pytest_plugins = [
     "fix_embedded",
     "fix_report",
     "fix_browser",
+    "fix_clients",
 ]
