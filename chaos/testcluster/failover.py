@@ -164,7 +164,6 @@ class Failover:
     def _run(self, plan: Plan) -> None:
         core = self._core
         core.await_awake([plan.target])
-        core.await_awake([plan.target])
         self._fence(plan)
         if not core.spec.read_availability:
             self._restart_readers(plan)
