@@ -77,6 +77,7 @@ def cluster_record(instances: int = 3) -> ClusterRecord:
         created_at=CREATED,
         serverless=ServerlessBounds(min_acu=0.5, max_acu=8.0),
         tags={"gameday": "allowed"},
+        parameter_group="default.aurora-postgresql15",
         instances=tuple(
             instance_record(f"orders-instance-{number:03d}", number, is_writer=number == 1)
             for number in range(1, instances + 1)

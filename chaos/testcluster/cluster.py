@@ -40,6 +40,7 @@ from chaos.testcluster.ground import Ground
 from chaos.testcluster.instances import Instances
 from chaos.testcluster.monitor import Monitor
 from chaos.testcluster.node import Foundation, Node
+from chaos.testcluster.parameter_state import ParameterState
 from chaos.testcluster.profiles import Pacer, profile_of
 from chaos.testcluster.records import (
     Address,
@@ -129,6 +130,14 @@ class Cluster:
         except BaseException:
             self.close()
             raise
+
+    def start_empty(self) -> None:
+        """Be available without instances: a secondary's data come with its first one."""
+        with self.core.lock:
+            self.core.status = AVAILABLE
+        self.core.record(events.CLUSTER_CREATED, self.core.spec.id)
+        self._monitor.start()
+        self._serverless.start()
 
     def _start_nodes(self, core: Core) -> None:
         writer, *readers = core.members.values()
@@ -247,6 +256,11 @@ class Cluster:
             ApiError: as the API would refuse it.
         """
         retag(self.core, instance, add=add, remove=remove)
+
+    @property
+    def parameters(self) -> ParameterState:
+        """The parameter groups of the cluster and its instances."""
+        return self.core.parameters
 
     @property
     def access(self) -> Access:

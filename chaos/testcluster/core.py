@@ -12,18 +12,19 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from chaos.clock import Anchor, MonotonicClock
 from chaos.errors import HostError
-from chaos.testcluster.endpoints import CustomEndpoint
 from chaos.testcluster.defects import Defects
+from chaos.testcluster.endpoints import CustomEndpoint
 from chaos.testcluster.events import FAILOVER_FAILED, EventKind
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.instance_settings import InstanceSettings
 from chaos.testcluster.node import Foundation, Node
+from chaos.testcluster.parameter_state import InForce, ParameterState
 from chaos.testcluster.profiles import Pacer
 from chaos.testcluster.records import (
     ApiError,
@@ -66,6 +67,7 @@ class Member:
     paused: bool = False
     """Stopped because it is idle; it must not be asked anything, for that would wake it."""
     in_reader_endpoint: bool = False
+    parameters: InForce = field(default_factory=InForce)
 
     @property
     def id(self) -> str:
@@ -111,6 +113,8 @@ class Core:
         self.source: Callable[[], Node | None] | None = None
         """Of a secondary of a global cluster: the primary's writer, from which `writer` streams."""
         self.settings = InstanceSettings(self)
+        self.parameters = ParameterState(self)
+        self.settings.sources.append(self.parameters.settings)
         self.await_awake: Callable[[Iterable[Member]], None] = _awake_already
         """Wakes paused instances, and returns when they run; for work that needs them."""
         self.is_needed_elsewhere: Callable[[], bool] = bool

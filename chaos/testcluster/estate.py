@@ -30,6 +30,7 @@ from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.iam_auth import Door
 from chaos.testcluster.identifiers import is_region
+from chaos.testcluster.parameter_groups import ParameterGroups
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.reaper import Reaper
 from chaos.testcluster.records import (
@@ -55,6 +56,16 @@ class Region:
         self._ground = ground
         self._lock = threading.RLock()
         self._clusters: dict[str, Cluster] = {}
+
+    @property
+    def engine_version(self) -> str:
+        """The version of every server here."""
+        return self._ground.binaries.version
+
+    @property
+    def parameter_groups(self) -> ParameterGroups:
+        """The account's parameter groups, by Region."""
+        return self._ground.parameter_groups
 
     def clusters(self) -> tuple[Cluster, ...]:
         """Return the DB clusters."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from chaos.testcluster.account import Account
 from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
 from chaos.testcluster.events import EventLog
+from chaos.testcluster.parameter_groups import ParameterGroups
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.power import Power
 from chaos.testcluster.security import Security
@@ -25,5 +26,6 @@ class Ground:
     addresses: InstanceAddresses
     directory: Path
     events: EventLog
+    parameter_groups: ParameterGroups = field(default_factory=ParameterGroups)
     power: Power = field(default_factory=Power)
     security: Security

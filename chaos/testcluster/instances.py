@@ -18,6 +18,8 @@ from chaos.testcluster.core import (
     require_available,
 )
 from chaos.testcluster.failover import Failover
+from chaos.testcluster.parameter_groups import Level
+from chaos.testcluster.parameter_state import GROUP_SETTING
 from chaos.testcluster.readers import clone, restart, start_in_role
 from chaos.testcluster.records import ApiError, InstanceSpec
 
@@ -89,6 +91,8 @@ class Instances:
             ApiError: the name is taken, or the cluster is busy.
         """
         core = self._core
+        if GROUP_SETTING in spec.settings:
+            core.parameters.require(Level.INSTANCE, str(spec.settings[GROUP_SETTING]))
         with core.lock:
             if spec.id in core.members:
                 raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")

@@ -395,7 +395,10 @@ class Node(Interrogated):
         )
         with self._files:
             rules = self._foundation.access.rules
-            self._write("pg_hba.conf", rules.render(self.address, self._foundation.binaries.major))
+            self._write(
+                "pg_hba.conf",
+                rules.render(self.address, self._foundation.binaries.major, settings.own),
+            )
             self._write("postgresql.conf", settings.render())
 
     def _write(self, name: str, text: str) -> None:

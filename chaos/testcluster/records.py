@@ -83,6 +83,8 @@ class InstanceRecord:
     paused: bool = False
     awaits_reboot: bool = False
     """Whether it runs with other static settings than its parameter group and capacity want."""
+    cluster_parameters: str = "in-sync"  # how far it is with the cluster's parameter group
+    parameters: str = "in-sync"  # and with its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,7 @@ class ClusterRecord:
     created_at: datetime
     serverless: ServerlessBounds | None
     tags: Mapping[str, str]
+    parameter_group: str  # DB cluster parameter group
     instances: tuple[InstanceRecord, ...]
     custom_endpoints: tuple[EndpointRecord, ...] = ()
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from chaos.testcluster.core import Core
 from chaos.testcluster.records import ApiError
+
+if TYPE_CHECKING:
+    from chaos.testcluster.core import Core
 
 TAGS_MAX = 50
 

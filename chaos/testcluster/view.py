@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from chaos.testcluster.configuration import ADMIN_ROLE, DATABASE
 from chaos.testcluster.core import AVAILABLE, CREATING, DELETING, Core, Member
 from chaos.testcluster.endpoints import Candidate, CustomEndpoint, targets
+from chaos.testcluster.parameter_groups import Level
 from chaos.testcluster.records import (
     ACCOUNT,
     Address,
@@ -61,6 +62,7 @@ class View:
                 serverless=core.bounds,
                 tags=core.spec.tags,
                 instances=tuple(self._instance(member) for member in core.members.values()),
+                parameter_group=core.parameters.cluster_group,
                 custom_endpoints=tuple(self._endpoint(e) for e in core.endpoints.values()),
             )
 
@@ -86,6 +88,8 @@ class View:
             capacity_acu=member.capacity_acu,
             paused=member.paused,
             awaits_reboot=self._core.settings.wait_for_restart(member),
+            cluster_parameters=self._core.parameters.status(Level.CLUSTER, member),
+            parameters=self._core.parameters.status(Level.INSTANCE, member),
         )
 
     def _endpoint(self, endpoint: CustomEndpoint) -> EndpointRecord:

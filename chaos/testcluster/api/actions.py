@@ -9,10 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chaos.testcluster.api import clusters, endpoints, events, global_clusters, instances, tags
+from chaos.testcluster.api import (
+    clusters,
+    endpoints,
+    events,
+    global_clusters,
+    instances,
+    parameter_groups,
+    tags,
+)
 from chaos.testcluster.api.lookup import Action
 
-FAMILIES = (clusters, endpoints, events, global_clusters, instances, tags)
+FAMILIES = (
+    clusters,
+    endpoints,
+    events,
+    global_clusters,
+    instances,
+    parameter_groups,
+    tags,
+)
 
 ACTIONS: Mapping[str, Action] = dict(
     sorted((name, action) for family in FAMILIES for name, action in family.ACTIONS.items())

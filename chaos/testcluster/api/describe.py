@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from chaos.testcluster.identifiers import arn
+from chaos.testcluster.parameters import default_group
 from chaos.testcluster.records import ACCOUNT, ClusterRecord, EventRecord, InstanceRecord
 from chaos.testcluster.serverless.bounds import as_shown
 
@@ -64,7 +65,7 @@ def db_cluster(cluster: ClusterRecord) -> dict[str, Any]:
                 "DBInstanceIdentifier": instance.id,
                 "IsClusterWriter": instance.is_writer,
                 "DBClusterParameterGroupStatus": (
-                    "pending-reboot" if instance.awaits_reboot else "in-sync"
+                    "pending-reboot" if instance.awaits_reboot else instance.cluster_parameters
                 ),
                 "PromotionTier": instance.promotion_tier,
             }
@@ -73,7 +74,7 @@ def db_cluster(cluster: ClusterRecord) -> dict[str, Any]:
         "ServerlessV2ScalingConfiguration": as_shown(cluster.serverless),
         "ClusterCreateTime": cluster.created_at,
         "TagList": tags(cluster.tags),
-        "DBClusterParameterGroup": _parameter_group(cluster),
+        "DBClusterParameterGroup": cluster.parameter_group,
         "DBSubnetGroup": "default",
         "AllocatedStorage": 1,
         "BackupRetentionPeriod": 1,
@@ -127,9 +128,9 @@ def db_instance(cluster: ClusterRecord, instance: InstanceRecord) -> dict[str, A
         "DBParameterGroups": [
             {
                 "DBParameterGroupName": settings.get(
-                    "DBParameterGroupName", _parameter_group(cluster)
+                    "DBParameterGroupName", default_group(cluster.engine, cluster.engine_version)
                 ),
-                "ParameterApplyStatus": "in-sync",
+                "ParameterApplyStatus": instance.parameters,
             }
         ],
         "DBSecurityGroups": [],
@@ -182,10 +183,6 @@ def instance_arn(cluster: ClusterRecord, instance: str) -> str:
 def tags(by_key: Mapping[str, str]) -> list[dict[str, str]]:
     """Return tags as the API lists them."""
     return [{"Key": key, "Value": value} for key, value in by_key.items()]
-
-
-def _parameter_group(cluster: ClusterRecord) -> str:
-    return f"default.{cluster.engine}{cluster.engine_version.partition('.')[0]}"
 
 
 def _resource_id(cluster: ClusterRecord, instance: str, created_at: datetime) -> str:

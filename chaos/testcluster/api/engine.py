@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.endpoint_changes import EndpointChanges
 from chaos.testcluster.global_clusters import GlobalClusters
+from chaos.testcluster.parameter_groups import ParameterGroups
+from chaos.testcluster.parameter_state import ParameterState
 from chaos.testcluster.records import ClusterRecord, EventRecord, InstanceSpec, ServerlessBounds
+from chaos.testcluster.security import Access
 
 if TYPE_CHECKING:
     from chaos.testcluster.api.behaviour import Behaviour
@@ -20,6 +23,14 @@ class Engine(Protocol):
     @property
     def endpoints(self) -> EndpointChanges:
         """Its custom endpoints."""
+
+    @property
+    def parameters(self) -> ParameterState:
+        """Its parameter groups, and its instances'."""
+
+    @property
+    def access(self) -> Access:
+        """How clients are let in."""
 
     def snapshot(self) -> ClusterRecord:
         """Return the cluster as it is now."""
@@ -51,6 +62,14 @@ class Region(Protocol):
     @property
     def name(self) -> str:
         """As in ARNs: `eu-west-1`."""
+
+    @property
+    def engine_version(self) -> str:
+        """The version of every server here: `15.18`."""
+
+    @property
+    def parameter_groups(self) -> ParameterGroups:
+        """The account's parameter groups, by Region."""
 
     def clusters(self) -> Sequence[Engine]:
         """Return its clusters."""
