@@ -20,7 +20,6 @@ from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.profiles import AURORA, FAST, Delays, Pacer, profile_named
 from chaos.testcluster.records import ApiError, InstanceSpec, ServerlessBounds
 from chaos.testcluster.serverless.bounds import validate
-from chaos.testcluster.serverless.capacity import next_capacity
 from chaos.testcluster.storage import Storage, segment_suffix
 
 
@@ -122,20 +121,6 @@ def test_bounds_that_aws_refuses_are_refused(low: float, high: float, complaint:
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.5, 256), (4, 4)])
 def test_bounds_that_aws_takes_are_taken(low: float, high: float) -> None:
     validate(ServerlessBounds(min_acu=low, max_acu=high))
-
-
-@pytest.mark.parametrize(("start", "low", "high", "end"), [(0.5, 16, 32, 16), (64, 0, 2.5, 2.5)])
-def test_capacity_reaches_its_bounds_in_legal_steps(
-    start: float, low: float, high: float, end: float
-) -> None:
-    bounds = ServerlessBounds(min_acu=low, max_acu=high)
-    path = [start]
-    while (following := next_capacity(path[-1], bounds)) != path[-1]:
-        path.append(following)
-        assert following % 0.5 == 0
-        assert len(path) < 50
-    assert path[-1] == end
-    assert path == sorted(path, reverse=start > end)
 
 
 def test_endpoint_hashes_are_like_rds_and_depend_on_block_and_cluster() -> None:

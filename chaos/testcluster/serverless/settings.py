@@ -8,9 +8,9 @@ told by the control address alone.
 
 AWS's examples of `max_connections` (1 ACU: 189, 4: 823, 8: 1669, 16: 3360, then 5000) lie on one line
 of the maximum capacity, with `LEAST({DBInstanceClassMemory/9531392},5000)` as the formula. The memory
-which that implies goes into the other formulas of the default parameter group. `shared_buffers` is
-`{DBInstanceClassMemory/12038}` pages of the present 2 GiB an ACU, which meets AWS's examples within
-1 %: 16384 at 0.5 and 1 ACU, 1425408 at 8, 2211840 at 12.5.
+which that implies goes into the other formulas of the default parameter group. For `shared_buffers`,
+AWS's examples are 16384 pages of 8 kB at 0.5 to 2 ACU, 1425408 at 8 and 2211840 at 12.5: a line of two
+thirds of 2 GiB an ACU through the last two.
 Source: the user guide's "Performance and scaling for Aurora Serverless v2" and "Aurora PostgreSQL
 parameters".
 """
@@ -27,8 +27,6 @@ SERVERLESS_CLASS = "db.serverless"
 STATIC = frozenset({"max_connections", "autovacuum_max_workers"})
 """Settings of this module that take effect with a restart."""
 
-_GIB = 2**30
-_ACU_BYTES = 2 * _GIB
 _CONNECTION_BYTES = 9_531_392
 _CONNECTIONS_PER_ACU = 211.4
 _CONNECTIONS_OFFSET = -22.4
@@ -36,6 +34,9 @@ _CONNECTIONS_MAX = 5000
 _CONNECTIONS_MAX_SMALL = 2000
 _SMALL_MIN_ACU = 0.5
 _BUFFER_PAGES_MIN = 16_384
+_BUFFERS_SMALL_ACU = 2.0
+_BUFFER_PAGES_PER_ACU = 2 * 2**30 / 8192 * 2 / 3
+_BUFFER_PAGES_OFFSET = 1_425_408 - 8 * _BUFFER_PAGES_PER_ACU
 
 # GiB of memory of a class's `large`, by its family's first letters and digits.
 _LARGE_GIB = {"r": 16.0, "x": 32.0, "t": 8.0, "m": 8.0}
@@ -75,7 +76,9 @@ def engine_settings(bounds: ServerlessBounds | None, instance_class: str) -> Map
 
 def modelled_shared_buffers(capacity_acu: float) -> int:
     """Return Aurora's `shared_buffers` at a present capacity, in pages of 8 kB; a model."""
-    return max(int(capacity_acu * _ACU_BYTES / 12_038), _BUFFER_PAGES_MIN)
+    if capacity_acu <= _BUFFERS_SMALL_ACU:
+        return _BUFFER_PAGES_MIN
+    return round(_BUFFER_PAGES_PER_ACU * capacity_acu + _BUFFER_PAGES_OFFSET)
 
 
 def connection_weight_acu() -> float:
