@@ -85,7 +85,7 @@ class Cluster:
         pacer = Pacer(profile_of(spec), spec.seed)
         if spec.serverless is not None:
             try:
-                validate(spec.serverless)
+                validate(spec.serverless, engine_version=ground.binaries.version)
             except ApiError as error:
                 raise HostError(f"cannot start cluster {spec.id}: {error.message}") from error
         port = _choose_port(spec, ground)

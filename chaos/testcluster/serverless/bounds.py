@@ -21,8 +21,11 @@ PAUSE_AFTER_DEFAULT_S = 300
 _PAUSING_SINCE = {13: 15, 14: 12, 15: 7, 16: 3}
 
 
-def validate(bounds: ServerlessBounds) -> None:
-    """Raise InvalidParameterValue or InvalidParameterCombination for bounds that AWS refuses."""
+def validate(bounds: ServerlessBounds, *, engine_version: str = "") -> None:
+    """Raise InvalidParameterValue or InvalidParameterCombination for bounds that AWS refuses.
+
+    With an engine version, that has to be one that can pause if the minimum is 0.
+    """
     for name, value in (("MinCapacity", bounds.min_acu), ("MaxCapacity", bounds.max_acu)):
         if value % STEP_ACU != 0:
             raise _refused(f"{name} {value:g} is not a multiple of {STEP_ACU:g} ACU.")
@@ -37,6 +40,11 @@ def validate(bounds: ServerlessBounds) -> None:
     if bounds.min_acu > bounds.max_acu:
         raise _refused(
             f"MinCapacity {bounds.min_acu:g} is greater than MaxCapacity {bounds.max_acu:g}."
+        )
+    if bounds.min_acu == 0 and engine_version and not can_pause(engine_version):
+        raise _refused(
+            f"MinCapacity 0 is not supported by engine version {engine_version}; the smallest value "
+            "is 0.5."
         )
     if bounds.pause_after_s is None:
         return

@@ -101,15 +101,8 @@ class Serverless:
         Raises:
             ApiError: AWS refuses such bounds, or the cluster is busy.
         """
-        limits.validate(bounds)
         core = self._core
-        version = core.foundation.binaries.version
-        if bounds.min_acu == 0 and not limits.can_pause(version):
-            raise ApiError(
-                "InvalidParameterValue",
-                f"MinCapacity 0 is not supported by engine version {version}; the smallest value is "
-                "0.5.",
-            )
+        limits.validate(bounds, engine_version=core.foundation.binaries.version)
         with core.lock:
             if core.status != AVAILABLE:
                 raise ApiError(

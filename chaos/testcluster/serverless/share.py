@@ -76,7 +76,7 @@ class _Bound:
 
     postmaster: int
     bucket: Bucket | None = None  # None: its share is not below what the machine has
-    used_s: float = 0.0
+    used_s: float | None = None  # None: not looked at yet
     stopped_s: float = 0.0
     connections: int = 0
     stopped: set[int] = field(default_factory=set)
@@ -118,7 +118,7 @@ class Governor:
         """Return what a supervised server's sessions did, None before it was first looked at."""
         with self._lock:
             bound = self._bound.get(node)
-            if bound is None or self._counted_ns == 0:
+            if bound is None or bound.used_s is None:
                 return None
             return Usage(bound.used_s, bound.stopped_s, bound.connections)
 
@@ -192,7 +192,9 @@ class Governor:
 
     def _govern(self, node: Node, bound: _Bound, passed_s: float, *, count: bool) -> float:
         used_s = self._census.used_s(bound.postmaster, exactly=count)
-        taken_s, bound.used_s = used_s - bound.used_s, used_s
+        # What was used before we looked for the first time is not held against anybody.
+        taken_s = used_s - bound.used_s if bound.used_s is not None else 0.0
+        bound.used_s = used_s
         if count:
             bound.connections = len(self._census.sessions(bound.postmaster))
         bucket = bound.bucket
