@@ -134,6 +134,8 @@ def serving(binaries: PostgresBinaries) -> Iterator[Served]:
             seed=0,
             pid=1,
             directory=str(estate.ground.directory),
+            ca_file=str(estate.security.ca_file or ""),
+            why_no_tls=estate.security.why_no_tls,
         )
         server = ApiServer(estate, Control(estate, facts, lambda: None), listener=block.listener)
         stack.callback(server.close)
