@@ -6,6 +6,7 @@ pytest_plugins = [
     "fix_testcluster",
     "fix_control_plane",
     "fix_server",
+    "fix_exec",
     "fix_rds",
     "fix_rds_model",
     "fix_embedded",

@@ -8,7 +8,6 @@ signals on.
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import signal
@@ -173,7 +172,7 @@ def _become(
             socket.send_fds(told, [b"entered"], [calls])
         os.close(calls)
     except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is
-        told.send(str(error).encode()[:_MESSAGE_MAX])
+        told.send(_reason(error).encode()[:_MESSAGE_MAX])
         os._exit(1)
     try:
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
@@ -181,14 +180,15 @@ def _become(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvpe(command[0], list(command), dict(environment))  # noqa: S606 - the user's program
     except BaseException as error:  # noqa: BLE001 - as above
-        told.send(_reason(error).encode()[:_MESSAGE_MAX])
+        missing = isinstance(error, FileNotFoundError)
+        why = "there is no such program" if missing else _reason(error)
+        told.send(why.encode()[:_MESSAGE_MAX])
     os._exit(127)
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOENT:
-        return "there is no such program"
-    return (error.strerror or "") if isinstance(error, OSError) else str(error)
+    why = error.strerror if isinstance(error, OSError) else None
+    return why or f"{type(error).__name__}: {error}"
 
 
 def end_as(status: int) -> int:

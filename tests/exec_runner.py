@@ -1,0 +1,54 @@
+"""Runs a program beside a test cluster as `gameday cluster exec` does, as another account if asked.
+
+`EXEC_TOLD` holds the cluster as JSON: `access`, `api_url`, `region`, `ca_file`, `name_server`, `mode`,
+and `account`, whose uid and gid to take on first, once everything is imported: this interpreter may
+lie where that account cannot look.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import encodings.idna  # noqa: F401 - imported on first use, when it is too late
+import json
+import os
+import sys
+
+from chaos.model.access import DatabaseAccess
+from chaos.names import NameServer
+from chaos.testcluster.exec.environment import Place, environment
+from chaos.testcluster.exec.launch import Mode, end_as, run
+
+_PR_SET_DUMPABLE = 4
+
+
+def become(uid: int, gid: int) -> None:
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    # A process that changed its account may not be looked into, not even by itself.
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def main() -> int:
+    told = json.loads(os.environ.pop("EXEC_TOLD"))
+    place = Place(
+        access=DatabaseAccess.from_json(told["access"]),
+        api_url=told["api_url"],
+        region=told["region"],
+        ca_file=told["ca_file"],
+    )
+    name_server = NameServer(**told["name_server"])
+    if told["account"]:
+        become(*told["account"])
+    return end_as(
+        run(
+            sys.argv[1:],
+            environment=environment(place, os.environ),
+            name_server=name_server,
+            mode=Mode(told["mode"]),
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Programs that run beside a test cluster as under `gameday cluster exec`."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fix_server import LiveCluster
+
+from chaos.testcluster.postgres import find_postgres
+
+_RUNNER = Path(__file__).with_name("exec_runner.py")
+TIMEOUT_S = 60
+PSQL = shutil.which("psql") or find_postgres().program("psql")
+# The system's own, before that of the tests, which may lie where others cannot look.
+PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+
+
+class Beside:
+    """Runs programs beside one cluster, in one mode and as one account."""
+
+    def __init__(self, live: LiveCluster, mode: str, account: tuple[int, int] | None) -> None:
+        self.live = live
+        self._told = {
+            "access": live.state.access.as_json(),
+            "api_url": live.state.api_url,
+            "region": live.state.region,
+            "ca_file": live.state.status["ca_file"],
+            "name_server": asdict(live.state.name_server),
+            "mode": mode,
+            "account": account,
+        }
+
+    def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a program; its input and output are pipes unless `options` say otherwise."""
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen(
+            [sys.executable, str(_RUNNER), *command],
+            env=os.environ | {"EXEC_TOLD": json.dumps(self._told)},
+            text=True,
+            cwd="/",
+            **{**pipes, **options},
+        )
+
+    def run(self, *command: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a program to its end."""
+        with self.start(*command) as process:
+            try:
+                out, err = process.communicate(given, timeout=TIMEOUT_S)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    def output(self, *command: str, given: str = "") -> str:
+        """Return what a program that succeeds writes."""
+        ended = self.run(*command, given=given)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
+
+    def python(self, source: str, given: str = "") -> str:
+        """Return what a Python program of this environment writes."""
+        return self.output(sys.executable, "-c", source, given=given)
+
+
+def _require_namespaces(account: tuple[int, int] | None) -> None:
+    if os.geteuid() == 0 and account is None:
+        return
+    probe = subprocess.run(
+        ["unshare", "--user", "--net", "--mount", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+        user=account[0] if account else None,
+    )
+    if probe.returncode != 0:
+        pytest.skip(f"THIS KERNEL FORBIDS unprivileged namespaces: {probe.stderr.strip()}")
+
+
+@pytest.fixture(params=["namespace", "intercept"])
+def beside(request: pytest.FixtureRequest, live: LiveCluster) -> Beside:
+    """Run programs in each mode, as whoever runs the tests."""
+    if request.param == "namespace":
+        _require_namespaces(None)
+    return Beside(live, request.param, None)
+
+
+@pytest.fixture(params=["namespace", "intercept"])
+def beside_as_nobody(request: pytest.FixtureRequest, live: LiveCluster) -> Beside:
+    """Run programs in each mode, unprivileged."""
+    if os.geteuid() != 0:
+        pytest.skip("not root: every test of `beside` is unprivileged already")
+    entry = pwd.getpwnam("nobody")
+    account = (entry.pw_uid, entry.pw_gid)
+    if request.param == "namespace":
+        _require_namespaces(account)
+    return Beside(live, request.param, account)

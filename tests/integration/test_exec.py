@@ -1,0 +1,168 @@
+"""Programs that know nothing of us find the test cluster where AWS would be, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import sys
+
+import pytest
+from fix_exec import PSQL, PYTHON, TIMEOUT_S, Beside
+
+from chaos.wait import wait_until
+
+WHO = "SELECT aurora_db_instance_identifier()"
+VERIFIED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+# What a program finds at the ends of its world.
+LOOK = """
+import errno, json, os, socket, sys
+def attempt(work):
+    try:
+        return work()
+    except socket.gaierror as error:
+        return {socket.EAI_NONAME: "no such name", socket.EAI_NODATA: "no such name"}[error.errno]
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def connect(family, *address):
+    with socket.socket(family) as s:
+        s.settimeout(10)
+        s.connect(address if len(address) > 1 else address[0])
+        return "connected"
+v4, v6 = socket.AF_INET, socket.AF_INET6
+port = int(os.environ["PGPORT"])
+address = socket.gethostbyname(os.environ["PGHOST"])
+print(json.dumps({
+    "cluster": attempt(lambda: connect(v4, address, port)),
+    "mapped": attempt(lambda: connect(v6, "::ffff:" + address, port)),
+    "configured": attempt(lambda: socket.getaddrinfo(
+        os.environ["PGHOST"], port, v4, flags=socket.AI_ADDRCONFIG)[0][4][0]) == address,
+    "nobody listens": attempt(lambda: connect(v4, address, 1)),
+    "outside": attempt(lambda: connect(v4, "192.0.2.1", 443)),
+    "outside by IPv6": attempt(lambda: connect(v6, "2001:db8::1", 443)),
+    "cache": attempt(lambda: connect(socket.AF_UNIX, "/var/run/nscd/socket")),
+    "metadata": attempt(lambda: connect(v4, "169.254.169.254", 80)),
+    "aws": attempt(lambda: socket.getaddrinfo("rds.eu-west-1.amazonaws.com", 443)),
+    "another cluster": attempt(lambda: socket.gethostbyname("x.cluster-y.eu-west-1.rds.amazonaws.com")),
+    "anybody": attempt(lambda: socket.getaddrinfo("example.com", 443)),
+}))
+"""
+SEEN = {
+    "cluster": "connected",
+    "mapped": "connected",
+    "configured": True,
+    "nobody listens": "ECONNREFUSED",
+    "outside": "ENETUNREACH",
+    "outside by IPv6": "ENETUNREACH",
+    "cache": "ECONNREFUSED",
+    "metadata": "ENETUNREACH",
+    "aws": "no such name",
+    "another cluster": "no such name",
+    "anybody": "no such name",
+}
+CLIENTS = """
+import boto3, psycopg
+with psycopg.connect("") as connection:
+    print(connection.execute("SELECT aurora_db_instance_identifier()").fetchone()[0])
+clusters = boto3.client("rds").describe_db_clusters()["DBClusters"]
+print(*(cluster["DBClusterIdentifier"] for cluster in clusters))
+print(boto3.client("rds").meta.region_name)
+"""
+FOLLOW = """
+import os, socket, sys
+for _ in sys.stdin:
+    print(socket.gethostbyname(os.environ["PGHOST"]), flush=True)
+"""
+
+
+def test_psql_finds_the_cluster_and_can_verify_it(beside: Beside) -> None:
+    cluster, reader = (beside.live.state.access.endpoints[name] for name in ("cluster", "reader"))
+    writer = beside.live.api_writer()
+    assert beside.output(PSQL, "-At", "-c", WHO) == writer
+    assert beside.output(PSQL, "-At", "-h", cluster, "-c", WHO) == writer
+    assert beside.output(PSQL, "-At", "-h", reader, "-c", WHO) != writer
+    assert beside.output(PSQL, "-At", "sslmode=verify-full", "-c", VERIFIED) == "t"
+
+
+def test_the_aws_cli_finds_our_api_and_never_the_real_one(beside: Beside) -> None:
+    aws = (sys.executable, "-m", "awscli", "rds", "describe-db-clusters")
+    found = json.loads(beside.output(*aws))
+    assert [cluster["DBClusterIdentifier"] for cluster in found["DBClusters"]] == ["live"]
+    once = ("env", "AWS_MAX_ATTEMPTS=1")
+    real = beside.run(*once, *aws, "--endpoint-url", "https://rds.eu-west-1.amazonaws.com")
+    assert real.returncode != 0
+    assert "Could not connect to the endpoint URL" in real.stderr
+
+
+def test_python_clients_need_no_configuration(beside: Beside) -> None:
+    assert beside.python(CLIENTS).split() == [beside.live.api_writer(), "live", "eu-west-1"]
+
+
+def test_a_program_reaches_loopback_alone(beside: Beside) -> None:
+    assert json.loads(beside.python(LOOK)) == SEEN
+
+
+def test_an_unprivileged_program_reaches_loopback_alone(beside_as_nobody: Beside) -> None:
+    assert json.loads(beside_as_nobody.output(PYTHON, "-c", LOOK)) == SEEN
+    assert beside_as_nobody.output("id", "-un") == "nobody"
+    assert beside_as_nobody.output(PSQL, "-At", "-c", WHO) == beside_as_nobody.live.api_writer()
+
+
+def test_a_running_program_sees_the_endpoint_move(beside: Beside) -> None:
+    live = beside.live
+    before = live.api_writer()
+    with beside.start(sys.executable, "-c", FOLLOW) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+
+        def resolved() -> str:
+            program.stdin.write("\n")  # type: ignore[union-attr]
+            program.stdin.flush()  # type: ignore[union-attr]
+            return program.stdout.readline().strip()  # type: ignore[union-attr]
+
+        assert resolved() == live.resolve(before).addresses[0]
+        live.rds.failover_db_cluster(DBClusterIdentifier=live.state.id)
+        wait_until(
+            lambda: resolved() not in {"", live.resolve(before).addresses[0]},
+            "the program to see the new writer",
+            timeout_s=30,
+        )
+        live.await_available(3)
+        assert resolved() == live.resolve(live.api_writer()).addresses[0]
+        program.stdin.close()
+        assert program.wait(TIMEOUT_S) == 0
+
+
+def test_exit_status_input_and_output_pass_through(beside: Beside) -> None:
+    ended = beside.run("sh", "-c", "cat; echo problem >&2; exit 7", given="said\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (7, "said\n", "problem\n")
+
+
+def test_a_program_without_an_answer_to_a_signal_ends_us_by_it(beside: Beside) -> None:
+    assert beside.run("sh", "-c", "kill -TERM $$").returncode == -signal.SIGTERM
+    assert beside.run("sh", "-c", "kill -KILL $$").returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_to_us_is_the_programs(beside: Beside, number: signal.Signals) -> None:
+    name = number.name.removeprefix("SIG")
+    script = f"trap 'echo got {name}; exit 3' {name}; echo ready; while :; do sleep 0.05; done"
+    with beside.start("bash", "-c", script) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        program.send_signal(number)
+        assert program.stdout.readline() == f"got {name}\n"
+        assert program.wait(TIMEOUT_S) == 3
+
+
+def test_a_terminal_is_the_programs(beside: Beside) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        terminal = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        with beside.start("sh", "-c", "test -t 0 && test -t 1 && tty", **terminal) as program:
+            assert program.wait(TIMEOUT_S) == 0
+        assert os.read(ours, 1000).decode().strip() == os.ttyname(theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
