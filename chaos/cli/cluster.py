@@ -7,15 +7,17 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from chaos.cli import defect as defects
 from chaos.cli import execution
 from chaos.cli.options import AsJson, Profile, Quiet
 from chaos.cli.terminal import Terminal
-from chaos.errors import DefinitionError
+from chaos.errors import DefinitionError, GamedayError
 from chaos.testcluster import lifecycle
 from chaos.testcluster.records import ClusterSpec
 
 app = typer.Typer(help="Keep a test cluster running by itself.", no_args_is_help=True)
 execution.register(app)
+defects.register(app)
 Identifier = Annotated[str, typer.Option("--identifier", help="DB cluster identifier.")]
 Ttl = Annotated[
     int | None,
@@ -47,11 +49,13 @@ def up(
         bool,
         typer.Option(help="Whether readers survive a writer's failover (older versions: no)."),
     ] = True,
+    defect: defects.Defects = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Start a test cluster that stays until `gameday cluster down`."""
     terminal = Terminal(quiet=quiet)
+    planted = [defects.parsed(text) for text in defect or ()]
     terminal.tell(f"starting test cluster {identifier}")
     state = lifecycle.up(
         ClusterSpec(
@@ -68,6 +72,11 @@ def up(
             read_availability=read_availability,
         )
     )
+    try:
+        defects.plant(state, planted)
+    except GamedayError:
+        lifecycle.down(state.id)
+        raise
     if as_json:
         terminal.object(state.status_json())
     else:

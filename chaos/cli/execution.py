@@ -53,7 +53,7 @@ def _exec(
     ] = None,
     mode: Annotated[Mode, typer.Option(help="How the program is kept apart.")] = Mode.AUTO,
 ) -> int:
-    state = _cluster(identifier)
+    state = running_cluster(identifier)
     place = Place(
         access=state.access,
         api_url=state.api_url,
@@ -70,7 +70,7 @@ def _exec(
     )
 
 
-def _cluster(identifier: str | None) -> ClusterState:
+def running_cluster(identifier: str | None) -> ClusterState:
     """Return the running test cluster that is meant.
 
     Raises:

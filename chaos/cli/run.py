@@ -12,6 +12,7 @@ import typer
 from chaos.cli import judgement
 from chaos.cli import target as targets
 from chaos.cli.catalogue import ARM_NAMES
+from chaos.cli.defect import Defects, parsed
 from chaos.cli.options import DEFAULT_RUNS, AsJson, Profile, Quiet, RunsRoot
 from chaos.cli.terminal import Terminal
 from chaos.clock import Anchor
@@ -61,6 +62,7 @@ def run(
     seed: Annotated[
         int, typer.Option(envvar="GAMEDAY_SEED", help="Of arrivals and modelled durations.")
     ] = 0,
+    defect: Defects = None,
     out: RunsRoot = DEFAULT_RUNS,
     as_json: AsJson = False,
     yes: Annotated[
@@ -73,12 +75,19 @@ def run(
     try:
         loaded = load(find(experiment), _assigned(variables or []), arms=ARM_NAMES)
         definition = _selected(loaded, arm, repeat)
+        defects = [parsed(text) for text in defect or ()]
+        if defects and cluster is not None:
+            raise DefinitionError(
+                "--defect is for the embedded test cluster; plant it in a running one with "
+                f"`gameday cluster defect {(defect or [''])[0]} --identifier {cluster}`"
+            )
         clock = InterruptibleClock()
         with signals_to(clock, terminal.tell):
             folder, ended = _carried_out(
                 definition,
                 cluster,
                 ClusterSpec(profile=profile.value, seed=seed),
+                defects=defects,
                 out=out,
                 clock=clock,
                 terminal=terminal,
@@ -97,6 +106,7 @@ def _carried_out(
     cluster: str | None,
     spec: ClusterSpec,
     *,
+    defects: list[dict[str, Any]],
     out: Path,
     clock: InterruptibleClock,
     terminal: Terminal,
@@ -105,7 +115,9 @@ def _carried_out(
     anchor = Anchor.take()
     with (
         run_folder.created(out, definition.name, anchor) as folder,
-        targets.opened(cluster, spec, folder / "logs" / "cluster.log", terminal.tell) as target,
+        targets.opened(
+            cluster, spec, folder / "logs" / "cluster.log", terminal.tell, defects=defects
+        ) as target,
     ):
         clock.check()
         before = target.topology()
@@ -126,6 +138,8 @@ def _carried_out(
         )
         run_folder.write_definition(folder, definition.resolved())
         fields = _environment(definition, rig, before, None if cluster else spec.profile)
+        if defects:
+            fields["defects"] = defects
         run_folder.write_environment(folder, anchor, fields)
         return folder, Run(definition, rig, before, folder, anchor).execute()
 

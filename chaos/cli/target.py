@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from chaos import names
 from chaos.aws.rds import ApiAccess, ControlPlane
+from chaos.cli.defect import plant
 from chaos.errors import ControlPlaneError, DefinitionError, GuardRefused
 from chaos.model.access import DatabaseAccess
 from chaos.model.topology import Topology
@@ -70,8 +71,11 @@ def opened(
     tell: Callable[[str], None],
     *,
     region: str | None = None,
+    defects: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[Target]:
     """Open the cluster that `--cluster` names; without one start the embedded, and end it after.
+
+    `defects` are planted in the embedded one, before anybody sees it.
 
     Raises:
         HostError: the embedded cluster cannot start here.
@@ -81,6 +85,7 @@ def opened(
         tell(f"starting the embedded test cluster (1 writer, {spec.readers} readers)")
         embedded = lifecycle.embedded(spec, log)
         try:
+            plant(embedded.state, defects)
             target = _on_test_cluster(embedded.state)
             yield replace(target, check=embedded.check, undo_timeout_s=_EMBEDDED_UNDO_TIMEOUT_S)
         finally:

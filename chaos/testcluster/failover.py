@@ -190,8 +190,7 @@ class Failover:
             plan.old.node.kill()
             plan.target.node.end_sessions()
         core.record(events.INSTANCE_SHUTDOWN, plan.old.id)
-        if core.defects.demotes_at_once and not plan.delete_old:
-            plan.old.node.start(plan.target.node.address)
+        sabotage.after_fencing(core, plan.old, plan.target)
 
     def _promote(self, plan: Plan) -> Member:
         """Return the new writer: the target, else another healthy reader, else the old writer."""

@@ -6,18 +6,17 @@ standing one stays until `down`, which also removes what a killed server left.
 
 from __future__ import annotations
 
-import http.client
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import psutil
 
 from chaos.errors import DefinitionError, HostError, WaitTimeout
+from chaos.testcluster.control_address import ask
 from chaos.testcluster.identifiers import LENGTH_MAX, RULE, is_identifier, is_region
 from chaos.testcluster.processes import kill_all, sweep_lock_file
 from chaos.testcluster.records import ClusterSpec
@@ -31,7 +30,6 @@ __all__ = ["ClusterState", "Embedded", "down", "embedded", "status", "up"]
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
-ANSWER_TIMEOUT_S = 5.0
 READERS_MAX = 15
 
 _CREATION_TOLERANCE_S = 5.0
@@ -128,7 +126,7 @@ def status(identifier: str | None = None) -> list[ClusterState]:
             found.append(replace(state, alive=False))
             continue
         try:
-            found.append(state.answered(_ask(state, "GET", "status")))
+            found.append(state.answered(ask(state, "GET", "status")))
         except HostError:
             found.append(state)
     return found
@@ -183,35 +181,10 @@ def _announced(worker: WorkerProcess) -> ClusterState:
     return replace(ClusterState.from_json(message["cluster"]), status=message["status"])
 
 
-def _ask(state: ClusterState, method: str, command: str) -> dict[str, Any]:
-    """Send a request to the control address and return its answer.
-
-    Raises:
-        HostError: it does not answer, or not with success.
-    """
-    connection = http.client.HTTPConnection(*state.control, timeout=ANSWER_TIMEOUT_S)
-    try:
-        connection.request(
-            method,
-            f"/control/{command}",
-            body="{}" if method == "POST" else None,
-            headers={"Content-Type": "application/json"},
-        )
-        reply = connection.getresponse()
-        answer: dict[str, Any] = json.loads(reply.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise HostError(f"test cluster {state.id} does not answer: {error}") from error
-    finally:
-        connection.close()
-    if reply.status >= http.client.BAD_REQUEST:
-        raise HostError(f"test cluster {state.id} refused to {command}: {answer.get('error')}")
-    return answer
-
-
 def _end(slot: Slot, state: ClusterState) -> None:
     """End the server: asked, or killed if it does not hear or takes too long."""
     try:
-        _ask(state, "POST", "shutdown")
+        ask(state, "POST", "shutdown")
         wait_until(
             lambda: not slot.is_held(),
             f"test cluster {state.id} to stop",

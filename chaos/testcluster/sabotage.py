@@ -6,14 +6,18 @@ second writer really writes, and clients see nothing but servers, names and the 
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
+from typing import Literal
 
-from chaos.errors import HostError
+from chaos.errors import DatabaseError, HostError
 from chaos.testcluster import events
 from chaos.testcluster.configuration import SEGMENT_MB
 from chaos.testcluster.core import AVAILABLE, FAILING_OVER, REBOOTING, Core, Member
 from chaos.testcluster.readers import clone
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 _CONTROL_TIMEOUT_S = 10.0
@@ -47,6 +51,24 @@ def fake_failover(core: Core, target: Member) -> None:
             core.record(events.FAILOVER_COMPLETED, core.spec.id, name=target.id)
 
     core.background("failover that is not done", work, failed=end)
+
+
+def replay(reader: Member, verb: Literal["pause", "resume"]) -> None:
+    """Pause or resume what a reader replays; one that is down has nothing to."""
+    try:
+        with reader.node.connect() as connection:
+            connection.execute(f"SELECT pg_wal_replay_{verb}() WHERE pg_is_in_recovery()".encode())
+    except DatabaseError as error:
+        log.debug("%s", error)
+
+
+def after_fencing(core: Core, old: Member, target: Member) -> None:
+    """Do what some defects do once the old writer is down and nobody is promoted yet."""
+    if core.defects.loses_tail:
+        for reader in core.others(old):
+            replay(reader, "pause")
+    if core.defects.demotes_at_once:
+        old.node.start(target.node.address)
 
 
 def lose_tail(core: Core, candidate: Member) -> None:

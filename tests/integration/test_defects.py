@@ -102,7 +102,7 @@ def address_of(running: Running, instance: str) -> str:
 
 @pytest.mark.parametrize("how", ["requested", "crash"])
 def test_loses_acknowledged_writes(running: Running, how: str) -> None:
-    with planted(running, "loses-acknowledged-writes", lost_s=1.0):
+    with planted(running, "loses-acknowledged-writes", lost_s=5):
         old = running.writer
         committed = [write(running, old.address) for _ in range(5)]
         if how == "crash":

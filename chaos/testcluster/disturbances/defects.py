@@ -6,20 +6,17 @@ check that has to fail because of it (tests/acceptance/test_defects.py).
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.errors import DatabaseError
 from chaos.testcluster.core import AVAILABLE, Core, Member
 from chaos.testcluster.disturbances.base import Disturbance, Ending
 from chaos.testcluster.records import ApiError
+from chaos.testcluster.sabotage import replay
 
 if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate
-
-log = logging.getLogger(__name__)
 
 _WATCH_S = 0.1
 
@@ -96,7 +93,8 @@ class LosesAcknowledgedWrites(Defect):
 
     def plant(self, core: Core) -> None:
         """Let readers replay late; whoever is promoted loses what it has not replayed."""
-        self._delay(core, f"{round(self.lost_s * 1000)}ms")
+        late_s = self.lost_s + core.pacer.profile.detect.high_s  # It goes on until then.
+        self._delay(core, f"{round(late_s * 1000)}ms")
         core.defects.loses_tail = True
 
     def lift(self, core: Core) -> None:
@@ -177,10 +175,10 @@ class StaleReader(Defect):
         def watch() -> None:
             while self.kind in core.defects.planted:
                 if reader.status == AVAILABLE and core.writer != reader.id:
-                    _replay(reader, "pause")
+                    replay(reader, "pause")
                 core.pause(_WATCH_S)
 
-        _replay(reader, "pause")
+        replay(reader, "pause")
         core.background(f"staleness of {reader.id}", watch, failed=lambda: None)
 
     def lift(self, core: Core) -> None:
@@ -188,7 +186,7 @@ class StaleReader(Defect):
         with core.lock:
             core.defects.planted.discard(self.kind)
         for member in core.others(core.writer_member()):
-            _replay(member, "resume")
+            replay(member, "resume")
 
     def _reader(self, core: Core) -> Member:
         wanted = self.instance.lower() if self.instance is not None else None
@@ -349,12 +347,3 @@ def _set_failover(core: Core, how: Literal["", "ignored", "pretended"], kind: st
         core.defects.failover = how
         if not how and core.status == AVAILABLE:
             core.shown_writer = core.writer
-
-
-def _replay(reader: Member, verb: Literal["pause", "resume"]) -> None:
-    """Pause or resume what a reader replays; one that is down has nothing to."""
-    try:
-        with reader.node.connect() as connection:
-            connection.execute(f"SELECT pg_wal_replay_{verb}() WHERE pg_is_in_recovery()".encode())
-    except DatabaseError as error:
-        log.debug("%s", error)
