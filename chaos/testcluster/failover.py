@@ -243,6 +243,7 @@ class Failover:
             HostError: it is too far behind to read on, or cannot be asked.
             WaitTimeout: it does not get there.
         """
+        candidate.node.replay.catch_up()
         core = self._core
         storage, foundation = core.foundation.storage, core.foundation
 

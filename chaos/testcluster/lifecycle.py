@@ -18,6 +18,7 @@ import psutil
 from chaos.errors import DefinitionError, HostError, WaitTimeout
 from chaos.testcluster.control_address import ask
 from chaos.testcluster.identifiers import LENGTH_MAX, RULE, is_identifier, is_region
+from chaos.testcluster.local_disk import unmount_all
 from chaos.testcluster.processes import kill_all, sweep_lock_file
 from chaos.testcluster.records import ClusterSpec
 from chaos.testcluster.registry import Slot, slots
@@ -224,6 +225,7 @@ def _reclaim(slot: Slot) -> None:
             for data in directory.glob("*/*/data"):
                 kill_all(data, None)
                 sweep_lock_file(data)
+            unmount_all(directory)
             shutil.rmtree(directory, ignore_errors=True)
             return not directory.exists()
 

@@ -29,8 +29,10 @@ from chaos.testcluster.account import Account
 from chaos.testcluster.configuration import STREAM_ROLE, NodeSettings
 from chaos.testcluster.freezing import Freezer
 from chaos.testcluster.interrogation import Interrogated
+from chaos.testcluster.local_disk import unmount_all
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.processes import kill_all, sweep_lock_file
+from chaos.testcluster.replay import Replay
 from chaos.testcluster.security import Access
 from chaos.testcluster.silence import Silence
 from chaos.testcluster.storage import Storage
@@ -70,6 +72,7 @@ class Node(Interrogated):
         self._foundation = foundation
         self._lock = threading.RLock()  # Held through starting, ending and promotion.
         self._files = threading.Lock()  # Held for moments, so that `follow` never waits for those.
+        self.replay = Replay(self)
         self._power = threading.Lock()  # Held while the power is cut or restored.
         self._process: subprocess.Popen[bytes] | None = None
         self._upstream: str | None = None
@@ -139,6 +142,7 @@ class Node(Interrogated):
             HostError: pg_basebackup failed, as when the writer went away.
         """
         foundation = self._foundation
+        unmount_all(self.data)
         shutil.rmtree(self.data, ignore_errors=True)
         self.directory.mkdir(mode=0o755, exist_ok=True)
         foundation.account.give(self.directory)
@@ -173,6 +177,7 @@ class Node(Interrogated):
         with self._lock:
             self.kill()
             self.restore_power()
+            unmount_all(self.data)
             with self._files:
                 shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -151,7 +151,8 @@ class _Arrival:
             self._member.node.follow(writer.node.address)  # A failover happened meanwhile.
         if self._goal is None:
             self._goal = writer.node.position()
-        return self._goal is not None and self._member.node.follows(self._goal)
+        node = self._member.node
+        return self._goal is not None and node.follows(self._goal, replayed=not node.replay.lags)
 
 
 def _await_origin(core: Core, member: Member) -> Node:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from chaos.testcluster.local_disk import unmount_all
 from chaos.testcluster.processes import kill_all, sweep_lock_file
 
 _DISMISS_TIMEOUT_S = 10.0
@@ -47,6 +48,7 @@ def main(directory: Path) -> None:
     for data in directory.glob("*/*/data"):
         kill_all(data, None)
         sweep_lock_file(data)
+    unmount_all(directory)
     shutil.rmtree(directory, ignore_errors=True)
 
 

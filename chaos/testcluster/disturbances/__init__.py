@@ -26,12 +26,25 @@ from chaos.testcluster.disturbances.dns import (
     DnsTtl,
     ReaderEndpointServesWriter,
 )
+from chaos.testcluster.disturbances.network import Latency, PacketLoss
 from chaos.testcluster.disturbances.node import Crash, Hang, PowerLoss
+from chaos.testcluster.disturbances.storage import (
+    FullDiskSpace,
+    ReplicaFailure,
+    ReplicationLag,
+    SlowStorage,
+)
 
 _ALL: tuple[type[Disturbance], ...] = (
     Crash,
     Hang,
     PowerLoss,
+    PacketLoss,
+    Latency,
+    ReplicationLag,
+    ReplicaFailure,
+    SlowStorage,
+    FullDiskSpace,
     DnsStale,
     DnsFlap,
     DnsFlipDelay,

@@ -143,6 +143,21 @@ def available(estate: Estate, instance: str) -> Iterator[tuple[Core, Member]]:
         yield core, member
 
 
+def require_first(estate: Estate, disturbance: Disturbance, instance: str) -> None:
+    """Raise InvalidParameterCombination where one of this kind is in force for the same instance."""
+    for active in estate.disturbances.active():
+        other = active.disturbance
+        if other.kind == disturbance.kind and _named(other) == instance.lower():
+            raise ApiError(
+                "InvalidParameterCombination",
+                f"{disturbance.kind} is in force for instance {instance} already: {active.id}",
+            )
+
+
+def _named(disturbance: Disturbance) -> str:
+    return str(getattr(disturbance, "instance", "")).lower()
+
+
 def _members(estate: Estate) -> list[Member]:
     return [member for cluster in estate.clusters() for member in cluster.core.others()]
 

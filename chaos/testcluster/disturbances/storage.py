@@ -1,0 +1,154 @@
+"""What happens to storage, and to the replication that stands in for a shared volume."""
+
+from __future__ import annotations
+
+import random
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from chaos.testcluster.disturbances.base import Disturbance, Ending
+from chaos.testcluster.disturbances.network import DELAY_MS_MAX
+from chaos.testcluster.disturbances.node import available, require_first
+from chaos.testcluster.holding import HELD_BY, Holding
+from chaos.testcluster.local_disk import NEEDS, FullDisk
+from chaos.testcluster.records import ApiError
+from chaos.testcluster.replay import Block
+
+if TYPE_CHECKING:
+    from chaos.testcluster.estate import Estate
+
+_chance = random.Random()
+
+LAG_S_MAX = 3600.0
+COMMIT_MS_MAX = 100.0  # PostgreSQL's own bound on commit_delay
+
+
+class ReplicationLag(Disturbance):
+    """Lets a reader show every commit later than the writer made it.
+
+    Replication goes on and nothing is lost: a promotion ends the lag before it begins.
+    """
+
+    kind: Literal["replication-lag"] = "replication-lag"
+    instance: str
+    lag_s: Annotated[float, Field(gt=0, le=LAG_S_MAX)]
+
+    def begin(self, estate: Estate) -> Ending:
+        """Begin to lag.
+
+        Raises:
+            ApiError: there is no such reader, it is not available, or it lags already.
+        """
+        require_first(estate, self, self.instance)
+        with available(estate, self.instance) as (core, member):
+            if core.writer == member.id:
+                raise ApiError(
+                    "InvalidDBInstanceState",
+                    f"Instance {member.id} is the writer; only readers lag.",
+                )
+            node = member.node
+        node.replay.delay(self.lag_s)
+        return lambda: node.replay.delay(None)
+
+
+class ReplicaFailure(Disturbance):
+    """Blocks the replication to a reader for a share of the time; afterwards it catches up.
+
+    This is what `aurora_inject_replica_failure` does.
+    """
+
+    kind: Literal["replica-failure"] = "replica-failure"
+    instance: str
+    percent: Annotated[float, Field(gt=0, le=100)] = 100.0
+
+    def begin(self, estate: Estate) -> Ending:
+        """Begin to block.
+
+        Raises:
+            ApiError: there is no such reader, it is not available, or is blocked already.
+        """
+        require_first(estate, self, self.instance)
+        with available(estate, self.instance) as (core, member):
+            if core.writer == member.id:
+                raise ApiError(
+                    "InvalidDBInstanceState",
+                    f"Instance {member.id} is the writer, which nothing is replicated to.",
+                )
+            node = member.node
+        return Block(node, self.percent / 100).end
+
+
+class SlowStorage(Disturbance):
+    """Slows down an instance's commits, its statements, or both.
+
+    Commits wait within the server, holding what a slow flush holds (`commit_delay`). Statements wait
+    before they are read, by the means and with the limits of `latency`: an approximation of reads that
+    do not find their pages in memory.
+    """
+
+    kind: Literal["slow-storage"] = "slow-storage"
+    instance: str
+    commit_ms: Annotated[float, Field(ge=0, le=COMMIT_MS_MAX)] = 0.0
+    statement_ms_min: Annotated[float, Field(ge=0, le=DELAY_MS_MAX)] = 0.0
+    statement_ms_max: Annotated[float, Field(ge=0, le=DELAY_MS_MAX)] = 0.0
+    percent: Annotated[float, Field(gt=0, le=100, description="of the statements")] = 100.0
+
+    needs: ClassVar[str] = f"for statements: {HELD_BY}"
+
+    @model_validator(mode="after")
+    def _something_is_slow(self) -> Self:
+        if self.statement_ms_max < self.statement_ms_min:
+            raise ValueError("statement_ms_max must not be less than statement_ms_min")
+        if not self.commit_ms and not self.statement_ms_max:
+            raise ValueError("set commit_ms, statement_ms_max, or both")
+        return self
+
+    def begin(self, estate: Estate) -> Ending:
+        """Begin to be slow.
+
+        Raises:
+            ApiError: there is no such instance, it is not available, or is slow already.
+            HostError: the sessions' sockets cannot be reached.
+        """
+        require_first(estate, self, self.instance)
+        with available(estate, self.instance) as (_, member):
+            node = member.node
+        with ExitStack() as stack:
+            if self.statement_ms_max:
+                stack.callback(Holding(node, self._delay_s).end)
+            if self.commit_ms:
+                # The delay belongs to the flush, which is switched off otherwise.
+                slow = {"commit_delay": f"{self.commit_ms * 1000:.0f}", "commit_siblings": "0"}
+                node.set({"fsync": "on", **slow})
+                stack.callback(node.set, dict.fromkeys(["fsync", *slow]))
+            return stack.pop_all().close
+
+    def _delay_s(self) -> float:
+        if _chance.uniform(0, 100) >= self.percent:
+            return 0.0
+        return _chance.uniform(self.statement_ms_min, self.statement_ms_max) / 1000
+
+
+class FullDiskSpace(Disturbance):
+    """Leaves no space on an instance's local storage: what needs temporary files fails with 53100.
+
+    The cluster volume grows by itself, as Aurora's does, so commits go on.
+    """
+
+    needs: ClassVar[str] = NEEDS
+
+    kind: Literal["full-disk"] = "full-disk"
+    instance: str
+
+    def begin(self, estate: Estate) -> Ending:
+        """Fill it.
+
+        Raises:
+            ApiError: there is no such instance, it is not available, or is full already.
+            HostError: nothing can be mounted here.
+        """
+        require_first(estate, self, self.instance)
+        with available(estate, self.instance) as (core, member):
+            return FullDisk(member.node.data, core.foundation.account).end
