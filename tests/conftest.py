@@ -5,6 +5,7 @@ pytest_plugins = [
     "fix_postgres",
     "fix_testcluster",
     "fix_control_plane",
+    "fix_cloudwatch",
     "fix_server",
     "fix_exec",
     "fix_rds",

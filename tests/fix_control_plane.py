@@ -6,6 +6,7 @@ import itertools
 import random
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from chaos.testcluster.api.control import Control, ServerFacts
 from chaos.testcluster.api.server import ApiServer
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.global_clusters import GlobalClusters
+from chaos.testcluster.metrics.monitoring import Monitoring
 from chaos.testcluster.records import (
     Address,
     Alias,
@@ -225,9 +227,11 @@ def rds_client(url: str, **settings: Any) -> Any:
     return boto3.client(options.pop("service", "rds"), endpoint_url=url, **options)
 
 
-@pytest.fixture(scope="session")
-def served_paper_cluster() -> Iterator[ControlPlane]:
-    cluster = PaperCluster()
+@contextmanager
+def serve(
+    cluster: PaperCluster, monitoring: Callable[[str], Monitoring] | None = None
+) -> Iterator[ControlPlane]:
+    """Serve a paper cluster's control plane on a port of its own."""
     stopped: list[bool] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
@@ -244,9 +248,15 @@ def served_paper_cluster() -> Iterator[ControlPlane]:
             directory="/nowhere",
         )
         control = Control(cluster, facts, lambda: stopped.append(True))
-        server = ApiServer(cluster, control, listener=listener)
+        server = ApiServer(cluster, control, listener=listener, monitoring=monitoring)
         yield ControlPlane(cluster, address, stopped)
         server.close()
+
+
+@pytest.fixture(scope="session")
+def served_paper_cluster() -> Iterator[ControlPlane]:
+    with serve(PaperCluster()) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

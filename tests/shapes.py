@@ -22,20 +22,7 @@ def values(  # noqa: PLR0911 - one per type
     """Values of a shape; a list may be empty, a structure has its required members and another."""
     match shape.type_name:
         case "structure":
-            members = {
-                name: values(member, depth + 1)
-                for name, member in shape.members.items()
-                if depth < DEPTH_MAX or not _is_nested(member) or name in shape.required_members
-            }
-            required = {name: members.pop(name) for name in shape.required_members}
-            some = (
-                st.lists(st.sampled_from(sorted(members)), max_size=5) if members else st.just([])
-            )
-            return some.flatmap(
-                lambda names: st.fixed_dictionaries(
-                    {**required, **{name: members[name] for name in names}}
-                )
-            )
+            return _structures(shape, depth)
         case "list":
             return st.lists(
                 values(shape.member, depth + 1).filter(lambda item: item != {}),
@@ -63,6 +50,21 @@ def values(  # noqa: PLR0911 - one per type
         case "timestamp":
             return WHEN
     raise AssertionError(shape.type_name)
+
+
+def _structures(shape: Shape, depth: int) -> st.SearchStrategy[dict[str, Any]]:
+    members = {
+        name: values(member, depth + 1)
+        for name, member in shape.members.items()
+        if depth < DEPTH_MAX or not _is_nested(member) or name in shape.required_members
+    }
+    if shape.is_tagged_union:
+        return st.one_of(*(st.fixed_dictionaries({name: item}) for name, item in members.items()))
+    required = {name: members.pop(name) for name in shape.required_members}
+    some = st.lists(st.sampled_from(sorted(members)), max_size=5) if members else st.just([])
+    return some.flatmap(
+        lambda names: st.fixed_dictionaries({**required, **{name: members[name] for name in names}})
+    )
 
 
 def _is_nested(shape: Shape) -> bool:

@@ -1,0 +1,48 @@
+"""The control plane of a paper cluster with CloudWatch's metrics in reach of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fix_control_plane import REGION, PaperCluster, rds_client, serve
+
+from chaos.testcluster.metrics.monitoring import Monitoring
+from chaos.testcluster.metrics.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A served paper cluster, boto3 clients of the services beside RDS, and the metrics behind."""
+
+    cluster: PaperCluster
+    url: str
+    cloudwatch: Any
+    sts: Any
+    tagging: Any
+    monitoring: Monitoring
+    telemetry: Telemetry
+
+
+@pytest.fixture(scope="module")
+def observed() -> Iterator[Observed]:
+    """One for a module; tests use metric and alarm names of their own."""
+    cluster = PaperCluster()
+    telemetry = Telemetry()
+    with serve(cluster, telemetry.monitoring) as served:
+        cloudwatch = rds_client(served.url, service="cloudwatch")
+        sts = rds_client(served.url, service="sts")
+        tagging = rds_client(served.url, service="resourcegroupstaggingapi")
+        yield Observed(
+            cluster=cluster,
+            url=served.url,
+            cloudwatch=cloudwatch,
+            sts=sts,
+            tagging=tagging,
+            monitoring=telemetry.monitoring(REGION),
+            telemetry=telemetry,
+        )
+        for client in (cloudwatch, sts, tagging):
+            client.close()
