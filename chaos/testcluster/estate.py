@@ -63,6 +63,11 @@ class Region:
         return self._ground.binaries.version
 
     @property
+    def ca_file(self) -> Path | None:
+        """The certificate that clients are to trust; None without TLS."""
+        return self._ground.security.ca_file
+
+    @property
     def parameter_groups(self) -> ParameterGroups:
         """The account's parameter groups, by Region."""
         return self._ground.parameter_groups
@@ -256,6 +261,7 @@ class Estate:
             cluster.close()
             raise
         self._home = self._home or cluster
+        cluster.core.is_needed_elsewhere = lambda: self.global_clusters.of(cluster) is not None
         return cluster
 
     def close(self) -> None:

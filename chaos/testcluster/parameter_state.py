@@ -49,7 +49,7 @@ class ParameterState:
             ApiError: there is no such group, or it is of another family.
         """
         core = self._core
-        group = core.ground.parameter_groups.get(core.spec.region, level, name)
+        group = core.ground.parameter_groups.get(core.spec.region, level, name.lower())
         family = family_of(AURORA, core.foundation.binaries.version)
         if group.family != family:
             raise ApiError(
@@ -63,7 +63,7 @@ class ParameterState:
     def instance_group(self, member: Member) -> str:
         """Return the name of an instance's group."""
         default = default_group(AURORA, self._core.foundation.binaries.version)
-        return str(member.spec.settings.get(GROUP_SETTING, default))
+        return str(member.spec.settings.get(GROUP_SETTING, default)).lower()
 
     def use_cluster_group(self, name: str) -> None:
         """Give the cluster another group, which its instances take over when they start.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chaos.testcluster.api import (
+    catalogue,
     clusters,
     endpoints,
     events,
@@ -21,6 +22,7 @@ from chaos.testcluster.api import (
 from chaos.testcluster.api.lookup import Action
 
 FAMILIES = (
+    catalogue,
     clusters,
     endpoints,
     events,

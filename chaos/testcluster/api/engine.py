@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from chaos.testcluster.disturbances.registry import Disturbances
@@ -66,6 +67,10 @@ class Region(Protocol):
     @property
     def engine_version(self) -> str:
         """The version of every server here: `15.18`."""
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The certificate that clients are to trust; None without TLS."""
 
     @property
     def parameter_groups(self) -> ParameterGroups:

@@ -41,7 +41,9 @@ def matching(
     return kept
 
 
-def page(items: Iterable[tuple[str, T]], parameters: Parameters) -> tuple[list[T], str | None]:
+def page(
+    items: Iterable[tuple[str, T]], parameters: Parameters, *, most: int = RECORDS_MAX
+) -> tuple[list[T], str | None]:
     """Return one page of `(key, item)` pairs, and the marker of the next page if there is one.
 
     A marker names the last key that was given, so a page neither repeats nor skips an item when
@@ -51,10 +53,10 @@ def page(items: Iterable[tuple[str, T]], parameters: Parameters) -> tuple[list[T
         ApiError: `MaxRecords` out of range, or a marker that is not ours.
     """
     size = parameters.get("MaxRecords", RECORDS_MAX)
-    if not RECORDS_MIN <= size <= RECORDS_MAX:
+    if not RECORDS_MIN <= size <= most:
         raise ApiError(
             "InvalidParameterValue",
-            f"Invalid value {size} for MaxRecords. Must be between {RECORDS_MIN} and {RECORDS_MAX}",
+            f"Invalid value {size} for MaxRecords. Must be between {RECORDS_MIN} and {most}",
         )
     try:
         return following(items, parameters.get("Marker"), size)
