@@ -264,16 +264,16 @@ class Cluster:
 
     @property
     def access(self) -> Access:
-        """How clients are let in: `iam` is EnableIAMDatabaseAuthentication."""
+        """How clients are let in; `access.iam` is IAMDatabaseAuthenticationEnabled."""
         return self.core.foundation.access
 
-    def change_access(self, *, iam: bool | None = None, force_tls: bool | None = None) -> None:
-        """Switch IAM tokens or `rds.force_ssl` on or off, at once; None leaves one as it is.
+    def change_iam_authentication(self, *, enabled: bool) -> None:
+        """Let IAM tokens in or no longer, at once (EnableIAMDatabaseAuthentication).
 
         Raises:
             ApiError: InvalidParameterCombination: this PostgreSQL was built without what it takes.
         """
-        self.access.change(iam=iam, force_tls=force_tls)
+        self.access.change_iam(enabled=enabled)
         for member in self.core.others():
             member.node.reload_access()
 

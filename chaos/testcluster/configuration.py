@@ -64,12 +64,11 @@ class AccessRules:
     `token_directory` is where tokens are judged by LDAP, None where only passwords let in.
     """
 
-    force_tls: bool = False
     token_directory: tuple[str, int] | None = None
 
     def render(self, address: str, major: int, own: Mapping[str, str]) -> str:
         """Return the whole of a node's pg_hba.conf, which is read top down; `own`: its settings."""
-        client = "hostssl" if self.force_tls or own.get("rds.force_ssl") == "1" else "host"
+        client = "hostssl" if own.get("rds.force_ssl") == "1" else "host"
         lines = [
             "# Over TCP only; the address block is loopback's.",
             f"host all {CONTROL_ROLE} 127.0.0.0/8 scram-sha-256",

@@ -106,37 +106,17 @@ class Access:
         """Whether tokens let members of `rds_iam` in (EnableIAMDatabaseAuthentication)."""
         return self.rules.token_directory is not None
 
-    @property
-    def force_tls(self) -> bool:
-        """Whether clients must use TLS (`rds.force_ssl`)."""
-        return self.rules.force_tls
-
     def certificate(self, instance: str) -> ServerCertificate | None:
         """Make an instance's certificate; None without TLS."""
         return self._tls.issue(instance) if self._tls else None
 
-    def change(self, *, iam: bool | None = None, force_tls: bool | None = None) -> None:
-        """Change the rules; None leaves one as it is.
+    def change_iam(self, *, enabled: bool) -> None:
+        """Let tokens in or no longer.
 
         Raises:
-            ApiError: InvalidParameterCombination: this PostgreSQL cannot do it.
+            ApiError: InvalidParameterCombination: this PostgreSQL cannot ask about them.
         """
-        directory = self.rules.token_directory
-        if iam is not None:
-            directory = self._require_security().token_directory() if iam else None
-        if force_tls and self._tls is None:
-            raise ApiError(
-                "InvalidParameterCombination",
-                f"rds.force_ssl cannot be on: {self._require_security().why_no_tls}.",
-            )
-        self.rules = AccessRules(
-            force_tls=self.rules.force_tls if force_tls is None else force_tls,
-            token_directory=directory,
-        )
-
-    def _require_security(self) -> Security:
-        if self._security is None:
-            raise ApiError(
-                "InvalidParameterCombination", "This cluster's connections are not secured."
-            )
-        return self._security
+        if enabled and self._security is None:
+            raise ApiError("InvalidParameterCombination", "Nobody judges tokens for this cluster.")
+        directory = self._security.token_directory() if enabled and self._security else None
+        self.rules = AccessRules(token_directory=directory)
