@@ -124,7 +124,7 @@ def list_metrics(monitoring: Monitoring, parameters: Parameters) -> Result:
         raise ApiError("InvalidParameterValue", "The test cluster has no linked accounts.")
     wanted = [(d["Name"], d.get("Value")) for d in parameters.get("Dimensions", ())]
     found = [
-        (repr(metric), _shown(metric))
+        (_sorted_by(metric), _shown(metric))
         for metric in monitoring.metrics.metrics()
         if parameters.get("Namespace", metric.namespace) == metric.namespace
         and parameters.get("MetricName", metric.name) == metric.name
@@ -303,6 +303,11 @@ def _shown(metric: Metric) -> dict[str, Any]:
         "MetricName": metric.name,
         "Dimensions": dimensions_of(metric),
     }
+
+
+def _sorted_by(metric: Metric) -> str:
+    words = (metric.namespace, metric.name, *(word for pair in metric.dimensions for word in pair))
+    return "\0".join(words)
 
 
 def _points(monitoring: Monitoring, datum: Mapping[str, Any]) -> list[Point]:

@@ -2,10 +2,10 @@
 
     HttpRequest --decode--> Request --(an operation)--> result --encode--> HttpReply
 
-`query` is the form-and-XML protocol of RDS and STS; `typed` holds JSON and CBOR (Smithy RPC v2), which
-CloudWatch and the tagging API speak today. All knowledge of names, types and errors is botocore's,
-so whatever its clients can send is understood and whatever is answered they can read (tests
-hold every codec to botocore's own serializers and parsers).
+`query` is the form-and-XML protocol of RDS and STS; `typed` holds JSON, which boto3 and the CLI speak
+to CloudWatch and the tagging API, and CBOR (Smithy RPC v2), which other SDKs do. All knowledge of names,
+types and errors is botocore's, so whatever its clients can send is understood and whatever is
+answered they can read (tests hold every codec to botocore's own serializers and parsers).
 
 Unknown parameters are refused: silence about a misspelt one would be a fault nobody planned.
 """

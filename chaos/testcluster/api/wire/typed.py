@@ -26,6 +26,7 @@ DEPTH_MAX = 32
 _MALFORMED = "SerializationException"
 _INTEGERS = frozenset({"integer", "long"})
 _FLOATS = frozenset({"float", "double"})
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # as JSON has to say them
 
 
 class TypedCodec(Codec):
@@ -215,6 +216,11 @@ class JsonCodec(TypedCodec):
 
     def _load(self, body: bytes) -> Any:
         return json.loads(body)
+
+    def _leaf(self, type_name: str, given: Any) -> Any:
+        if type_name in _FLOATS and given in _NOT_FINITE:
+            return float(given)
+        return super()._leaf(type_name, given)
 
     def _instant(self, value: Any) -> datetime:
         if isinstance(value, str):
