@@ -30,6 +30,7 @@ from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.iam_auth import Door
 from chaos.testcluster.identifiers import is_region
+from chaos.testcluster.injections import Injections
 from chaos.testcluster.parameter_groups import ParameterGroups
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.reaper import Reaper
@@ -151,6 +152,7 @@ class Estate:
         self._numbers = itertools.count(1)
         self._home: Cluster | None = None
         self.disturbances = Disturbances(self)
+        self._injections = Injections(self)
         self.global_clusters = GlobalClusters(
             lambda region, name: self.region(region).cluster(name)
         )
@@ -176,6 +178,7 @@ class Estate:
             shutil.rmtree(directory, ignore_errors=True)
             self._reaper.dismiss()
             raise
+        self._injections.start()
 
     # -- what is there ---------------------------------------------------------------------------
 
@@ -266,6 +269,7 @@ class Estate:
 
     def close(self) -> None:
         """Kill every server and remove all data; bounded, and harmless a second time."""
+        self._injections.close()
         self.disturbances.close()
         self.global_clusters.close()
         for cluster in self.clusters():

@@ -68,6 +68,7 @@ class Node(Interrogated):
         super().__init__(identifier, address, foundation.port, foundation.template.control_password)
         self.directory = directory
         self.data = directory / "data"
+        self.requests = directory / "requests"  # of SQL functions to the control plane
         self.freezer = Freezer(self.data)
         self._foundation = foundation
         self._lock = threading.RLock()  # Held through starting, ending and promotion.
@@ -204,6 +205,8 @@ class Node(Interrogated):
             self._write_certificate()
             self._wanted = self._started_with = dict(self.settings_wanted())
             self._configure(upstream)
+            self.requests.mkdir(mode=0o700, exist_ok=True)
+            self._foundation.account.give(self.requests)
             with (self.directory / "server.log").open("ab") as output:
                 self._process = self._foundation.account.spawn(
                     [

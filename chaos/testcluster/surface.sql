@@ -125,6 +125,123 @@ REVOKE EXECUTE ON FUNCTION pg_catalog.aurora_inject_crash(text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION pg_catalog.aurora_inject_crash(text) TO rds_superuser;
 
+-- The other faults are asked of the control plane, by a file that it looks for beside the node's
+-- configuration file. Syntax: AuroraPostgreSQL.Managing.FaultInjectionQueries.
+CREATE FUNCTION pg_catalog.aurora_inject_request(request jsonb) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+DECLARE
+    path text := regexp_replace(current_setting('config_file'), '[^/]+$', 'requests/')
+        || pg_backend_pid() || '-' || (1000000 * extract(epoch FROM clock_timestamp()))::bigint || '.json';
+BEGIN
+    EXECUTE format('COPY (SELECT %L) TO %L', request::text, path);
+    RETURN 'done';
+END
+$$;
+
+CREATE FUNCTION pg_catalog.aurora_inject_check(percentage double precision, seconds integer)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog
+AS $$
+BEGIN
+    IF percentage IS NULL OR NOT percentage BETWEEN 0 AND 100 THEN
+        RAISE EXCEPTION 'percentage of failure must be between 0 and 100, not %', percentage
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF seconds IS NULL OR seconds <= 0 THEN
+        RAISE EXCEPTION 'the time of the simulation must be a positive number of seconds, not %', seconds
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+
+-- Aurora shows how much of its shared storage there is; here the numbers only bound an index.
+CREATE FUNCTION pg_catalog.aurora_show_volume_status(OUT disks integer, OUT nodes integer)
+RETURNS SETOF record LANGUAGE sql IMMUTABLE
+AS $$ SELECT 96, 45 $$;
+
+CREATE FUNCTION pg_catalog.aurora_inject_check_index(index integer, is_disk boolean)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog
+AS $$
+DECLARE
+    highest integer := (SELECT CASE WHEN is_disk THEN disks ELSE nodes END - 1
+                        FROM aurora_show_volume_status());
+BEGIN
+    IF is_disk IS NULL OR index IS NULL OR NOT index BETWEEN 0 AND highest THEN
+        RAISE EXCEPTION 'there is no % with index %',
+                CASE WHEN is_disk THEN 'disk' ELSE 'storage node' END, index
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = format('The maximum index value is %s.', highest);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION pg_catalog.aurora_inject_replica_failure(
+    percentage_of_failure double precision, time_interval integer, replica_name text)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+BEGIN
+    PERFORM aurora_inject_check(percentage_of_failure, time_interval);
+    IF replica_name IS NULL OR replica_name <> '' AND NOT EXISTS (
+        SELECT FROM aurora_replica_status()
+        WHERE server_id = lower(replica_name) AND session_id <> 'MASTER_SESSION_ID')
+    THEN
+        RAISE EXCEPTION 'there is no Aurora Replica "%"', replica_name
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'See the column server_id of aurora_replica_status().';
+    END IF;
+    RETURN aurora_inject_request(jsonb_build_object(
+        'fault', 'replica-failure', 'percent', percentage_of_failure, 'seconds', time_interval,
+        'replica', lower(replica_name)));
+END
+$$;
+
+CREATE FUNCTION pg_catalog.aurora_inject_disk_failure(
+    percentage_of_failure double precision, index integer, is_disk boolean, quantity integer)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+BEGIN
+    PERFORM aurora_inject_check(percentage_of_failure, quantity);
+    PERFORM aurora_inject_check_index(index, is_disk);
+    RETURN aurora_inject_request(jsonb_build_object(
+        'fault', 'disk-failure', 'percent', percentage_of_failure, 'seconds', quantity));
+END
+$$;
+
+CREATE FUNCTION pg_catalog.aurora_inject_disk_congestion(
+    percentage_of_failure double precision, index integer, is_disk boolean, quantity integer,
+    minimum double precision, maximum double precision)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+BEGIN
+    PERFORM aurora_inject_check(percentage_of_failure, quantity);
+    PERFORM aurora_inject_check_index(index, is_disk);
+    IF minimum IS NULL OR maximum IS NULL OR NOT (0 <= minimum AND minimum < maximum AND maximum <= 100)
+    THEN
+        RAISE EXCEPTION 'minimum and maximum are milliseconds between 0.0 and 100.0, and the maximum '
+                'must be greater than the minimum'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN aurora_inject_request(jsonb_build_object(
+        'fault', 'disk-congestion', 'percent', percentage_of_failure, 'seconds', quantity,
+        'minimum_ms', minimum, 'maximum_ms', maximum));
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION
+    pg_catalog.aurora_inject_request(jsonb),
+    pg_catalog.aurora_inject_replica_failure(double precision, integer, text),
+    pg_catalog.aurora_inject_disk_failure(double precision, integer, boolean, integer),
+    pg_catalog.aurora_inject_disk_congestion(
+        double precision, integer, boolean, integer, double precision, double precision)
+FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    pg_catalog.aurora_inject_replica_failure(double precision, integer, text),
+    pg_catalog.aurora_inject_disk_failure(double precision, integer, boolean, integer),
+    pg_catalog.aurora_inject_disk_congestion(
+        double precision, integer, boolean, integer, double precision, double precision)
+TO rds_superuser;
+
 -- A custom setting is never listed in pg_settings, where every driver looks for this one.
 CREATE OR REPLACE VIEW pg_catalog.pg_settings AS
 SELECT * FROM pg_catalog.pg_show_all_settings()

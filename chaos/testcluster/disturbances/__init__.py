@@ -29,6 +29,8 @@ from chaos.testcluster.disturbances.dns import (
 from chaos.testcluster.disturbances.network import Latency, PacketLoss
 from chaos.testcluster.disturbances.node import Crash, Hang, PowerLoss
 from chaos.testcluster.disturbances.storage import (
+    DiskCongestion,
+    DiskFailure,
     FullDiskSpace,
     ReplicaFailure,
     ReplicationLag,
@@ -44,6 +46,8 @@ _ALL: tuple[type[Disturbance], ...] = (
     ReplicationLag,
     ReplicaFailure,
     SlowStorage,
+    DiskFailure,
+    DiskCongestion,
     FullDiskSpace,
     DnsStale,
     DnsFlap,

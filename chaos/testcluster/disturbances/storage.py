@@ -19,6 +19,7 @@ from chaos.testcluster.replay import Block
 if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate
 
+_STALL_MS = (20.0, 100.0)
 _chance = random.Random()
 
 LAG_S_MAX = 3600.0
@@ -117,7 +118,9 @@ class SlowStorage(Disturbance):
             node = member.node
         with ExitStack() as stack:
             if self.statement_ms_max:
-                stack.callback(Holding(node, self._delay_s).end)
+                range_ms = (self.statement_ms_min, self.statement_ms_max)
+                holding = Holding(node, lambda: _drawn_s(self.percent, range_ms))
+                stack.callback(holding.end)
             if self.commit_ms:
                 # The delay belongs to the flush, which is switched off otherwise.
                 slow = {"commit_delay": f"{self.commit_ms * 1000:.0f}", "commit_siblings": "0"}
@@ -125,10 +128,53 @@ class SlowStorage(Disturbance):
                 stack.callback(node.set, dict.fromkeys(["fsync", *slow]))
             return stack.pop_all().close
 
-    def _delay_s(self) -> float:
-        if _chance.uniform(0, 100) >= self.percent:
-            return 0.0
-        return _chance.uniform(self.statement_ms_min, self.statement_ms_max) / 1000
+
+class DiskCongestion(Disturbance):
+    """Slows down a share of the statements of all instances of a cluster, as a congested disk would.
+
+    This is what `aurora_inject_disk_congestion` does; by the means and with the limits of `latency`.
+    Whichever disk is named there: a small database lies on one.
+    """
+
+    needs: ClassVar[str] = HELD_BY
+
+    kind: Literal["disk-congestion"] = "disk-congestion"
+    cluster: str
+    percent: Annotated[float, Field(gt=0, le=100)] = 100.0
+    minimum_ms: Annotated[float, Field(ge=0, le=100)] = 0.0
+    maximum_ms: Annotated[float, Field(gt=0, le=100)] = 100.0
+
+    def begin(self, estate: Estate) -> Ending:
+        """Begin to be slow.
+
+        Raises:
+            ApiError: there is no such cluster.
+            HostError: the sessions' sockets cannot be reached.
+        """
+        return _hold_all(estate, self.cluster, self.percent, (self.minimum_ms, self.maximum_ms))
+
+
+class DiskFailure(Disturbance):
+    """Stalls a share of the statements of all instances of a cluster, which then go on.
+
+    This is what `aurora_inject_disk_failure` does. Aurora reads from another copy when a disk fails, so
+    nothing fails for a client; how long that takes is not published, here it is 20 to 100 ms.
+    """
+
+    needs: ClassVar[str] = HELD_BY
+
+    kind: Literal["disk-failure"] = "disk-failure"
+    cluster: str
+    percent: Annotated[float, Field(gt=0, le=100)] = 100.0
+
+    def begin(self, estate: Estate) -> Ending:
+        """Begin to stall.
+
+        Raises:
+            ApiError: there is no such cluster.
+            HostError: the sessions' sockets cannot be reached.
+        """
+        return _hold_all(estate, self.cluster, self.percent, _STALL_MS)
 
 
 class FullDiskSpace(Disturbance):
@@ -152,3 +198,24 @@ class FullDiskSpace(Disturbance):
         require_first(estate, self, self.instance)
         with available(estate, self.instance) as (core, member):
             return FullDisk(member.node.data, core.foundation.account).end
+
+
+def _hold_all(
+    estate: Estate, cluster: str, percent: float, range_ms: tuple[float, float]
+) -> Ending:
+    """Hold a share of the statements of a cluster's present instances."""
+    found = [c for c in estate.clusters() if c.core.spec.id == cluster.lower()]
+    if not found:
+        raise ApiError("DBClusterNotFoundFault", f"DBCluster {cluster} not found.")
+    with ExitStack() as stack:
+        for member in found[0].core.others():
+            holding = Holding(member.node, lambda: _drawn_s(percent, range_ms))
+            stack.callback(holding.end)
+        return stack.pop_all().close
+
+
+def _drawn_s(percent: float, range_ms: tuple[float, float]) -> float:
+    """Return how long the next statement is to wait: not at all, or something in the range."""
+    if _chance.uniform(0, 100) >= percent:
+        return 0.0
+    return _chance.uniform(*range_ms) / 1000
