@@ -27,13 +27,15 @@ from chaos.testcluster.records import (
     Address,
     Alias,
     ApiError,
+    ClusterChanges,
     ClusterRecord,
+    ClusterSpec,
     EventRecord,
+    InstanceChanges,
     InstanceRecord,
     InstanceSpec,
     ServerlessBounds,
 )
-from chaos.testcluster.serverless.bounds import validate
 
 REGION = "eu-west-1"
 HASH = "abc123def456"
@@ -140,10 +142,19 @@ class PaperCluster:
         left = tuple(i for i in self.record.instances if i.id != instance)
         self.record = replace(self.record, instances=left)
 
-    def modify_cluster(self, *, serverless: ServerlessBounds) -> None:
-        validate(serverless)
-        self._called("modify_cluster", serverless)
-        self.record = replace(self.record, serverless=serverless)
+    def modify(self, changes: ClusterChanges) -> None:
+        self._called("modify", changes)
+        self.record = replace(self.record, serverless=changes.serverless or self.record.serverless)
+
+    def modify_instance(self, instance: str, changes: InstanceChanges) -> None:
+        self._called("modify_instance", (instance, changes))
+        self._change(lambda i: replace(i, status="modifying") if i.id == instance else i)
+
+    def stop(self) -> None:
+        self._called("stop", None)
+
+    def start(self) -> None:
+        self._called("start", None)
 
     def retag(
         self, instance: str | None, *, add: Mapping[str, str], remove: Collection[str]
@@ -169,6 +180,21 @@ class PaperCluster:
         if all(i.id != instance for i in self.record.instances):
             raise ApiError("DBInstanceNotFound", f"DBInstance {instance} not found.")
         return self
+
+    @property
+    def engine_version(self) -> str:
+        return self.record.engine_version
+
+    def create_cluster(self, spec: ClusterSpec, password: str) -> PaperCluster:
+        self._called("create_cluster", (spec, password))
+        return self
+
+    def delete_cluster(self, identifier: str) -> None:
+        self._called("delete_cluster", identifier)
+
+    def require_free_instance(self, instance: str) -> None:
+        if any(i.id == instance for i in self.record.instances):
+            raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
 
     def events(self) -> tuple[EventRecord, ...]:
         return tuple(self.happened)

@@ -8,6 +8,7 @@ never share an address, and instances of one cluster can share the database port
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 import threading
 from collections import deque
@@ -76,10 +77,10 @@ class InstanceAddresses:
         self._lock = threading.Lock()
         self._free = deque(block.instance_address(n) for n in range(1, _INSTANCES_MAX + 1))
 
-    def has(self, address: str) -> bool:
-        """Tell whether an address is free."""
+    def next(self, count: int) -> tuple[str, ...]:
+        """Return the addresses that will be taken next, without taking them."""
         with self._lock:
-            return address in self._free
+            return tuple(itertools.islice(self._free, count))
 
     def take(self) -> str:
         """Return an address that no instance has.

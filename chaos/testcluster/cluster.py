@@ -4,6 +4,8 @@
             --- Failover    promotion, planned or not
             --- Instances   reboot, create, delete
             --- Serverless  capacity follows load, idle instances pause
+            --- Standstill  stop, start
+            --- Cluster-, InstanceModification
             --- Monitor     notices dead servers
             all on one Core: state, events, background work; Storage says why no commit is lost
 
@@ -16,16 +18,14 @@ from __future__ import annotations
 import functools
 import logging
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from psycopg import sql
 
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
 from chaos.testcluster.addresses import free_port, port_is_free
-from chaos.testcluster.configuration import ADMIN_ROLE
+from chaos.testcluster.cluster_changes import ClusterModification
 from chaos.testcluster.core import (
     AVAILABLE,
     CREATING,
@@ -33,10 +33,13 @@ from chaos.testcluster.core import (
     Core,
     Member,
     endpoint_hash,
+    require_cluster_available,
 )
 from chaos.testcluster.endpoint_changes import EndpointChanges
 from chaos.testcluster.failover import Failover
+from chaos.testcluster.founding import set_up
 from chaos.testcluster.ground import Ground
+from chaos.testcluster.instance_changes import InstanceModification
 from chaos.testcluster.instances import Instances
 from chaos.testcluster.monitor import Monitor
 from chaos.testcluster.node import Foundation, Node
@@ -46,14 +49,16 @@ from chaos.testcluster.records import (
     Address,
     Alias,
     ApiError,
+    ClusterChanges,
     ClusterRecord,
     ClusterSpec,
+    InstanceChanges,
     InstanceSpec,
-    ServerlessBounds,
 )
 from chaos.testcluster.security import Access
 from chaos.testcluster.serverless.bounds import validate
 from chaos.testcluster.serverless.life import Serverless
+from chaos.testcluster.standstill import Standstill
 from chaos.testcluster.storage import Storage
 from chaos.testcluster.tags import retag
 from chaos.testcluster.view import View
@@ -63,6 +68,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 5432
 _READY_TIMEOUT_S = 30.0
+_LAST_INSTANCES_TIMEOUT_S = 60.0
 
 
 class Cluster:
@@ -81,7 +87,6 @@ class Cluster:
     def __init__(
         self, spec: ClusterSpec, ground: Ground, *, directory: Path, password: str
     ) -> None:
-        self._password = password
         pacer = Pacer(profile_of(spec), spec.seed)
         if spec.serverless is not None:
             try:
@@ -103,19 +108,27 @@ class Cluster:
             ),
         )
         core = self.core = Core(
-            spec, ground=ground, directory=directory, foundation=foundation, pacer=pacer
+            spec,
+            ground=ground,
+            directory=directory,
+            foundation=foundation,
+            pacer=pacer,
+            password=password,
         )
         self._view = View(core)
         self._failover = Failover(core)
         self._instances = Instances(core, self._failover)
         self._serverless = Serverless(core, self._restart)
+        self._standstill = Standstill(core)
+        self._modification = ClusterModification(core, self._standstill, self._serverless)
+        self._instance_modification = InstanceModification(core, self._instances)
         self.endpoints = EndpointChanges(core)
         self._monitor = Monitor(core, self._failover, self._instances)
 
     # -- life ------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start all instances; return when the writer accepts and the readers stream.
+    def launch(self) -> None:
+        """Start the specified instances; return when the writer accepts and the readers stream.
 
         Raises:
             HostError: PostgreSQL could not be started here; nothing is left behind.
@@ -151,12 +164,7 @@ class Cluster:
         core.foundation.storage.attach(writer.node.data)
         with ThreadPoolExecutor(max_workers=len(core.members)) as pool:
             list(pool.map(create, core.members.values()))
-        with writer.node.connect() as connection:
-            connection.execute(
-                sql.SQL("ALTER ROLE {} PASSWORD {}").format(
-                    sql.Identifier(ADMIN_ROLE), sql.Literal(self._password)
-                )
-            )
+        set_up(core, writer.node)
         position = writer.node.position()
         if position is None:
             raise HostError(f"{writer.id} does not answer: {writer.node.log_tail()}")
@@ -176,6 +184,61 @@ class Cluster:
         core.record(events.CLUSTER_CREATED, core.spec.id)
         for member in core.members.values():
             core.record(events.INSTANCE_CREATED, member.id)
+
+    def found(self) -> None:
+        """CreateDBCluster: become available, without an instance, in the background."""
+        core = self.core
+        delays = core.pacer.next("creation of the cluster")
+
+        def work() -> None:
+            core.pause(delays.create)
+            with core.lock:
+                core.status = AVAILABLE
+            core.record(events.CLUSTER_CREATED, core.spec.id)
+
+        core.background("creation", work, failed=lambda: None)
+        self._monitor.start()
+        self._serverless.start()
+
+    def delete(self, forget: Callable[[], None]) -> None:
+        """DeleteDBCluster, once its last instances are gone; `forget` takes it out of its Region.
+
+        Raises:
+            ApiError: it is protected, busy, or has instances that are not being deleted.
+        """
+        core = self.core
+        with core.lock:
+            if core.spec.settings.get("DeletionProtection"):
+                raise ApiError(
+                    "InvalidParameterCombination",
+                    "Cannot delete protected Cluster, please disable deletion protection and try "
+                    "again.",
+                )
+            if any(member.status != DELETING for member in core.members.values()):
+                raise ApiError(
+                    "InvalidDBClusterStateFault",
+                    "Cluster cannot be deleted, it still contains DB instances in non-deleting "
+                    "state.",
+                )
+            require_cluster_available(core)
+            core.status = DELETING
+        delays = core.pacer.next("deletion of the cluster")
+
+        def work() -> None:
+            core.pause(delays.delete)
+            wait_until(
+                lambda: not core.members or core.closing.is_set(),
+                f"the last instances of {core.spec.id} to go",
+                timeout_s=core.pacer.profile.delete.high_s + _LAST_INSTANCES_TIMEOUT_S,
+            )
+            self.close()
+            forget()
+            core.record(events.CLUSTER_DELETED, core.spec.id)
+
+        core.background("deletion", work, failed=self._not_deleted)
+
+    def _not_deleted(self) -> None:
+        self.core.status = AVAILABLE
 
     def close(self) -> None:
         """Kill every server and remove all data; bounded, and harmless a second time."""
@@ -239,13 +302,37 @@ class Cluster:
         """
         self._instances.delete(instance)
 
-    def modify_cluster(self, *, serverless: ServerlessBounds) -> None:
-        """ModifyDBCluster: other Serverless v2 bounds.
+    def stop(self) -> None:
+        """StopDBCluster: all servers end, the data and the endpoints stay.
 
         Raises:
             ApiError: as the API would refuse it.
         """
-        self._serverless.modify(serverless)
+        self._standstill.stop()
+
+    def start(self) -> None:
+        """StartDBCluster, of a stopped one.
+
+        Raises:
+            ApiError: as the API would refuse it.
+        """
+        self._standstill.start()
+
+    def modify(self, changes: ClusterChanges) -> None:
+        """ModifyDBCluster.
+
+        Raises:
+            ApiError: as the API would refuse it.
+        """
+        self._modification.request(changes)
+
+    def modify_instance(self, instance: str, changes: InstanceChanges) -> None:
+        """ModifyDBInstance.
+
+        Raises:
+            ApiError: as the API would refuse it.
+        """
+        self._instance_modification.request(instance, changes)
 
     def retag(
         self, instance: str | None, *, add: Mapping[str, str], remove: Collection[str]
@@ -294,10 +381,9 @@ class Cluster:
 
 
 def _choose_port(spec: ClusterSpec, ground: Ground) -> int:
-    addresses = [ground.block.instance_address(number) for number in range(1, spec.readers + 2)]
     wanted = spec.port or DEFAULT_PORT
-    # A server of this ground is no obstacle: every instance has an address of its own.
-    blocked = [a for a in addresses if not port_is_free(a, wanted) and ground.addresses.has(a)]
+    addresses = ground.addresses.next(spec.readers + 1)
+    blocked = [address for address in addresses if not port_is_free(address, wanted)]
     if not blocked:
         return wanted
     if spec.port is not None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from chaos.clock import Anchor, MonotonicClock
 from chaos.errors import HostError
@@ -28,8 +29,10 @@ from chaos.testcluster.parameter_state import InForce, ParameterState
 from chaos.testcluster.profiles import Pacer
 from chaos.testcluster.records import (
     ApiError,
+    ClusterChanges,
     ClusterSpec,
     EventRecord,
+    InstanceChanges,
     InstanceSpec,
     ServerlessBounds,
 )
@@ -43,6 +46,12 @@ DELETING = "deleting"
 MODIFYING = "modifying"
 FAILING_OVER = "failing-over"
 FAILED = "failed"
+RENAMING = "renaming"
+RESETTING = "resetting-master-credentials"
+STARTING = "starting"
+STOPPED = "stopped"
+STOPPING = "stopping"
+UPDATING_IAM = "update-iam-db-auth"
 
 _ZONES = ("a", "b", "c")
 _WRITER_SESSION = "MASTER_SESSION_ID"
@@ -51,6 +60,19 @@ _JOIN_TIMEOUT_S = 15.0
 
 class Closing(Exception):  # noqa: N818 - not an error: the cluster is being closed
     """Ends background work because the cluster closes."""
+
+
+class Register(Protocol):
+    """Where identifiers are unique: the Region."""
+
+    def rename_cluster(self, old: str, new: str) -> None:
+        """Put a cluster under another identifier; raise DBClusterAlreadyExistsFault."""
+
+    def require_free_cluster(self, identifier: str) -> None:
+        """Raise DBClusterAlreadyExistsFault if there is a cluster of that identifier."""
+
+    def require_free_instance(self, instance: str) -> None:
+        """Raise DBInstanceAlreadyExists if any cluster has an instance of that identifier."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +90,7 @@ class Member:
     """Stopped because it is idle; it must not be asked anything, for that would wake it."""
     in_reader_endpoint: bool = False
     parameters: InForce = field(default_factory=InForce)
+    pending: InstanceChanges = field(default_factory=InstanceChanges)
 
     @property
     def id(self) -> str:
@@ -91,6 +114,7 @@ class Core:
         directory: Path,
         foundation: Foundation,
         pacer: Pacer,
+        password: str,
     ) -> None:
         self.spec = spec
         self.ground = ground
@@ -101,6 +125,7 @@ class Core:
         self.anchor = Anchor.take()
         self.created_at = self.now()
         self.closing = threading.Event()
+        self.register: Register | None = None  # set once it is in a Region
 
         self.lock = threading.RLock()
         self.status = CREATING
@@ -109,6 +134,8 @@ class Core:
         self.shown_writer: str | None = None  # as the API shows it, which lags
         self.dns_writer: str | None = None  # as the cluster endpoint answers, which lags more
         self.bounds: ServerlessBounds | None = spec.serverless
+        self.password = password  # of the master user
+        self.pending = ClusterChanges()
         self.endpoints: dict[str, CustomEndpoint] = {}
         self.source: Callable[[], Node | None] | None = None
         """Of a secondary of a global cluster: the primary's writer, from which `writer` streams."""
@@ -162,6 +189,19 @@ class Core:
         if self.bounds is None or spec.instance_class != "db.serverless":
             return None
         return max(self.bounds.min_acu, 0.5)
+
+    def rename_member(self, member: Member, new: str) -> None:
+        """Give an instance another identifier, wherever the cluster uses it; the lock is held."""
+        old = member.id
+        member.spec = replace(member.spec, id=new)
+        member.node.identifier = new
+        self.members = {m.id: m for m in self.members.values()}
+        for role in ("writer", "shown_writer", "dns_writer"):
+            if getattr(self, role) == old:
+                setattr(self, role, new)
+        self.endpoints = {
+            name: endpoint.renamed(old, new) for name, endpoint in self.endpoints.items()
+        }
 
     def remove_member(self, member: Member) -> None:
         """Forget an instance whose files are gone, and give its address back."""
@@ -276,6 +316,12 @@ class Core:
             self._threads.add(thread)
         thread.start()
 
+    @property
+    def busy(self) -> bool:
+        """Whether any background work is going on."""
+        with self.lock:
+            return bool(self._threads)
+
     def end_background(self) -> None:
         """Wait, bounded, for all background work to end after `closing` was set."""
         with self.lock:
@@ -302,6 +348,14 @@ def endpoint_hash(block: int, region: str) -> str:
         number, digit = divmod(number, len(letters))
         digits.append(letters[digit])
     return "c" + "".join(digits)
+
+
+def require_cluster_available(core: Core) -> None:
+    """Raise InvalidDBClusterStateFault unless the cluster is available."""
+    if core.status != AVAILABLE:
+        raise ApiError(
+            "InvalidDBClusterStateFault", f"Db cluster {core.spec.id} is in {core.status} state"
+        )
 
 
 def require_available(member: Member) -> None:

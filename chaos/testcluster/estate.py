@@ -10,10 +10,12 @@ A Region is there as soon as somebody asks for it, as in an account. Identifiers
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from chaos.clock import MonotonicClock
@@ -48,13 +50,20 @@ from chaos.testcluster.template import cached_template
 ZONE = "rds.amazonaws.com"
 
 
+Make = Callable[[ClusterSpec, str], Cluster]
+"""Adds a cluster of a specification, with a password, to its Region."""
+
+
 class Region:
     """The resources of one Region; identifiers are given in lower case."""
 
-    def __init__(self, name: str, ground: Ground, global_clusters: GlobalClusters) -> None:
+    def __init__(
+        self, name: str, ground: Ground, make: Make, global_clusters: GlobalClusters
+    ) -> None:
         self.name = name
         self.global_clusters = global_clusters
         self._ground = ground
+        self._make = make
         self._lock = threading.RLock()
         self._clusters: dict[str, Cluster] = {}
 
@@ -117,6 +126,57 @@ class Region:
             if identifier in self._clusters:
                 raise ApiError("DBClusterAlreadyExistsFault", "DB Cluster already exists")
             self._clusters[identifier] = cluster
+        cluster.core.register = self
+
+    def create_cluster(self, spec: ClusterSpec, password: str) -> Cluster:
+        """CreateDBCluster: make a cluster without instances; its pace is the first cluster's.
+
+        Raises:
+            ApiError: the identifier is taken, or the cluster cannot be made here.
+        """
+        self.require_free_cluster(spec.id)
+        try:
+            cluster = self._make(spec, password)
+        except HostError as error:
+            raise ApiError("InsufficientDBInstanceCapacity", str(error)) from error
+        if spec.parameter_group is not None:
+            try:
+                cluster.parameters.use_cluster_group(spec.parameter_group)
+            except ApiError:
+                self.remove(cluster)
+                cluster.close()
+                raise
+        cluster.found()
+        return cluster
+
+    def delete_cluster(self, identifier: str) -> None:
+        """DeleteDBCluster.
+
+        Raises:
+            ApiError: there is no such cluster, or it cannot be deleted now.
+        """
+        cluster = self.cluster(identifier)
+        cluster.delete(functools.partial(self.remove, cluster))
+
+    def rename_cluster(self, old: str, new: str) -> None:
+        """Put a cluster under another identifier.
+
+        Raises:
+            ApiError: DBClusterAlreadyExistsFault.
+        """
+        with self._lock:
+            self.require_free_cluster(new)
+            self._clusters = {new if k == old else k: v for k, v in self._clusters.items()}
+
+    def require_free_cluster(self, identifier: str) -> None:
+        """Raise DBClusterAlreadyExistsFault if there is a cluster of that identifier."""
+        if identifier in self._clusters:
+            raise ApiError("DBClusterAlreadyExistsFault", "DB Cluster already exists")
+
+    def require_free_instance(self, instance: str) -> None:
+        """Raise DBInstanceAlreadyExists if any cluster has an instance of that identifier."""
+        if any(instance in cluster.core.members for cluster in self.clusters()):
+            raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
 
     def remove(self, cluster: Cluster) -> None:
         """Forget a cluster; closing it is its owner's."""
@@ -194,7 +254,9 @@ class Estate:
                 f"Credential should be scoped to a valid region, not '{name}'.",
             )
         with self._lock:
-            return self._regions.setdefault(name, Region(name, self.ground, self.global_clusters))
+            return self._regions.setdefault(
+                name, Region(name, self.ground, self._paced_alike, self.global_clusters)
+            )
 
     def regions(self) -> tuple[Region, ...]:
         """Return the Regions in use."""
@@ -225,6 +287,8 @@ class Estate:
         """
         if self._home is None:
             raise HostError("this server was started without a cluster")
+        if self._home.core.closing.is_set():
+            raise HostError(f"cluster {self._home.core.spec.id} was deleted")
         return self._home.snapshot()
 
     def names(self) -> Mapping[str, Alias | Address]:
@@ -267,6 +331,23 @@ class Estate:
         cluster.core.is_needed_elsewhere = lambda: self.global_clusters.of(cluster) is not None
         return cluster
 
+    def _paced_alike(self, spec: ClusterSpec, password: str) -> Cluster:
+        """Add a cluster that paces its work as the one that the server was started for."""
+        home = self._home.core.spec if self._home else spec
+        return self.new_cluster(
+            replace(
+                spec,
+                profile=home.profile,
+                seed=home.seed,
+                cluster_ttl_s=home.cluster_ttl_s,
+                reader_ttl_s=home.reader_ttl_s,
+                instance_ttl_s=home.instance_ttl_s,
+                dns_flip_s=home.dns_flip_s,
+                read_availability=home.read_availability,
+            ),
+            password,
+        )
+
     def close(self) -> None:
         """Kill every server and remove all data; bounded, and harmless a second time."""
         self._injections.close()
@@ -290,7 +371,7 @@ def start_cluster(estate: Estate, spec: ClusterSpec, password: str) -> Cluster:
     except ApiError as error:
         raise HostError(f"cannot start cluster {spec.id}: {error.message}") from error
     try:
-        cluster.start()
+        cluster.launch()
     except BaseException:
         estate.region(spec.region).remove(cluster)
         raise

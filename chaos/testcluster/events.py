@@ -44,6 +44,22 @@ class EventLog:
             return tuple(self._events)
 
 
+CREDENTIALS_RESET = EventKind(
+    "db-cluster", "RDS-EVENT-0016", ("configuration change",), "Reset master credentials."
+)
+CLUSTER_STOPPED = EventKind(
+    "db-cluster", "RDS-EVENT-0150", ("notification",), "DB cluster stopped."
+)
+CLUSTER_STARTED = EventKind(
+    "db-cluster", "RDS-EVENT-0151", ("notification",), "DB cluster started."
+)
+CLUSTER_STOP_FAILED = EventKind(
+    "db-cluster", "RDS-EVENT-0152", ("notification",), "DB cluster stop failed."
+)
+CLUSTER_DELETED = EventKind("db-cluster", "RDS-EVENT-0171", ("deletion",), "DB cluster deleted.")
+CLUSTER_RENAMED = EventKind(
+    "db-cluster", "RDS-EVENT-0172", ("notification",), "Renamed cluster from {old} to {new}."
+)
 CLUSTER_CREATED = EventKind("db-cluster", "RDS-EVENT-0170", ("creation",), "DB cluster created.")
 FAILOVER_FAILED = EventKind(
     "db-cluster",
@@ -129,6 +145,24 @@ GLOBAL_DNS_CHANGED = EventKind(
 INSTANCE_DELETED = EventKind("db-instance", "RDS-EVENT-0003", ("deletion",), "DB instance deleted.")
 INSTANCE_SHUTDOWN = EventKind(
     "db-instance", "RDS-EVENT-0004", ("availability",), "DB instance shutdown."
+)
+CLASS_CHANGES = EventKind(
+    "db-instance",
+    "RDS-EVENT-0012",
+    ("configuration change",),
+    "Applying modification to database instance class.",
+)
+CLASS_CHANGED = EventKind(
+    "db-instance",
+    "RDS-EVENT-0014",
+    ("configuration change",),
+    "Finished applying modification to DB instance class.",
+)
+INSTANCE_STOPPED = EventKind(
+    "db-instance", "RDS-EVENT-0087", ("notification",), "DB instance stopped."
+)
+INSTANCE_STARTED = EventKind(
+    "db-instance", "RDS-EVENT-0088", ("notification",), "DB instance started."
 )
 INSTANCE_CREATED = EventKind("db-instance", "RDS-EVENT-0005", ("creation",), "DB instance created.")
 INSTANCE_RESTARTED = EventKind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from chaos.errors import HostError
 from chaos.testcluster import events
 from chaos.testcluster.core import (
     AVAILABLE,
@@ -13,19 +14,27 @@ from chaos.testcluster.core import (
     FAILING_OVER,
     MODIFYING,
     REBOOTING,
+    STARTING,
+    STOPPED,
+    STOPPING,
     Core,
     Member,
     require_available,
+    require_cluster_available,
 )
 from chaos.testcluster.failover import Failover
+from chaos.testcluster.founding import set_password, set_up
 from chaos.testcluster.parameter_groups import Level
 from chaos.testcluster.parameter_state import GROUP_SETTING
 from chaos.testcluster.readers import clone, restart, start_in_role
 from chaos.testcluster.records import ApiError, InstanceSpec
+from chaos.wait import wait_until
 
 log = logging.getLogger(__name__)
 
+READERS_MAX = 15
 _DELETE_GRACE_S = 1.0
+_PLACE_TIMEOUT_S = 60.0
 
 
 class Instances:
@@ -80,7 +89,7 @@ class Instances:
             self._available(member)
             core.record(events.INSTANCE_RESTARTED, member.id)
 
-        core.background(f"restart of {member.id}", work, failed=lambda: self._lost(member))
+        core.background(f"restart of {member.id}", work, failed=lambda: self.lost(member))
 
     # -- create ----------------------------------------------------------------------------------
 
@@ -96,32 +105,72 @@ class Instances:
         with core.lock:
             if spec.id in core.members:
                 raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
-            if core.status in {CREATING, DELETING, FAILING_OVER}:
+            if core.status not in {CREATING, MODIFYING}:
+                require_cluster_available(core)
+            if len(core.members) > READERS_MAX:
                 raise ApiError(
-                    "InvalidDBClusterStateFault",
-                    f"DBCluster {core.spec.id} is not in available state; it is {core.status}.",
+                    "InstanceQuotaExceeded",
+                    f"DBCluster {core.spec.id} already has a writer and {READERS_MAX} readers, "
+                    "which is the most that Aurora allows.",
                 )
-            member = core.add_member(spec, CREATING)
-            dormant, core.dormant = core.dormant, None
-            is_first = core.writer is None
-            if is_first:
-                core.writer = spec.id
+            try:
+                member = core.add_member(spec, CREATING)
+            except HostError as error:  # No address is left.
+                raise ApiError("InsufficientDBInstanceCapacity", str(error)) from error
+            if core.writer is None:
+                core.writer = core.shown_writer = spec.id
         delays = core.pacer.next("creation")
 
         def work() -> None:
             core.pause(delays.create)
-            if dormant is not None:
-                member.node.adopt(dormant)
-            else:
-                clone(core, member)
-            if is_first:
-                self._take_the_volume(member)
-            start_in_role(core, member)
+            self._bring_up(member)
             self._available(member)
             core.record(events.INSTANCE_CREATED, member.id)
             core.record(events.TOPOLOGY_UPDATED, member.id)
 
-        core.background(f"creation of {spec.id}", work, failed=lambda: self._lost(member))
+        core.background(f"creation of {spec.id}", work, failed=lambda: self.lost(member))
+
+    def _bring_up(self, member: Member) -> None:
+        """Give a new instance its data, and start it: a clone, or the first with the cluster's."""
+        core = self._core
+        if not self._await_place(member):
+            clone(core, member)
+            start_in_role(core, member)
+            return
+        with core.lock:
+            dormant, core.dormant = core.dormant, None
+        if dormant is not None:
+            member.node.adopt(dormant)
+        elif core.source is None:
+            member.node.create_from_template()
+        else:
+            clone(core, member)
+        self._take_the_volume(member)
+        start_in_role(core, member)
+        if core.source is None:
+            (set_up if dormant is None else set_password)(core, member.node)
+
+    def _await_place(self, member: Member) -> bool:
+        """Wait until the cluster can take an instance in; tell whether it is the first."""
+        core = self._core
+
+        def ready() -> bool:
+            core.pause(0)
+            with core.lock:
+                if core.writer is None:
+                    core.writer = core.shown_writer = member.id
+                first = core.writer_member()
+                return core.status != CREATING and (
+                    first is None or first is member or first.status not in {CREATING, DELETING}
+                )
+
+        wait_until(
+            ready,
+            f"{core.spec.id} to take {member.id} in",
+            timeout_s=core.pacer.profile.create.high_s + _PLACE_TIMEOUT_S,
+            interval_s=0.02,
+        )
+        return core.writer_member() is member
 
     def _take_the_volume(self, member: Member) -> None:
         """Make the first instance of a cluster the one whose data are the cluster's."""
@@ -145,12 +194,14 @@ class Instances:
                 raise ApiError(
                     "InvalidDBInstanceState", f"Instance {instance} is already being deleted."
                 )
+            if core.status in {STOPPED, STOPPING, STARTING}:
+                require_cluster_available(core)
             if member.status in {CREATING, REBOOTING}:
                 require_available(member)
             if core.writer != member.id:
                 self._remove(member, is_last=False)
                 return
-            if len(core.members) == 1:
+            if all(other.status == DELETING for other in core.others(member)):
                 self._remove(member, is_last=True)
                 return
             if core.status == FAILING_OVER or not self._failover.automatic(
@@ -175,6 +226,7 @@ class Instances:
             member.node.shut_down(grace_s=_DELETE_GRACE_S)
             # A secondary cluster's next first instance copies the primary's data anew.
             keep = is_last and core.source is None
+            keep = keep and member.node.data.is_dir()  # Not where it could not even be created.
             dormant = member.node.release(core.directory / "volume") if keep else None
             member.node.remove()
             core.remove_member(member)
@@ -184,7 +236,7 @@ class Instances:
                     core.writer = core.shown_writer = core.dns_writer = None
             core.record(events.INSTANCE_DELETED, member.id)
 
-        core.background(f"deletion of {member.id}", work, failed=lambda: self._lost(member))
+        core.background(f"deletion of {member.id}", work, failed=lambda: self.lost(member))
 
     # -- outcomes --------------------------------------------------------------------------------
 
@@ -195,7 +247,7 @@ class Instances:
             member.in_reader_endpoint = True
         core.publish_topology()
 
-    def _lost(self, member: Member) -> None:
+    def lost(self, member: Member) -> None:
         """Say that an instance could not be brought to life; a reader takes a writer's place."""
         core = self._core
         member.status = FAILED

@@ -346,6 +346,10 @@ class Node(Interrogated):
 
     # -- files -----------------------------------------------------------------------------------
 
+    def rebase(self, foundation: Foundation) -> None:
+        """Use another foundation, as after a change of port, from the next start on."""
+        self._foundation = foundation
+
     def write_topology(self, members: list[dict[str, str]]) -> None:
         """Set what `aurora_replica_status()` of this node says the cluster is made of."""
         with self._files:

@@ -3,8 +3,8 @@
 PostgreSQL itself fails over in a tenth of a second, so the control plane adds delays. They are a model:
 no figure that comes from them is AWS's. `fast` keeps tests short; `aurora` follows what AWS documents
 and what was published (failover typically under 60 s, often under 30 s; the endpoint's DNS follows
-within 30 s: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/ , "Fast failover"). Creation
-and deletion are shortened in both, since nobody waits ten minutes for a model.
+within 30 s: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/ , "Fast failover"). Creation,
+deletion, stopping and starting are shortened in both, since nobody waits ten minutes for a model.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Profile:
     cores_per_acu: float  # of this machine; AWS's classes have 2 GiB of an ACU for 1/4 vCPU
     probe_interval_s: float  # between two rounds of probing every instance
     probe_timeout_s: float  # within which an instance answers a probe
+    stop: Range  # accepted -> the servers go down
+    start: Range  # accepted -> the servers start
     cluster_ttl_s: int
     reader_ttl_s: int
     instance_ttl_s: int
@@ -75,6 +77,8 @@ class Delays:
     pause: float
     resume: float
     resume_deep: float
+    stop: float
+    start: float
 
 
 FAST = Profile(
@@ -99,6 +103,8 @@ FAST = Profile(
     cores_per_acu=0.25,
     probe_interval_s=0.5,
     probe_timeout_s=0.5,
+    stop=Range(0.10, 0.20),
+    start=Range(0.10, 0.20),
     cluster_ttl_s=1,
     reader_ttl_s=1,
     instance_ttl_s=5,
@@ -126,6 +132,8 @@ AURORA = Profile(
     cores_per_acu=0.25,
     probe_interval_s=1.0,
     probe_timeout_s=2.0,
+    stop=Range(20.0, 60.0),
+    start=Range(20.0, 60.0),
     cluster_ttl_s=5,
     reader_ttl_s=1,
     instance_ttl_s=5,

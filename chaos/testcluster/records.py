@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from chaos.testcluster.configuration import ADMIN_ROLE, DATABASE
+
 ACCOUNT = "000000000000"  # which AWS never issues
 
 
@@ -41,8 +43,19 @@ class InstanceSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceChanges:
+    """What ModifyDBInstance asks for; None, and a setting that is not named, stays as it is."""
+
+    new_id: str | None = None
+    instance_class: str | None = None
+    promotion_tier: int | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    immediately: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
-    """What `gameday cluster up` asks for."""
+    """What `gameday cluster up` or CreateDBCluster asks for."""
 
     id: str = "gameday"
     readers: int = 2
@@ -60,6 +73,24 @@ class ClusterSpec:
     read_availability: bool = True
     """False: a writer's failover or reboot also restarts the readers, as older versions do."""
     tags: Mapping[str, str] = field(default_factory=lambda: {"gameday": "allowed"})
+    user: str = ADMIN_ROLE
+    database: str | None = DATABASE  # None: only `postgres`, which is always there
+    parameter_group: str | None = None  # None: the default DB cluster parameter group
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Further request members kept and shown as they were given (backup retention, ...)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterChanges:
+    """What ModifyDBCluster asks for; None, and a setting that is not named, stays as it is."""
+
+    new_id: str | None = None
+    port: int | None = None
+    password: str | None = field(default=None, repr=False)
+    serverless: ServerlessBounds | None = None
+    parameter_group: str | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    immediately: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +116,8 @@ class InstanceRecord:
     """Whether it runs with other static settings than its parameter group and capacity want."""
     cluster_parameters: str = "in-sync"  # how far it is with the cluster's parameter group
     parameters: str = "in-sync"  # and with its own
+    pending: Mapping[str, object] = field(default_factory=dict)
+    """What was asked for and waits for ApplyImmediately, as PendingModifiedValues shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +150,16 @@ class ClusterRecord:
     reader_endpoint: str
     port: int
     user: str
-    database: str
+    database: str | None
     availability_zones: tuple[str, ...]
     created_at: datetime
     serverless: ServerlessBounds | None
     tags: Mapping[str, str]
     parameter_group: str  # DB cluster parameter group
     instances: tuple[InstanceRecord, ...]
+    settings: Mapping[str, object] = field(default_factory=dict)
+    pending: Mapping[str, object] = field(default_factory=dict)
+    """What was asked for and waits for ApplyImmediately, as PendingModifiedValues shows it."""
     custom_endpoints: tuple[EndpointRecord, ...] = ()
 
 

@@ -122,7 +122,7 @@ def _state(
             port=cluster.port,
             user=cluster.user,
             password=password,
-            database=cluster.database,
+            database=cluster.database or "postgres",
             name_server=facts.name_server,
         ),
         pid=facts.pid,

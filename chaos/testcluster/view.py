@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from chaos.testcluster.configuration import ADMIN_ROLE, DATABASE
+from chaos.testcluster.cluster_changes import IAM
 from chaos.testcluster.core import AVAILABLE, CREATING, DELETING, Core, Member
 from chaos.testcluster.endpoints import Candidate, CustomEndpoint, targets
 from chaos.testcluster.parameter_groups import Level
@@ -13,8 +13,10 @@ from chaos.testcluster.records import (
     ACCOUNT,
     Address,
     Alias,
+    ClusterChanges,
     ClusterRecord,
     EndpointRecord,
+    InstanceChanges,
     InstanceRecord,
 )
 
@@ -26,10 +28,17 @@ class View:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        suffix = f"{core.hash}.{core.spec.region}.rds.amazonaws.com"
-        self._suffix = suffix
-        self.cluster_endpoint = f"{core.spec.id}.cluster-{suffix}".lower()
-        self.reader_endpoint = f"{core.spec.id}.cluster-ro-{suffix}".lower()
+        self._suffix = f"{core.hash}.{core.spec.region}.rds.amazonaws.com"
+
+    @property
+    def cluster_endpoint(self) -> str:
+        """The DNS name of the writer; it changes with the cluster's identifier."""
+        return f"{self._core.spec.id}.cluster-{self._suffix}".lower()
+
+    @property
+    def reader_endpoint(self) -> str:
+        """The DNS name of the readers; it changes with the cluster's identifier."""
+        return f"{self._core.spec.id}.cluster-ro-{self._suffix}".lower()
 
     def instance_endpoint(self, instance: str) -> str:
         """Return the DNS name of an instance."""
@@ -50,13 +59,14 @@ class View:
                 engine_version=core.foundation.binaries.version,
                 region=core.spec.region,
                 account=ACCOUNT,
-                resource_id="cluster-" + _resource(f"{core.hash} {core.created_at.isoformat()}"),
+                # The folder is numbered, and stays when the cluster is renamed.
+                resource_id="cluster-" + _resource(f"{core.hash} {core.directory.name}"),
                 hash=core.hash,
                 cluster_endpoint=self.cluster_endpoint,
                 reader_endpoint=self.reader_endpoint,
                 port=core.foundation.port,
-                user=ADMIN_ROLE,
-                database=DATABASE,
+                user=core.spec.user,
+                database=core.spec.database,
                 availability_zones=core.zones,
                 created_at=core.created_at,
                 serverless=core.bounds,
@@ -64,6 +74,8 @@ class View:
                 instances=tuple(self._instance(member) for member in core.members.values()),
                 parameter_group=core.parameters.cluster_group,
                 custom_endpoints=tuple(self._endpoint(e) for e in core.endpoints.values()),
+                settings=core.spec.settings,
+                pending=_pending_cluster(core.pending),
             )
 
     def _is_shown_as_writer(self, member: Member) -> bool:
@@ -90,6 +102,7 @@ class View:
             awaits_reboot=self._core.settings.wait_for_restart(member),
             cluster_parameters=self._core.parameters.status(Level.CLUSTER, member),
             parameters=self._core.parameters.status(Level.INSTANCE, member),
+            pending=_pending_instance(member.pending),
         )
 
     def _endpoint(self, endpoint: CustomEndpoint) -> EndpointRecord:
@@ -154,6 +167,23 @@ class View:
     def _alias(self, instances: list[str], ttl_s: int) -> Alias:
         targets = tuple(self.instance_endpoint(i) for i in instances)
         return Alias(targets=targets, ttl_s=ttl_s)
+
+
+def _pending_cluster(changes: ClusterChanges) -> dict[str, object]:
+    shown = {
+        "DBClusterIdentifier": changes.new_id,
+        "MasterUserPassword": None if changes.password is None else "****",
+        "IAMDatabaseAuthenticationEnabled": changes.settings.get(IAM),
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _pending_instance(changes: InstanceChanges) -> dict[str, object]:
+    shown = {
+        "DBInstanceClass": changes.instance_class,
+        "DBInstanceIdentifier": changes.new_id,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _resource(text: str) -> str:

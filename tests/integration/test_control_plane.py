@@ -25,7 +25,13 @@ from fix_control_plane import (
 )
 
 from chaos.clock import Anchor
-from chaos.testcluster.records import ApiError, EventRecord, InstanceSpec, ServerlessBounds
+from chaos.testcluster.records import (
+    ApiError,
+    ClusterChanges,
+    EventRecord,
+    InstanceSpec,
+    ServerlessBounds,
+)
 
 CLUSTER_ARN = f"arn:aws:rds:{REGION}:000000000000:cluster:orders"
 READER = "orders-instance-002"
@@ -322,14 +328,14 @@ def test_capacity_changes_what_it_names_and_keeps_the_rest(
     boto_rds.modify_db_cluster(
         DBClusterIdentifier="orders", ServerlessV2ScalingConfiguration=scaling
     )
-    assert control_plane.cluster.calls == [("modify_cluster", bounds)]
+    assert control_plane.cluster.calls == [("modify", ClusterChanges(serverless=bounds))]
 
 
 @pytest.mark.parametrize(
     ("parameters", "code"),
     [
         ({}, "InvalidParameterCombination"),
-        ({"Port": 5433}, "InvalidParameterCombination"),
+        ({"Port": 80}, "InvalidParameterValue"),
         ({"ServerlessV2ScalingConfiguration": {"MinCapacity": 0.3}}, "InvalidParameterValue"),
         ({"ServerlessV2ScalingConfiguration": {"MaxCapacity": 0.5}}, "InvalidParameterValue"),
         ({"ServerlessV2ScalingConfiguration": {"MaxCapacity": 256.5}}, "InvalidParameterValue"),
@@ -438,9 +444,11 @@ def test_tags_are_changed_where_their_arn_says(control_plane: ControlPlane, boto
 
 def test_an_operation_that_is_not_offered_says_what_is(boto_rds: Any) -> None:
     with pytest.raises(
-        ClientError, match=r"does not offer StopDBCluster\. It offers .*Failover"
+        ClientError, match=r"does not offer CopyDBSnapshot\. It offers .*Failover"
     ) as f:
-        boto_rds.stop_db_cluster(DBClusterIdentifier="orders")
+        boto_rds.copy_db_snapshot(
+            SourceDBSnapshotIdentifier="one", TargetDBSnapshotIdentifier="other"
+        )
     assert f.value.response["Error"]["Code"] == "InvalidAction"
     assert f.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 

@@ -6,7 +6,13 @@ import psycopg
 import pytest
 from fix_testcluster import NewCluster, Running
 
-from chaos.testcluster.records import Alias, ApiError, InstanceSpec, ServerlessBounds
+from chaos.testcluster.records import (
+    Alias,
+    ApiError,
+    ClusterChanges,
+    InstanceSpec,
+    ServerlessBounds,
+)
 from chaos.wait import wait_until
 
 
@@ -117,7 +123,7 @@ def test_a_killed_reader_restarts(cluster: Running) -> None:
 
 def test_capacity_moves_into_its_new_bounds(cluster: Running) -> None:
     assert {i.capacity_acu for i in cluster.record.instances} == {0.5}
-    cluster.cluster.modify_cluster(serverless=ServerlessBounds(min_acu=4, max_acu=16))
+    cluster.cluster.modify(ClusterChanges(serverless=ServerlessBounds(min_acu=4, max_acu=16)))
     assert cluster.record.status == "modifying"
     seen: set[float | None] = set()
 
@@ -129,7 +135,7 @@ def test_capacity_moves_into_its_new_bounds(cluster: Running) -> None:
     assert seen > {0.5, 4.0}, "it moves in steps"
     assert cluster.record.serverless == ServerlessBounds(min_acu=4, max_acu=16)
     with pytest.raises(ApiError) as refused:
-        cluster.cluster.modify_cluster(serverless=ServerlessBounds(min_acu=0.7, max_acu=16))
+        cluster.cluster.modify(ClusterChanges(serverless=ServerlessBounds(min_acu=0.7, max_acu=16)))
     assert refused.value.code == "InvalidParameterValue"
 
 

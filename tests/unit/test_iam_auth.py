@@ -100,7 +100,10 @@ def test_users_need_no_plain_names() -> None:
         (lambda: token().replace("/?", "/other?"), "its path is /other"),
         (lambda: token() + "&DBUser=ann", "a parameter is there twice"),
         (lambda: token()[:-64], "its signature is none"),
-        (lambda: token().partition("&X-Amz-Signature")[0], "it is no token: X-Amz-Signature missing"),
+        (
+            lambda: token().partition("&X-Amz-Signature")[0],
+            "it is no token: X-Amz-Signature missing",
+        ),
         (lambda: token()[:-1], "its signature is none"),
         (lambda: "a password", "it is no token: "),
         (lambda: "", "it is no token: "),

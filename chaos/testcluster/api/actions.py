@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chaos.testcluster.api import (
+    account,
     catalogue,
     clusters,
     endpoints,
@@ -22,6 +23,7 @@ from chaos.testcluster.api import (
 from chaos.testcluster.api.lookup import Action
 
 FAMILIES = (
+    account,
     catalogue,
     clusters,
     endpoints,

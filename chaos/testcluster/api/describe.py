@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from chaos.testcluster.identifiers import arn
@@ -21,6 +20,7 @@ HOSTED_ZONE = "ZTESTCLUSTER00"
 CERTIFICATE_AUTHORITY = "rds-ca-rsa2048-g1"
 MAINTENANCE_WINDOW = "mon:03:00-mon:03:30"
 BACKUP_WINDOW = "02:00-02:30"
+VPC = "vpc-00000000000000000"
 
 # CreateDBInstance members that are kept and shown as given: request member -> (member of the
 # description, value where none was given).
@@ -39,6 +39,44 @@ KEPT_SETTINGS: Mapping[str, tuple[str, Any]] = {
     "PreferredMaintenanceWindow": ("PreferredMaintenanceWindow", MAINTENANCE_WINDOW),
     "PubliclyAccessible": ("PubliclyAccessible", False),
 }
+
+# The same of CreateDBCluster and ModifyDBCluster.
+KEPT_CLUSTER_SETTINGS: Mapping[str, tuple[str, Any]] = {
+    "AutoMinorVersionUpgrade": ("AutoMinorVersionUpgrade", True),
+    "BackupRetentionPeriod": ("BackupRetentionPeriod", 1),
+    "CopyTagsToSnapshot": ("CopyTagsToSnapshot", False),
+    "DBSubnetGroupName": ("DBSubnetGroup", "default"),
+    "DatabaseInsightsMode": ("DatabaseInsightsMode", "standard"),
+    "DeletionProtection": ("DeletionProtection", False),
+    "EnableCloudwatchLogsExports": ("EnabledCloudwatchLogsExports", None),
+    "EnableIAMDatabaseAuthentication": ("IAMDatabaseAuthenticationEnabled", False),
+    "EnablePerformanceInsights": ("PerformanceInsightsEnabled", False),
+    "EngineLifecycleSupport": ("EngineLifecycleSupport", "open-source-rds-extended-support"),
+    "KmsKeyId": ("KmsKeyId", None),
+    "MonitoringInterval": ("MonitoringInterval", 0),
+    "MonitoringRoleArn": ("MonitoringRoleArn", None),
+    "NetworkType": ("NetworkType", "IPV4"),
+    "PerformanceInsightsKMSKeyId": ("PerformanceInsightsKMSKeyId", None),
+    "PerformanceInsightsRetentionPeriod": ("PerformanceInsightsRetentionPeriod", None),
+    "PreferredBackupWindow": ("PreferredBackupWindow", BACKUP_WINDOW),
+    "PreferredMaintenanceWindow": ("PreferredMaintenanceWindow", MAINTENANCE_WINDOW),
+    "StorageEncrypted": ("StorageEncrypted", False),
+    "StorageType": ("StorageType", None),
+    "VpcSecurityGroupIds": ("VpcSecurityGroups", ()),
+}
+
+# What an instance shows of its cluster's.
+_SHARED = (
+    "BackupRetentionPeriod",
+    "DeletionProtection",
+    "EnabledCloudwatchLogsExports",
+    "EngineLifecycleSupport",
+    "IAMDatabaseAuthenticationEnabled",
+    "KmsKeyId",
+    "PreferredBackupWindow",
+    "StorageEncrypted",
+    "VpcSecurityGroups",
+)
 
 
 def db_cluster(cluster: ClusterRecord) -> dict[str, Any]:
@@ -75,34 +113,65 @@ def db_cluster(cluster: ClusterRecord) -> dict[str, Any]:
         "ClusterCreateTime": cluster.created_at,
         "TagList": tags(cluster.tags),
         "DBClusterParameterGroup": cluster.parameter_group,
-        "DBSubnetGroup": "default",
         "AllocatedStorage": 1,
-        "BackupRetentionPeriod": 1,
-        "PreferredBackupWindow": BACKUP_WINDOW,
-        "PreferredMaintenanceWindow": MAINTENANCE_WINDOW,
         "ReadReplicaIdentifiers": [],
-        "VpcSecurityGroups": [],
         "AssociatedRoles": [],
         "DomainMemberships": [],
-        "StorageEncrypted": False,
-        "IAMDatabaseAuthenticationEnabled": False,
         "HttpEndpointEnabled": False,
-        "DeletionProtection": False,
-        "CopyTagsToSnapshot": False,
         "CrossAccountClone": False,
-        "AutoMinorVersionUpgrade": True,
         "ActivityStreamStatus": "stopped",
-        "NetworkType": "IPV4",
+        "PendingModifiedValues": cluster.pending or None,
+        **_cluster_settings(cluster),
+    }
+
+
+def _cluster_settings(cluster: ClusterRecord) -> dict[str, Any]:
+    """Return what a cluster's members share, by the names of its description."""
+    settings = {**cluster.settings}
+    groups: Any = settings.get("VpcSecurityGroupIds", ())
+    settings["VpcSecurityGroupIds"] = [
+        {"VpcSecurityGroupId": group, "Status": "active"} for group in groups
+    ]
+    return {
+        shown: settings.get(member, default)
+        for member, (shown, default) in KEPT_CLUSTER_SETTINGS.items()
+    }
+
+
+def db_subnet_group(cluster: ClusterRecord) -> dict[str, Any]:
+    """Return the `DBSubnetGroup` that a cluster's instances are shown in."""
+    return subnet_group(cluster.region, str(cluster.settings.get("DBSubnetGroupName", "default")))
+
+
+def subnet_group(region: str, name: str) -> dict[str, Any]:
+    """Return a `DBSubnetGroup` of a Region: there is no network, but every zone of it is in reach."""
+    return {
+        "DBSubnetGroupName": name,
+        "DBSubnetGroupDescription": name,
+        "DBSubnetGroupArn": arn(region, ACCOUNT, "subgrp", name),
+        "SubnetGroupStatus": "Complete",
+        "VpcId": VPC,
+        "SupportedNetworkTypes": ["IPV4"],
+        "Subnets": [
+            {
+                "SubnetIdentifier": f"subnet-0000000000000000{letter}",
+                "SubnetAvailabilityZone": {"Name": f"{region}{letter}"},
+                "SubnetOutpost": {},
+                "SubnetStatus": "Active",
+            }
+            for letter in "abc"
+        ],
     }
 
 
 def db_instance(cluster: ClusterRecord, instance: InstanceRecord) -> dict[str, Any]:
     """Return the `DBInstance` of the API; it has no `Endpoint` while it is being created."""
     settings = instance.settings
+    shared = _cluster_settings(cluster)
     return {
         "DBInstanceIdentifier": instance.id,
         "DBInstanceArn": instance_arn(cluster, instance.id),
-        "DbiResourceId": _resource_id(cluster, instance.id, instance.created_at),
+        "DbiResourceId": _resource_id(cluster, instance),
         "DBClusterIdentifier": cluster.id,
         "DBInstanceStatus": instance.status,
         "DBInstanceClass": instance.instance_class,
@@ -134,20 +203,21 @@ def db_instance(cluster: ClusterRecord, instance: InstanceRecord) -> dict[str, A
             }
         ],
         "DBSecurityGroups": [],
-        "VpcSecurityGroups": [],
-        "OptionGroupMemberships": [],
+        "DBSubnetGroup": db_subnet_group(cluster),
+        "OptionGroupMemberships": [
+            {
+                "OptionGroupName": f"default:{cluster.engine}-{_major(cluster)}",
+                "Status": "in-sync",
+            }
+        ],
         "ReadReplicaDBInstanceIdentifiers": [],
         "DomainMemberships": [],
         "AssociatedRoles": [],
-        "PendingModifiedValues": {},
+        "PendingModifiedValues": instance.pending,
         "AllocatedStorage": 1,
-        "BackupRetentionPeriod": 1,
-        "PreferredBackupWindow": BACKUP_WINDOW,
-        "StorageType": "aurora",
-        "StorageEncrypted": False,
-        "IAMDatabaseAuthenticationEnabled": False,
-        "DeletionProtection": False,
         "CustomerOwnedIpEnabled": False,
+        **{name: shared[name] for name in _SHARED},
+        "StorageType": shared["StorageType"] or "aurora",
         **{
             shown: settings.get(member, default)
             for member, (shown, default) in KEPT_SETTINGS.items()
@@ -185,7 +255,11 @@ def tags(by_key: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in by_key.items()]
 
 
-def _resource_id(cluster: ClusterRecord, instance: str, created_at: datetime) -> str:
-    """Return an id that an instance created anew under the same name does not share."""
-    seed = f"{cluster.resource_id} {instance} {created_at.isoformat()}"
+def _major(cluster: ClusterRecord) -> str:
+    return cluster.engine_version.partition(".")[0]
+
+
+def _resource_id(cluster: ClusterRecord, instance: InstanceRecord) -> str:
+    """Return an id that stays when an instance is renamed, and that no later one shares."""
+    seed = f"{cluster.resource_id} {instance.address} {instance.created_at.isoformat()}"
     return f"db-{base64.b32encode(hashlib.sha256(seed.encode()).digest()).decode()[:26]}"

@@ -11,7 +11,14 @@ from chaos.testcluster.endpoint_changes import EndpointChanges
 from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.parameter_groups import ParameterGroups
 from chaos.testcluster.parameter_state import ParameterState
-from chaos.testcluster.records import ClusterRecord, EventRecord, InstanceSpec, ServerlessBounds
+from chaos.testcluster.records import (
+    ClusterChanges,
+    ClusterRecord,
+    ClusterSpec,
+    EventRecord,
+    InstanceChanges,
+    InstanceSpec,
+)
 from chaos.testcluster.security import Access
 
 if TYPE_CHECKING:
@@ -48,8 +55,17 @@ class Engine(Protocol):
     def delete_instance(self, instance: str) -> None:
         """Begin to remove an instance."""
 
-    def modify_cluster(self, *, serverless: ServerlessBounds) -> None:
-        """Begin to change the Serverless v2 bounds."""
+    def modify(self, changes: ClusterChanges) -> None:
+        """Begin to change the cluster."""
+
+    def modify_instance(self, instance: str, changes: InstanceChanges) -> None:
+        """Begin to change an instance."""
+
+    def stop(self) -> None:
+        """Begin to end all servers."""
+
+    def start(self) -> None:
+        """Begin to start all servers again."""
 
     def retag(
         self, instance: str | None, *, add: Mapping[str, str], remove: Collection[str]
@@ -84,6 +100,15 @@ class Region(Protocol):
 
     def cluster_of(self, instance: str) -> Engine:
         """Return the cluster of an instance; raise DBInstanceNotFound."""
+
+    def create_cluster(self, spec: ClusterSpec, password: str) -> Engine:
+        """Begin to make a cluster without instances."""
+
+    def delete_cluster(self, identifier: str) -> None:
+        """Begin to remove a cluster without instances."""
+
+    def require_free_instance(self, instance: str) -> None:
+        """Raise DBInstanceAlreadyExists where an instance has that identifier."""
 
     def events(self) -> tuple[EventRecord, ...]:
         """Return every event so far, the oldest first."""

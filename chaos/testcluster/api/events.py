@@ -15,6 +15,47 @@ from chaos.testcluster.records import ApiError
 DURATION_DEFAULT_MIN = 60
 DURATION_MAX_MIN = 14 * 24 * 60
 
+# https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_Events.Messages.html
+CATEGORIES: Mapping[str, tuple[str, ...]] = {
+    "blue-green-deployment": ("creation", "deletion", "failure", "notification"),
+    "db-cluster": (
+        "configuration change",
+        "creation",
+        "deletion",
+        "failover",
+        "failure",
+        "global failover",
+        "maintenance",
+        "migration",
+        "notification",
+        "serverless",
+    ),
+    "db-cluster-snapshot": ("backup", "notification"),
+    "db-instance": (
+        "availability",
+        "backtrack",
+        "backup",
+        "configuration change",
+        "creation",
+        "deletion",
+        "failover",
+        "failure",
+        "low storage",
+        "maintenance",
+        "notification",
+        "read replica",
+        "recovery",
+        "restoration",
+        "security",
+        "security patching",
+        "serverless",
+    ),
+    "db-parameter-group": ("configuration change",),
+    "db-proxy": ("configuration change", "creation", "deletion", "failure"),
+    "db-security-group": ("configuration change", "failure"),
+    "db-snapshot": ("creation", "deletion", "notification", "restoration"),
+}
+
 
 def describe_events(region: Region, parameters: Parameters) -> Result:
     """DescribeEvents."""
@@ -42,7 +83,28 @@ def describe_events(region: Region, parameters: Parameters) -> Result:
     return {"Events": shown, "Marker": marker}
 
 
-ACTIONS: Mapping[str, Action] = {"DescribeEvents": describe_events}
+def describe_event_categories(region: Region, parameters: Parameters) -> Result:  # noqa: ARG001
+    """DescribeEventCategories."""
+    matching([], parameters.get("Filters", ()), {})
+    wanted = parameters.get("SourceType")
+    if wanted is not None and wanted not in CATEGORIES:
+        raise ApiError(
+            "InvalidParameterValue",
+            f"Invalid source type: {wanted}. It must be one of {', '.join(CATEGORIES)}.",
+        )
+    return {
+        "EventCategoriesMapList": [
+            {"SourceType": kind, "EventCategories": list(categories)}
+            for kind, categories in CATEGORIES.items()
+            if wanted in {None, kind}
+        ]
+    }
+
+
+ACTIONS: Mapping[str, Action] = {
+    "DescribeEventCategories": describe_event_categories,
+    "DescribeEvents": describe_events,
+}
 
 
 def _interval(parameters: Parameters) -> tuple[datetime, datetime | None]:

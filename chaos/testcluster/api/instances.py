@@ -1,51 +1,19 @@
-"""DB instances: making, describing, rebooting and deleting them."""
+"""DB instances: making, describing, changing, rebooting and deleting them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chaos.testcluster.api import describe
+from chaos.testcluster.api import describe, instance_requests
 from chaos.testcluster.api.engine import Engine, Region
 from chaos.testcluster.api.lookup import (
     Action,
     Result,
     named_cluster,
     named_instance,
-    refuse,
-    tags_by_key,
 )
 from chaos.testcluster.api.selection import Parameters, matching, page
-from chaos.testcluster.identifiers import checked
-from chaos.testcluster.records import ApiError, ClusterRecord, InstanceRecord, InstanceSpec
-
-TIER_MAX = 15
-TIER_DEFAULT = 1
-
-_CLUSTER_LEVEL = {
-    "AllocatedStorage": "storage",
-    "BackupRetentionPeriod": "backup retention period",
-    "DBName": "database name",
-    "DeletionProtection": "deletion protection",
-    "KmsKeyId": "encryption key",
-    "MasterUserPassword": "master user password",
-    "MasterUsername": "master user name",
-    "Port": "database endpoint port",
-    "PreferredBackupWindow": "backup window",
-    "StorageEncrypted": "encryption",
-}
-_CREATE_READ = frozenset(
-    {
-        "AvailabilityZone",
-        "DBClusterIdentifier",
-        "DBInstanceClass",
-        "DBInstanceIdentifier",
-        "DBParameterGroupName",
-        "Engine",
-        "EngineVersion",
-        "PromotionTier",
-        "Tags",
-    }
-)
+from chaos.testcluster.records import ApiError, ClusterRecord, InstanceRecord
 
 
 def describe_db_instances(region: Region, parameters: Parameters) -> Result:
@@ -88,23 +56,10 @@ def create_db_instance(region: Region, parameters: Parameters) -> Result:
             "The test cluster offers only members of DB clusters; set DBClusterIdentifier.",
         )
     engine = named_cluster(region, parameters["DBClusterIdentifier"])
-    _require_fits(engine.snapshot(), parameters)
-    instance = checked(parameters["DBInstanceIdentifier"], "DBInstanceIdentifier")
-    for other in region.clusters():
-        if any(i.id == instance for i in other.snapshot().instances):
-            raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
-    kept = {"DBParameterGroupName", *describe.KEPT_SETTINGS}
-    engine.create_instance(
-        InstanceSpec(
-            id=instance,
-            instance_class=parameters["DBInstanceClass"],
-            availability_zone=parameters.get("AvailabilityZone"),
-            promotion_tier=parameters.get("PromotionTier", TIER_DEFAULT),
-            tags=tags_by_key(parameters.get("Tags", ())),
-            settings={name: value for name, value in parameters.items() if name in kept},
-        )
-    )
-    _, after, made = named_instance(region, instance)
+    spec = instance_requests.new_member(engine.snapshot(), parameters)
+    region.require_free_instance(spec.id)
+    engine.create_instance(spec)
+    _, after, made = named_instance(region, spec.id)
     return {"DBInstance": describe.db_instance(after, made)}
 
 
@@ -114,17 +69,45 @@ def delete_db_instance(region: Region, parameters: Parameters) -> Result:
     if "FinalDBSnapshotIdentifier" in parameters:
         raise ApiError(
             "InvalidParameterCombination",
-            "FinalDBSnapshotIdentifier cannot be specified when deleting a cluster instance",
+            "FinalDBSnapshotIdentifier can not be specified when deleting a cluster instance",
         )
     engine.delete_instance(instance.id)
     return _shown(engine, instance)
+
+
+def modify_db_instance(region: Region, parameters: Parameters) -> Result:
+    """ModifyDBInstance; a request for what is already so changes nothing."""
+    engine, cluster, instance = named_instance(region, parameters["DBInstanceIdentifier"])
+    changes = instance_requests.changes(cluster, instance, parameters)
+    engine.modify_instance(instance.id, changes)
+    return _shown(engine, instance)
+
+
+def start_db_instance(region: Region, parameters: Parameters) -> Result:
+    """StartDBInstance, which is not for members of a cluster."""
+    raise _not_single(region, parameters)
+
+
+def stop_db_instance(region: Region, parameters: Parameters) -> Result:
+    """StopDBInstance, which is not for members of a cluster."""
+    raise _not_single(region, parameters)
+
+
+def promote_read_replica(region: Region, parameters: Parameters) -> Result:
+    """PromoteReadReplica, which is not for members of a cluster."""
+    _, _, instance = named_instance(region, parameters["DBInstanceIdentifier"])
+    raise ApiError("InvalidDBInstanceState", f"DB Instance {instance.id} is not a read replica.")
 
 
 ACTIONS: Mapping[str, Action] = {
     "CreateDBInstance": create_db_instance,
     "DeleteDBInstance": delete_db_instance,
     "DescribeDBInstances": describe_db_instances,
+    "ModifyDBInstance": modify_db_instance,
+    "PromoteReadReplica": promote_read_replica,
     "RebootDBInstance": reboot_db_instance,
+    "StartDBInstance": start_db_instance,
+    "StopDBInstance": stop_db_instance,
 }
 
 
@@ -135,50 +118,10 @@ def _shown(engine: Engine, before: InstanceRecord) -> Result:
     return {"DBInstance": describe.db_instance(cluster, now)}
 
 
-def _require_fits(cluster: ClusterRecord, parameters: Parameters) -> None:
-    """Refuse an instance that could not be a member of this cluster."""
-    for member, what in _CLUSTER_LEVEL.items():
-        if member in parameters:
-            raise ApiError(
-                "InvalidParameterCombination",
-                "The requested DB Instance will be a member of a DB Cluster. "
-                f"Set {what} for the DB Cluster.",
-            )
-    if parameters.get("MultiAZ"):
-        raise ApiError(
-            "InvalidParameterCombination",
-            f"VPC Multi-AZ DB Instances are not available for engine: {cluster.engine}",
-        )
-    refuse(
-        set(parameters) - _CREATE_READ - set(describe.KEPT_SETTINGS) - {"MultiAZ"},
-        "CreateDBInstance",
+def _not_single(region: Region, parameters: Parameters) -> ApiError:
+    """Return the refusal of what only an instance without a cluster can do."""
+    _, cluster, _ = named_instance(region, parameters["DBInstanceIdentifier"])
+    return ApiError(
+        "InvalidParameterCombination",
+        f"{cluster.engine} DB instances are not eligible for stopping and starting.",
     )
-    if parameters["Engine"] != cluster.engine:
-        raise ApiError(
-            "InvalidParameterCombination",
-            f"The engine name requested for your DB instance ({parameters['Engine']}) doesn't "
-            f"match the engine name of your DB cluster ({cluster.engine}).",
-        )
-    if parameters.get("EngineVersion", cluster.engine_version) != cluster.engine_version:
-        raise ApiError(
-            "InvalidParameterCombination",
-            "The engine version that you requested for your DB instance "
-            f"({parameters['EngineVersion']}) does not match the engine version of your DB cluster "
-            f"({cluster.engine_version}).",
-        )
-    if not parameters["DBInstanceClass"].startswith("db."):
-        raise ApiError(
-            "InvalidParameterValue", f"Invalid DB Instance class: {parameters['DBInstanceClass']}"
-        )
-    tier = parameters.get("PromotionTier", TIER_DEFAULT)
-    if not 0 <= tier <= TIER_MAX:
-        raise ApiError(
-            "InvalidParameterValue", f"Invalid promotion tier {tier}: it must be 0 to {TIER_MAX}."
-        )
-    zone = parameters.get("AvailabilityZone")
-    if zone is not None and zone not in cluster.availability_zones:
-        raise ApiError(
-            "InvalidParameterValue",
-            f"{zone} is not one of the cluster's Availability Zones "
-            f"({', '.join(cluster.availability_zones)}).",
-        )

@@ -1,0 +1,260 @@
+"""The life of a cluster that boto3 makes: created, filled, changed, stopped, started, deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from fix_control_plane import unique_id
+from fix_rds_model import Refused, Served
+
+from chaos.wait import wait_until
+
+USER, SECRET, DATABASE = "postgres", "first-secret", "shop"
+INSTANCE = {"DBInstanceClass": "db.serverless", "Engine": "aurora-postgresql"}
+
+
+def create(served: Served, **more: Any) -> str:
+    """Create a cluster without instances; return its identifier once it is available."""
+    name = unique_id("life")
+    made = served.rds.create_db_cluster(
+        **{
+            "DBClusterIdentifier": name.upper(),
+            "Engine": "aurora-postgresql",
+            "MasterUsername": USER,
+            "MasterUserPassword": SECRET,
+            "DatabaseName": DATABASE,
+            "ServerlessV2ScalingConfiguration": {"MinCapacity": 0.5, "MaxCapacity": 4},
+            **more,
+        }
+    )["DBCluster"]
+    assert (made["DBClusterIdentifier"], made["Status"]) == (name, "creating")
+    assert made["DBClusterMembers"] == []
+    served.await_available(name, 0)
+    return name
+
+
+def add(served: Served, cluster: str, number: int) -> str:
+    name = f"{cluster}-{number}"
+    served.rds.create_db_instance(
+        DBInstanceIdentifier=name, DBClusterIdentifier=cluster, **INSTANCE
+    )
+    return name
+
+
+def connect(
+    served: Served, instance: str, secret: str = SECRET, **options: Any
+) -> psycopg.Connection[Any]:
+    port = served.instance(instance)["Endpoint"]["Port"]
+    return psycopg.connect(
+        host=served.address(instance),
+        autocommit=True,
+        connect_timeout=5,
+        **{"port": port, "user": USER, "password": secret, "dbname": DATABASE, **options},
+    )
+
+
+def event_ids(served: Served, source: str, kind: str = "db-cluster") -> list[str]:
+    found = served.estate.region("eu-west-1").events()
+    return [e.event_id[-4:] for e in found if (e.source_id, e.source_type) == (source, kind)]
+
+
+@pytest.fixture
+def cluster(served: Served) -> str:
+    """A cluster of the test's own, without instances."""
+    return create(served)
+
+
+def test_a_cluster_is_created_filled_and_deleted_without_a_trace(
+    served: Served, refused: Refused
+) -> None:
+    rds = served.rds
+    name = create(
+        served,
+        Tags=[{"Key": "gameday", "Value": "allowed"}],
+        BackupRetentionPeriod=7,
+        VpcSecurityGroupIds=["sg-1"],
+        DeletionProtection=True,
+    )
+    shown = served.cluster(name)
+    assert (shown["MasterUsername"], shown["DatabaseName"]) == (USER, DATABASE)
+    assert (shown["BackupRetentionPeriod"], shown["DeletionProtection"]) == (7, True)
+    assert shown["VpcSecurityGroups"] == [{"VpcSecurityGroupId": "sg-1", "Status": "active"}]
+    assert shown["TagList"] == [{"Key": "gameday", "Value": "allowed"}]
+    assert served.behind(shown["Endpoint"]) == served.behind(shown["ReaderEndpoint"]) == set()
+    refused(
+        "DBClusterAlreadyExistsFault",
+        rds.create_db_cluster,
+        DBClusterIdentifier=name,
+        Engine="aurora-postgresql",
+        MasterUsername=USER,
+        MasterUserPassword=SECRET,
+    )
+
+    # Two at once: the first is the writer, and the second waits for it.
+    writer, reader = add(served, name, 1), add(served, name, 2)
+    served.await_available(name, 2)
+    members = {
+        m["DBInstanceIdentifier"]: m["IsClusterWriter"]
+        for m in served.cluster(name)["DBClusterMembers"]
+    }
+    assert members == {writer: True, reader: False}
+    assert served.behind(shown["Endpoint"]) == {served.address(writer)}
+    assert served.behind(shown["ReaderEndpoint"]) == {served.address(reader)}
+    with connect(served, writer) as session:
+        session.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        databases = session.execute("SELECT datname FROM pg_database ORDER BY 1").fetchall()
+        assert [d for (d,) in databases] == ["postgres", DATABASE, "template0", "template1"]
+        lsn = session.execute("SELECT pg_current_wal_lsn()").fetchone()
+    with connect(served, reader) as session:
+        wait_until(
+            lambda: (
+                session.execute("SELECT pg_last_wal_replay_lsn() >= %s", lsn).fetchone() == (True,)
+            ),
+            "the reader to follow",
+            timeout_s=30,
+        )
+        assert session.execute("SELECT one FROM kept").fetchone() == (1,)
+
+    delete = rds.delete_db_cluster
+    protected = refused(
+        "InvalidParameterCombination", delete, DBClusterIdentifier=name, SkipFinalSnapshot=True
+    )
+    assert protected.startswith("Cannot delete protected Cluster")
+    rds.modify_db_cluster(DBClusterIdentifier=name, DeletionProtection=False)
+    assert served.cluster(name)["DeletionProtection"] is False
+    assert "non-deleting" in refused(
+        "InvalidDBClusterStateFault", delete, DBClusterIdentifier=name, SkipFinalSnapshot=True
+    )
+    before = served.estate.region("eu-west-1").cluster(name)
+    addresses = {served.address(i) for i in (writer, reader)}
+    for instance in (reader, writer):
+        rds.delete_db_instance(DBInstanceIdentifier=instance, SkipFinalSnapshot=True)
+    assert "required unless" in refused(
+        "InvalidParameterCombination", delete, DBClusterIdentifier=name
+    )
+    assert "takes no snapshots" in refused(
+        "InvalidParameterCombination",
+        delete,
+        DBClusterIdentifier=name,
+        FinalDBSnapshotIdentifier="last",
+    )
+    assert "cannot specify both" in refused(
+        "InvalidParameterCombination",
+        delete,
+        DBClusterIdentifier=name,
+        SkipFinalSnapshot=True,
+        FinalDBSnapshotIdentifier="last",
+    )
+    answer = delete(DBClusterIdentifier=name, SkipFinalSnapshot=True)["DBCluster"]
+    assert answer["Status"] == "deleting"
+    wait_until(lambda: gone(served, name), "the cluster to go", timeout_s=30)
+    assert event_ids(served, name) == ["0170", "0171"]
+    assert not before.core.directory.exists()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in _pids(before))
+    free = served.estate.ground.addresses
+    assert addresses <= set(free.next(245))
+    wait_until(lambda: not before.core.busy, "its threads to end", timeout_s=30)
+
+
+def gone(served: Served, cluster: str) -> bool:
+    try:
+        served.cluster(cluster)
+    except served.rds.exceptions.DBClusterNotFoundFault:
+        return True
+    return False
+
+
+def _pids(cluster: Any) -> list[int]:
+    return [i.pid for i in cluster.snapshot().instances if i.pid is not None]
+
+
+def test_a_stopped_cluster_keeps_its_data_names_and_addresses(
+    served: Served, cluster: str, refused: Refused
+) -> None:
+    rds = served.rds
+    instances = [add(served, cluster, n) for n in (1, 2)]
+    served.await_available(cluster, 2)
+    with connect(served, instances[0]) as session:
+        session.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    addresses = [served.address(i) for i in instances]
+    endpoints = [served.instance(i)["Endpoint"] for i in instances]
+    assert rds.stop_db_cluster(DBClusterIdentifier=cluster)["DBCluster"]["Status"] == "stopping"
+    refused("InvalidDBClusterStateFault", rds.stop_db_cluster, DBClusterIdentifier=cluster)
+    await_status(served, cluster, "stopped")
+    for instance, address in zip(instances, addresses, strict=True):
+        assert served.instance(instance)["DBInstanceStatus"] == "stopped"
+        with pytest.raises(psycopg.OperationalError, match="refused"):
+            connect(served, instance)
+        assert served.behind(served.instance(instance)["Endpoint"]["Address"]) == {address}
+    for operation, parameters in (
+        (rds.failover_db_cluster, {"DBClusterIdentifier": cluster}),
+        (rds.modify_db_cluster, {"DBClusterIdentifier": cluster, "CopyTagsToSnapshot": True}),
+        (rds.delete_db_instance, {"DBInstanceIdentifier": instances[1]}),
+    ):
+        refused("InvalidDBClusterStateFault", operation, **parameters)
+    refused("InvalidDBInstanceState", rds.reboot_db_instance, DBInstanceIdentifier=instances[0])
+    assert rds.start_db_cluster(DBClusterIdentifier=cluster)["DBCluster"]["Status"] == "starting"
+    served.await_available(cluster, 2)
+    refused("InvalidDBClusterStateFault", rds.start_db_cluster, DBClusterIdentifier=cluster)
+    assert [served.instance(i)["Endpoint"] for i in instances] == endpoints
+    for instance in instances:
+        with connect(served, instance) as session:
+            assert session.execute("SELECT one FROM kept").fetchone() == (1,)
+    assert event_ids(served, cluster) == ["0170", "0150", "0151"]
+    assert event_ids(served, instances[0], "db-instance")[-2:] == ["0087", "0088"]
+
+
+def await_status(served: Served, cluster: str, status: str) -> None:
+    wait_until(
+        lambda: served.cluster(cluster)["Status"] == status,
+        f"{cluster} to be {status}",
+        timeout_s=30,
+    )
+
+
+def test_another_password_another_port_another_name(
+    served: Served, cluster: str, refused: Refused
+) -> None:
+    rds = served.rds
+    writer = add(served, cluster, 1)
+    served.await_available(cluster, 1)
+    before = served.cluster(cluster)
+
+    waits = rds.modify_db_cluster(
+        DBClusterIdentifier=cluster,
+        MasterUserPassword="second-secret",
+        NewDBClusterIdentifier=f"{cluster}-renamed",
+    )["DBCluster"]
+    assert waits["Status"] == "available"
+    assert waits["PendingModifiedValues"] == {
+        "DBClusterIdentifier": f"{cluster}-renamed",
+        "MasterUserPassword": "****",
+    }
+    connect(served, writer).close()
+
+    applied = rds.modify_db_cluster(DBClusterIdentifier=cluster, Port=6432, ApplyImmediately=True)
+    assert applied["DBCluster"]["Status"] == "renaming"
+    new = f"{cluster}-renamed"
+    wait_until(lambda: gone(served, cluster), "the old name to go", timeout_s=30)
+    served.await_available(new, 1)
+    after = served.cluster(new)
+    assert "PendingModifiedValues" not in after
+    assert after["Port"] == served.instance(writer)["Endpoint"]["Port"] == 6432
+    assert after["DbClusterResourceId"] == before["DbClusterResourceId"]
+    assert after["Endpoint"].startswith(f"{new}.cluster-")
+    assert served.behind(after["Endpoint"]) == {served.address(writer)}
+    assert served.behind(before["Endpoint"]) == set()
+    assert served.instance(writer)["Endpoint"]["Address"].startswith(writer)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        connect(served, writer)
+    connect(served, writer, "second-secret").close()
+    assert event_ids(served, new)[-1] == "0172"
+    assert event_ids(served, cluster)[-1] == "0016"
+    other = create(served)
+    with pytest.raises(rds.exceptions.DBClusterAlreadyExistsFault):
+        rds.modify_db_cluster(
+            DBClusterIdentifier=other, NewDBClusterIdentifier=new, ApplyImmediately=True
+        )
