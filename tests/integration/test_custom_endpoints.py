@@ -79,8 +79,13 @@ def test_the_built_in_endpoints_are_listed_with_the_custom_ones(
     made = by_type["CUSTOM"]
     assert made["CustomEndpointType"] == "READER"
     assert made["StaticMembers"] == ["orders-instance-2"]
-    assert made["DBClusterEndpointArn"].endswith(":cluster-endpoint:reports")
-    assert custom(orders, DBClusterEndpointIdentifier=made["DBClusterEndpointArn"]) == [made]
+    arn = made["DBClusterEndpointArn"]
+    assert arn.endswith(":cluster-endpoint:reports")
+    orders.rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "a", "Value": "1"}])
+    assert orders.rds.list_tags_for_resource(ResourceName=arn)["TagList"] == [
+        {"Key": "a", "Value": "1"}
+    ]
+    assert custom(orders, DBClusterEndpointIdentifier=arn) == [made]
 
 
 @pytest.mark.parametrize(

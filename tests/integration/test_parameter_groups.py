@@ -79,7 +79,11 @@ def test_a_cluster_group_is_taken_over_at_a_reboot_and_then_at_once(
         Description="ours",
         Tags=[{"Key": "team", "Value": "data"}],
     )["DBClusterParameterGroup"]
-    assert made["DBClusterParameterGroupArn"].endswith(":cluster-pg:ours")
+    arn = made["DBClusterParameterGroupArn"]
+    assert arn.endswith(":cluster-pg:ours")
+    rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "new", "Value": "1"}])
+    rds.remove_tags_from_resource(ResourceName=arn, TagKeys=["team"])
+    assert rds.list_tags_for_resource(ResourceName=arn)["TagList"] == [{"Key": "new", "Value": "1"}]
     rds.modify_db_cluster_parameter_group(
         DBClusterParameterGroupName="ours", Parameters=[parameter("statement_timeout", "1234")]
     )

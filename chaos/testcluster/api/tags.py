@@ -1,11 +1,14 @@
-"""Tags of clusters and instances, which an ARN names."""
+"""Tags of whatever an ARN names: clusters, instances, custom endpoints, parameter groups."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from chaos.testcluster.api import describe
-from chaos.testcluster.api.engine import Engine, Region
+from chaos.testcluster.api.endpoints import ARN_KIND as ENDPOINT
+from chaos.testcluster.api.endpoints import custom_endpoint
+from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.lookup import (
     Action,
     Result,
@@ -15,28 +18,31 @@ from chaos.testcluster.api.lookup import (
 )
 from chaos.testcluster.api.selection import Parameters, matching
 from chaos.testcluster.identifiers import parse_arn
-from chaos.testcluster.records import ApiError, InstanceRecord
+from chaos.testcluster.parameter_groups import Level
+from chaos.testcluster.records import ApiError
+
+Retag = Callable[..., None]
+"""Changes a resource's tags: `retag(add={...}, remove=[...])`."""
 
 
 def list_tags_for_resource(region: Region, parameters: Parameters) -> Result:
-    """ListTagsForResource, of a cluster or an instance."""
+    """ListTagsForResource."""
     matching([], parameters.get("Filters", ()), {})
-    engine, instance = _tagged(region, parameters["ResourceName"])
-    return {"TagList": describe.tags((instance or engine.snapshot()).tags)}
+    tags, _ = _tagged(region, parameters["ResourceName"])
+    return {"TagList": describe.tags(tags)}
 
 
 def add_tags_to_resource(region: Region, parameters: Parameters) -> Result:
     """AddTagsToResource; a tag that is there already gets the new value."""
-    engine, instance = _tagged(region, parameters["ResourceName"])
-    add = tags_by_key(parameters["Tags"])
-    engine.retag(instance.id if instance else None, add=add, remove=())
+    _, retag = _tagged(region, parameters["ResourceName"])
+    retag(add=tags_by_key(parameters["Tags"]), remove=())
     return {}
 
 
 def remove_tags_from_resource(region: Region, parameters: Parameters) -> Result:
     """RemoveTagsFromResource; a key that is not there is no error."""
-    engine, instance = _tagged(region, parameters["ResourceName"])
-    engine.retag(instance.id if instance else None, add={}, remove=parameters["TagKeys"])
+    _, retag = _tagged(region, parameters["ResourceName"])
+    retag(add={}, remove=parameters["TagKeys"])
     return {}
 
 
@@ -47,12 +53,20 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
-def _tagged(region: Region, name: str) -> tuple[Engine, InstanceRecord | None]:
-    """Return the cluster, and the instance where an ARN names one."""
+def _tagged(region: Region, name: str) -> tuple[Mapping[str, str], Retag]:
+    """Return the tags of what an ARN names, and what changes them."""
     match parse_arn(name):
         case ("cluster", identifier):
-            return named_cluster(region, identifier), None
+            engine = named_cluster(region, identifier)
+            return engine.snapshot().tags, partial(engine.retag, None)
         case ("db", identifier):
             engine, _, instance = named_instance(region, identifier)
-            return engine, instance
+            return instance.tags, partial(engine.retag, instance.id)
+        case (kind, identifier) if kind == ENDPOINT:
+            engine, _, endpoint = custom_endpoint(region, identifier)
+            return endpoint.tags, partial(engine.endpoints.retag, endpoint.id)
+        case ("pg" | "cluster-pg" as kind, identifier):
+            groups, level = region.parameter_groups, Level(kind)
+            group = groups.get(region.name, level, identifier)
+            return group.tags, partial(groups.retag, region.name, level, identifier)
     raise ApiError("InvalidParameterValue", f"Invalid resource name: {name}")
