@@ -396,7 +396,7 @@ def _choose_port(spec: ClusterSpec, ground: Ground) -> int:
 
 def _end(node: Node) -> None:
     try:
-        node.restore_power()
+        node.silence.end()
         node.kill()
     except (WaitTimeout, OSError) as error:
         log.warning("%s was not ended: %s", node.identifier, error)

@@ -144,7 +144,7 @@ class Health:
         return {
             name: (member, pid)
             for name, (member, pid) in found.items()
-            if member.node.dark or (pid is not None and not _paused(member))
+            if member.node.silence.lasts or (pid is not None and not _paused(member))
         }
 
 

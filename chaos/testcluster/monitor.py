@@ -60,7 +60,7 @@ class Monitor:
                 for member in self._core.members.values()
                 if member.status == AVAILABLE
                 and not member.paused
-                and not member.node.dark
+                and not member.node.silence.lasts
                 and power.reaches(member)
                 and member.node.exit_status is not None
                 and self._claim(member)

@@ -70,14 +70,13 @@ class Node(Interrogated):
         self.data = directory / "data"
         self.requests = directory / "requests"  # of SQL functions to the control plane
         self.freezer = Freezer(self.data)
+        self.silence = Silence(self.data, self.freezer)
         self._foundation = foundation
         self._lock = threading.RLock()  # Held through starting, ending and promotion.
         self._files = threading.Lock()  # Held for moments, so that `follow` never waits for those.
         self.replay = Replay(self)
-        self._power = threading.Lock()  # Held while the power is cut or restored.
         self._process: subprocess.Popen[bytes] | None = None
         self._upstream: str | None = None
-        self._silence: Silence | None = None
         self._own_settings: dict[str, str] = {}
         self.settings_wanted: Callable[[], Mapping[str, str]] = dict
         """What the control plane wants it to be set to; asked at each start and `reconfigure`."""
@@ -102,11 +101,6 @@ class Node(Interrogated):
     def upstream(self) -> str | None:
         """The address of the writer it streams from, None for the writer."""
         return self._upstream
-
-    @property
-    def dark(self) -> bool:
-        """Whether its power was cut and is not back."""
-        return self._silence is not None
 
     def state(self) -> str:
         """Return what the postmaster last said of itself: `starting`, `ready`..., or ''.
@@ -177,7 +171,7 @@ class Node(Interrogated):
         """Kill the server if it runs, and remove all its files."""
         with self._lock:
             self.kill()
-            self.restore_power()
+            self.silence.end()
             unmount_all(self.data)
             with self._files:
                 shutil.rmtree(self.directory, ignore_errors=True)
@@ -194,7 +188,7 @@ class Node(Interrogated):
             WaitTimeout: it did not get that far within 30 s.
         """
         with self._lock:
-            if self.dark:
+            if self.silence.lasts:
                 raise HostError(f"{self.identifier} has no power")
             signal_file = self.data / "standby.signal"
             if upstream is None:
@@ -264,23 +258,6 @@ class Node(Interrogated):
         """Take `freeze` back."""
         self.freezer.thaw(reason)
 
-    def cut_power(self) -> None:
-        """Kill every process so that nobody is told; the address stays silent (see `silence`).
-
-        Raises:
-            HostError: this machine does not allow it; the server runs on.
-        """
-        with self._power:
-            if self._silence is None:
-                self._silence = Silence(self.data, self.pid, self.freezer)
-
-    def restore_power(self) -> None:
-        """Let the address answer again; nothing is started."""
-        with self._power:
-            silence, self._silence = self._silence, None
-            if silence is not None:
-                silence.end()
-
     def _await_exit(self, grace_s: float) -> None:
         process = self._process
         if process is not None:
@@ -336,13 +313,6 @@ class Node(Interrogated):
     def follow(self, upstream: str) -> None:
         """Stream from another writer from now on, without a restart; also while it is down."""
         self._configure(upstream)
-        self._reload()
-
-    def _reload(self) -> None:
-        pid = self.pid
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGHUP)
 
     # -- files -----------------------------------------------------------------------------------
 
@@ -362,18 +332,15 @@ class Node(Interrogated):
             kept = {name: v for name, v in self._own_settings.items() if name not in settings}
             self._own_settings = kept | given
         self._configure(self._upstream)
-        self._reload()
 
     def reload_access(self) -> None:
         """Let clients in by the cluster's present rules from now on."""
         self._configure(self._upstream)
-        self._reload()
 
     def reconfigure(self) -> None:
         """Set what is wanted now; settings that need a restart wait for one."""
         self._wanted = dict(self.settings_wanted())
         self._configure(self._upstream)
-        self._reload()
 
     def started_with(self, name: str) -> str | None:
         """Return what a setting was given at the last start, None where it was left alone."""
@@ -392,6 +359,7 @@ class Node(Interrogated):
                 self._write("server.key", issued.key)
 
     def _configure(self, upstream: str | None) -> None:
+        """Write the configuration, and let the server read it if it runs."""
         self._upstream = upstream
         settings = NodeSettings(
             identifier=self.identifier,
@@ -412,6 +380,10 @@ class Node(Interrogated):
                 rules.render(self.address, self._foundation.binaries.major, settings.own),
             )
             self._write("postgresql.conf", settings.render())
+        pid = self.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
 
     def _write(self, name: str, text: str) -> None:
         """Replace a file of this node so that the server reads the old or the new, never a part."""

@@ -64,9 +64,9 @@ def start(core: Core, member: Member, upstream: str | None) -> None:
         Closing: the cluster closes.
     """
     power = core.ground.power
-    while member.node.dark or not power.reaches(member):
+    while member.node.silence.lasts or not power.reaches(member):
         core.pause(_POLL_S)
     member.node.start(upstream)
     if not power.reaches(member):  # Cut after we looked, and before there was a server to find.
-        member.node.cut_power()
+        member.node.silence.begin(member.node.pid)
         raise HostError(f"{member.id} lost its power while it started")

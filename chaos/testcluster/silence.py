@@ -11,6 +11,7 @@ then sends something gets a RST, and connections are refused until a server list
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from chaos.testcluster.freezing import Freezer
@@ -21,36 +22,60 @@ _REASON = "power loss"
 
 
 class Silence:
-    """The sockets of one server whose power was cut, kept until it is back."""
+    """The silence of the server in `data`, with the sockets it had until the power is back."""
 
-    def __init__(self, data: Path, postmaster: int | None, freezer: Freezer) -> None:
-        """Cut the power of the server that runs in `data`; nothing of it runs afterwards.
+    def __init__(self, data: Path, freezer: Freezer) -> None:
+        self._data = data
+        self._freezer = freezer
+        self._lock = threading.Lock()  # Held while the power is cut or restored.
+        self._sockets: list[Tapped] | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the power was cut and is not back."""
+        return self._sockets is not None
+
+    def begin(self, postmaster: int | None) -> None:
+        """Cut the power; nothing of the server runs afterwards. Harmless a second time.
 
         Raises:
             HostError: its sockets cannot be reached; it runs on.
         """
-        self._sockets: list[Tapped] = []
-        freezer.freeze(postmaster, _REASON)
-        try:
-            self._sockets = tap({*processes_in(data), *([postmaster] if postmaster else [])})
-            for tapped in self._sockets:
-                tapped.drop(1)
-            for tapped in [t for t in self._sockets if t.listening]:
-                waiting = accept_waiting(tapped)
-                self._sockets += waiting
-                for one in waiting:
-                    one.drop(1)
-        except BaseException:
-            for tapped in self._sockets:
-                tapped.keep_all()
-                tapped.socket.close()
-            freezer.thaw(_REASON)
-            raise
-        kill_all(data, postmaster)
-        freezer.forget()
+        with self._lock:
+            if self._sockets is not None:
+                return
+            self._freezer.freeze(postmaster, _REASON)
+            try:
+                running = {*processes_in(self._data), *([postmaster] if postmaster else [])}
+                self._sockets = _muted(tap(running))
+            except BaseException:
+                self._freezer.thaw(_REASON)
+                raise
+            kill_all(self._data, postmaster)
+            self._freezer.forget()
 
     def end(self) -> None:
-        """Give the addresses back; harmless a second time."""
-        left, self._sockets = self._sockets, []
-        for tapped in left:
-            tapped.vanish()
+        """Let the address answer again; nothing is started. Harmless a second time."""
+        with self._lock:
+            left, self._sockets = self._sockets, None
+            for tapped in left or []:
+                tapped.vanish()
+
+
+def _muted(sockets: list[Tapped]) -> list[Tapped]:
+    """Let nothing arrive any more at these sockets, nor at the connections that wait in their queues."""
+    muted = list(sockets)
+    try:
+        for tapped in sockets:
+            tapped.drop(1)
+        for listening in (tapped for tapped in sockets if tapped.listening):
+            waiting = accept_waiting(listening)
+            muted += waiting
+            for tapped in waiting:
+                tapped.drop(1)
+    except BaseException:
+        for tapped in muted:
+            tapped.keep_all()
+            tapped.socket.close()
+        raise
+    return muted

@@ -166,7 +166,7 @@ def _darken(members: list[Member], undo: Ending) -> None:
     """Cut the power of what runs; of nothing, where one of them cannot be reached."""
     try:
         for member in members:
-            member.node.cut_power()
+            member.node.silence.begin(member.node.pid)
     except BaseException:
         undo()
         raise
@@ -176,4 +176,4 @@ def _light(estate: Estate, members: list[Member]) -> None:
     """Let those answer again that no other outage keeps dark."""
     for member in members:
         if estate.ground.power.reaches(member):
-            member.node.restore_power()
+            member.node.silence.end()
