@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fix_control_plane import REGION, PaperCluster, rds_client, serve
+from fix_rds_model import holding_to_the_model
 
 from chaos.testcluster.metrics.monitoring import Monitoring
 from chaos.testcluster.metrics.telemetry import Telemetry
@@ -15,7 +16,7 @@ from chaos.testcluster.metrics.telemetry import Telemetry
 
 @dataclass(frozen=True)
 class Observed:
-    """A served paper cluster, boto3 clients of the services beside RDS, and the metrics behind."""
+    """A served paper cluster, validating clients of the services beside RDS, the metrics behind."""
 
     cluster: PaperCluster
     url: str
@@ -32,9 +33,9 @@ def observed() -> Iterator[Observed]:
     cluster = PaperCluster()
     telemetry = Telemetry()
     with serve(cluster, telemetry.monitoring) as served:
-        cloudwatch = rds_client(served.url, service="cloudwatch")
-        sts = rds_client(served.url, service="sts")
-        tagging = rds_client(served.url, service="resourcegroupstaggingapi")
+        cloudwatch = holding_to_the_model(rds_client(served.url, service="cloudwatch"))
+        sts = holding_to_the_model(rds_client(served.url, service="sts"))
+        tagging = holding_to_the_model(rds_client(served.url, service="resourcegroupstaggingapi"))
         yield Observed(
             cluster=cluster,
             url=served.url,

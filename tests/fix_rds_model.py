@@ -31,7 +31,8 @@ def holding_to_the_model(client: Any) -> Any:
 
     def check(parsed: dict[str, Any], model: Any, http_response: Any, **_: Any) -> None:
         if http_response.status_code >= 300:
-            codes = {s.metadata["error"].get("code", s.name) for s in service.error_shapes}
+            errors = [(s.name, s.metadata.get("error") or {}) for s in service.error_shapes]
+            codes = {error.get("code", name) for name, error in errors}
             codes |= {s.name for s in service.error_shapes} | COMMON_ERRORS
             assert parsed["Error"]["Code"] in codes, parsed["Error"]
             assert parsed["Error"]["Message"], parsed

@@ -140,7 +140,7 @@ class _Before:
 
 
 class Sampler:
-    """Samples an estate's instances in a thread of its own, and has its alarms evaluated.
+    """Samples an estate's instances, and has its alarms evaluated: by itself once it is started.
 
     Args:
         estate: whose instances.
@@ -155,12 +155,18 @@ class Sampler:
         self._tracks: dict[str, WriterTrack] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sample once a second, in a thread of its own."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop sampling; bounded."""
+        """Stop sampling and end all sessions; bounded."""
         self._closing.set()
-        self._thread.join(_JOIN_TIMEOUT_S)
+        if self._thread.ident is None:
+            self._questioner.close()
+        else:
+            self._thread.join(_JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         clock, number = MonotonicClock(), 0
@@ -180,7 +186,7 @@ class Sampler:
         self._questioner.close()
 
     def sample(self) -> None:
-        """Take one sample of every instance."""
+        """Take one sample of every instance; not while the thread runs."""
         subjects = [s for c in self._estate.clusters() for s in _subjects(c.core)]
         askable = {
             s.key: s.place
