@@ -18,7 +18,7 @@ from fix_server import LiveCluster
 from chaos.testcluster.postgres import find_postgres
 
 _RUNNER = Path(__file__).with_name("exec_runner.py")
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 PSQL = shutil.which("psql") or find_postgres().program("psql")
 # The system's own, before that of the tests, which may lie where others cannot look.
 PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
@@ -27,7 +27,9 @@ PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executab
 class Beside:
     """Runs programs beside one cluster, in one mode and as one account."""
 
-    def __init__(self, live: LiveCluster, mode: str, account: tuple[int, int] | None) -> None:
+    def __init__(
+        self, live: LiveCluster, mode: str, account: tuple[int, int] | None = None
+    ) -> None:
         self.live = live
         self._told = {
             "access": live.state.access.as_json(),
@@ -39,12 +41,17 @@ class Beside:
             "account": account,
         }
 
+    @property
+    def starter(self) -> tuple[str, ...]:
+        """The command that runs the program which it is given."""
+        told = f"EXEC_TOLD={json.dumps(self._told)}"
+        return ("env", told, sys.executable, str(_RUNNER))
+
     def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
         """Start a program; its input and output are pipes unless `options` say otherwise."""
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         return subprocess.Popen(
-            [sys.executable, str(_RUNNER), *command],
-            env=os.environ | {"EXEC_TOLD": json.dumps(self._told)},
+            [*self.starter, *command],
             text=True,
             cwd="/",
             **{**pipes, **options},
@@ -89,7 +96,7 @@ def beside(request: pytest.FixtureRequest, live: LiveCluster) -> Beside:
     """Run programs in each mode, as whoever runs the tests."""
     if request.param == "namespace":
         _require_namespaces(None)
-    return Beside(live, request.param, None)
+    return Beside(live, request.param)
 
 
 @pytest.fixture(params=["namespace", "intercept"])

@@ -6,10 +6,13 @@ import json
 import os
 import pty
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from fix_exec import PSQL, PYTHON, TIMEOUT_S, Beside
+from fix_server import LiveCluster
 
 from chaos.wait import wait_until
 
@@ -69,6 +72,8 @@ clusters = boto3.client("rds").describe_db_clusters()["DBClusters"]
 print(*(cluster["DBClusterIdentifier"] for cluster in clusters))
 print(boto3.client("rds").meta.region_name)
 """
+# In a user namespace without network namespaces, for root and for everybody else.
+WITHOUT_NAMESPACES = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"'
 FOLLOW = """
 import os, socket, sys
 for _ in sys.stdin:
@@ -154,6 +159,38 @@ def test_a_signal_to_us_is_the_programs(beside: Beside, number: signal.Signals) 
         program.send_signal(number)
         assert program.stdout.readline() == f"got {name}\n"
         assert program.wait(TIMEOUT_S) == 3
+
+
+def test_what_cannot_be_run_is_told(beside: Beside, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("not a program")
+    ended = beside.run(str(text))
+    assert ended.returncode != 0
+    assert f"cannot run {text}: Permission denied" in ended.stderr
+
+
+def test_where_no_mode_works_it_says_what_is_missing(beside: Beside) -> None:
+    """The calls of a program under `exec` cannot be handed to another one."""
+    ended = beside.run(*Beside(beside.live, "auto").starter, "true")
+    assert ended.returncode != 0
+    for word in ("mode namespace: ", "mode intercept: ", "seccomp is not forbidden"):
+        assert word in ended.stderr
+
+
+def test_another_mode_is_taken_where_namespaces_are_forbidden(live: LiveCluster) -> None:
+    forbid = ("unshare", "--user", "--map-root-user", "sh", "-c", WITHOUT_NAMESPACES, "sh")
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*forbid, *command], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+
+    if run("true").returncode != 0:
+        pytest.skip("THIS KERNEL FORBIDS user namespaces: mode auto is mode intercept everywhere")
+    refused = run(*Beside(live, "namespace").starter, "true")
+    assert "mode namespace: unshare: No space left on device" in refused.stderr
+    found = run(*Beside(live, "auto").starter, PSQL, "-At", "-c", "SELECT 42")
+    assert (found.returncode, found.stdout) == (0, "42\n"), found.stderr
 
 
 def test_a_terminal_is_the_programs(beside: Beside) -> None:
