@@ -23,7 +23,7 @@ LONGEST_S = 86_400.0
 class Disturbance(BaseModel):
     """One disturbance with its parameters; the first line of a subclass's docstring describes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     category: ClassVar[Literal["fault", "defect"]] = "fault"
     needs: ClassVar[str] = ""

@@ -115,7 +115,7 @@ class Serverless:
         def work() -> None:
             core.pause(delays.modify)
             with core.lock:
-                core.bounds = bounds
+                core.bounds = core.defects.settable(bounds, core.bounds)
                 self._leave_modifying()
                 members = list(core.members.values())
                 for member in members:
