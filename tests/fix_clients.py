@@ -174,6 +174,18 @@ def fail_over(live: LiveCluster) -> None:
     live.rds.failover_db_cluster(DBClusterIdentifier=live.state.id)
 
 
+def await_moved(live: LiveCluster, old: str) -> str:
+    """Wait until the API shows another writer and everything available, whatever names lead to."""
+
+    def moved() -> bool:
+        statuses = {i["DBInstanceStatus"] for i in live.instances().values()}
+        cluster = live.cluster()["Status"]
+        return live.api_writer() != old and {cluster, *statuses} == {"available"}
+
+    wait_until(moved, "another writer", timeout_s=30)
+    return live.api_writer()
+
+
 def settled_writer(live: LiveCluster) -> str:
     """The writer, once everything is available."""
     live.await_available(3)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from fix_clients import await_moved
 from fix_disturbance import ControlAddress
 from fix_server import LiveCluster
 
@@ -47,19 +48,9 @@ def behind_reader(live: LiveCluster) -> set[str]:
     return {live.resolve("reader").chain[0].partition(".")[0] for _ in range(60)}
 
 
-def await_api_available(live: LiveCluster) -> None:
-    """Wait for the API alone, whatever names lead to."""
-
-    def available() -> bool:
-        statuses = {i["DBInstanceStatus"] for i in live.instances().values()}
-        return live.cluster()["Status"] == "available" and statuses == {"available"}
-
-    wait_until(available, "the cluster to be available", timeout_s=30)
-
-
 def fail_over(live: LiveCluster) -> tuple[str, str]:
     """Fail over, wait until the API shows it, and return the old and the new writer."""
-    await_api_available(live)
+    live.await_available(3)
     old = live.api_writer()
     live.rds.failover_db_cluster(DBClusterIdentifier="dns")
     wait_until(lambda: live.api_writer() != old, "a new writer", timeout_s=30)
@@ -129,7 +120,7 @@ def test_stale_names_keep_the_old_writer_after_a_failover(
     """API and SQL have moved, the cluster is available, and the name still leads to the old one."""
     with control.disturbed("dns-stale", endpoint="cluster"):
         old, new = fail_over(live)
-        await_api_available(live)
+        await_moved(live, old)
         assert live.dns_writer() == old
         assert live.sql(new, "SELECT pg_is_in_recovery()") is False
         assert live.sql("cluster", "SELECT aurora_db_instance_identifier()") == old
