@@ -125,6 +125,8 @@ def _state(
             user=cluster.user,
             password=password,
             database=cluster.database or "postgres",
+            # The harness measures without TLS's share of the processor.
+            options={"sslmode": "disable"},
             name_server=facts.name_server,
         ),
         pid=facts.pid,

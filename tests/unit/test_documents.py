@@ -40,7 +40,7 @@ OPTIONS = [
 
 
 def test_every_command_in_the_readme_exists() -> None:
-    named = re.findall(r"^gameday ([a-z]+(?: (?:up|status|down))?)", README, re.MULTILINE)
+    named = re.findall(r"^gameday ([a-z]+(?: (?:up|status|down|exec))?)", README, re.MULTILINE)
     assert len(named) > 4
     assert set(named) <= set(COMMANDS)
 
@@ -79,7 +79,7 @@ def test_options_come_from_the_environment(
 
 
 def test_every_listing_takes_json() -> None:
-    acting = {"recover", "schema"}
+    acting = {"recover", "schema", "cluster exec"}
     without = {name for name in COMMANDS if (name, "--json") not in OPTIONS}
     assert without == acting
 
