@@ -13,5 +13,6 @@ pytest_plugins = [
     "fix_embedded",
     "fix_report",
     "fix_browser",
+    "fix_faults",
     "fix_clients",
 ]

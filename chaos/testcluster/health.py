@@ -156,4 +156,4 @@ def _moved(member: Member, pid: int | None) -> bool:
 def _paused(member: Member) -> bool:
     """Tell whether the control plane itself has stopped the server, as Serverless does."""
     freezer = member.node.freezer
-    return freezer.frozen and not freezer.frozen_for(HANG)
+    return member.paused or (freezer.frozen and not freezer.frozen_for(HANG))
