@@ -10,6 +10,7 @@ pytest_plugins = [
     "fix_rds",
     "fix_rds_model",
     "fix_cloudwatch",
+    "fix_cluster_life",
     "fix_embedded",
     "fix_report",
     "fix_browser",

@@ -23,6 +23,10 @@ def set_up(core: Core, writer: Node) -> None:
                     sql.Identifier(ADMIN_ROLE), sql.Identifier(user)
                 )
             )
+        # As on RDS, where this database belongs to the master user, too.
+        connection.execute(
+            sql.SQL("ALTER DATABASE postgres OWNER TO {}").format(sql.Identifier(user))
+        )
         if database is None or database == "postgres":
             connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(DATABASE)))
         elif database != DATABASE:

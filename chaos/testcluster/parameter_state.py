@@ -71,7 +71,13 @@ class ParameterState:
         Raises:
             ApiError: there is no such group, or it is of another family.
         """
-        group = self.require(Level.CLUSTER, name)
+        try:
+            group = self.require(Level.CLUSTER, name)
+        except ApiError as error:
+            if error.code != "DBParameterGroupNotFound":
+                raise
+            # Operations on clusters model this one, operations on groups the other.
+            raise ApiError("DBClusterParameterGroupNotFound", error.message) from error
         with self._core.lock:
             self.cluster_group = group.name
 

@@ -7,71 +7,26 @@ from typing import Any
 
 import psycopg
 import pytest
-from fix_control_plane import unique_id
+from fix_cluster_life import (
+    DATABASE,
+    SECRET,
+    USER,
+    add_instance,
+    connect,
+    create_cluster,
+    event_ids,
+    gone,
+)
 from fix_rds_model import Refused, Served
 
 from chaos.wait import wait_until
-
-USER, SECRET, DATABASE = "postgres", "first-secret", "shop"
-INSTANCE = {"DBInstanceClass": "db.serverless", "Engine": "aurora-postgresql"}
-
-
-def create(served: Served, **more: Any) -> str:
-    """Create a cluster without instances; return its identifier once it is available."""
-    name = unique_id("life")
-    made = served.rds.create_db_cluster(
-        **{
-            "DBClusterIdentifier": name.upper(),
-            "Engine": "aurora-postgresql",
-            "MasterUsername": USER,
-            "MasterUserPassword": SECRET,
-            "DatabaseName": DATABASE,
-            "ServerlessV2ScalingConfiguration": {"MinCapacity": 0.5, "MaxCapacity": 4},
-            **more,
-        }
-    )["DBCluster"]
-    assert (made["DBClusterIdentifier"], made["Status"]) == (name, "creating")
-    assert made["DBClusterMembers"] == []
-    served.await_available(name, 0)
-    return name
-
-
-def add(served: Served, cluster: str, number: int) -> str:
-    name = f"{cluster}-{number}"
-    served.rds.create_db_instance(
-        DBInstanceIdentifier=name, DBClusterIdentifier=cluster, **INSTANCE
-    )
-    return name
-
-
-def connect(
-    served: Served, instance: str, secret: str = SECRET, **options: Any
-) -> psycopg.Connection[Any]:
-    port = served.instance(instance)["Endpoint"]["Port"]
-    return psycopg.connect(
-        host=served.address(instance),
-        autocommit=True,
-        connect_timeout=5,
-        **{"port": port, "user": USER, "password": secret, "dbname": DATABASE, **options},
-    )
-
-
-def event_ids(served: Served, source: str, kind: str = "db-cluster") -> list[str]:
-    found = served.estate.region("eu-west-1").events()
-    return [e.event_id[-4:] for e in found if (e.source_id, e.source_type) == (source, kind)]
-
-
-@pytest.fixture
-def cluster(served: Served) -> str:
-    """A cluster of the test's own, without instances."""
-    return create(served)
 
 
 def test_a_cluster_is_created_filled_and_deleted_without_a_trace(
     served: Served, refused: Refused
 ) -> None:
     rds = served.rds
-    name = create(
+    name = create_cluster(
         served,
         Tags=[{"Key": "gameday", "Value": "allowed"}],
         BackupRetentionPeriod=7,
@@ -94,7 +49,7 @@ def test_a_cluster_is_created_filled_and_deleted_without_a_trace(
     )
 
     # Two at once: the first is the writer, and the second waits for it.
-    writer, reader = add(served, name, 1), add(served, name, 2)
+    writer, reader = add_instance(served, name, 1), add_instance(served, name, 2)
     served.await_available(name, 2)
     members = {
         m["DBInstanceIdentifier"]: m["IsClusterWriter"]
@@ -159,14 +114,6 @@ def test_a_cluster_is_created_filled_and_deleted_without_a_trace(
     wait_until(lambda: not before.core.busy, "its threads to end", timeout_s=30)
 
 
-def gone(served: Served, cluster: str) -> bool:
-    try:
-        served.cluster(cluster)
-    except served.rds.exceptions.DBClusterNotFoundFault:
-        return True
-    return False
-
-
 def _pids(cluster: Any) -> list[int]:
     return [i.pid for i in cluster.snapshot().instances if i.pid is not None]
 
@@ -175,7 +122,7 @@ def test_a_stopped_cluster_keeps_its_data_names_and_addresses(
     served: Served, cluster: str, refused: Refused
 ) -> None:
     rds = served.rds
-    instances = [add(served, cluster, n) for n in (1, 2)]
+    instances = [add_instance(served, cluster, n) for n in (1, 2)]
     served.await_available(cluster, 2)
     with connect(served, instances[0]) as session:
         session.execute("CREATE TABLE kept AS SELECT 1 AS one")
@@ -219,7 +166,7 @@ def test_another_password_another_port_another_name(
     served: Served, cluster: str, refused: Refused
 ) -> None:
     rds = served.rds
-    writer = add(served, cluster, 1)
+    writer = add_instance(served, cluster, 1)
     served.await_available(cluster, 1)
     before = served.cluster(cluster)
 
@@ -253,7 +200,7 @@ def test_another_password_another_port_another_name(
     connect(served, writer, "second-secret").close()
     assert event_ids(served, new)[-1] == "0172"
     assert event_ids(served, cluster)[-1] == "0016"
-    other = create(served)
+    other = create_cluster(served)
     with pytest.raises(rds.exceptions.DBClusterAlreadyExistsFault):
         rds.modify_db_cluster(
             DBClusterIdentifier=other, NewDBClusterIdentifier=new, ApplyImmediately=True
