@@ -98,7 +98,7 @@ class View:
             address=member.node.address,
             pid=member.node.pid,
             capacity_acu=member.capacity_acu,
-            paused=member.paused,
+            paused=member.paused and member.capacity_acu == 0,
             awaits_reboot=self._core.settings.wait_for_restart(member),
             cluster_parameters=self._core.parameters.status(Level.CLUSTER, member),
             parameters=self._core.parameters.status(Level.INSTANCE, member),
