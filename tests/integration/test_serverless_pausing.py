@@ -1,0 +1,202 @@
+"""Pausing at 0 ACU on a real cluster: what it takes, who waits, what wakes it, what it survives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psycopg
+import pytest
+from fix_testcluster import PASSWORD, Connection, Running, open_estate
+
+from chaos.testcluster.estate import start_cluster
+from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.profiles import Range
+from chaos.testcluster.records import (
+    ClusterChanges,
+    ClusterSpec,
+    InstanceRecord,
+    InstanceSpec,
+    ServerlessBounds,
+)
+from chaos.wait import wait_until
+
+IDLE_S = 0.6  # of real time, for the 300 s that are the shortest idle time
+TIMEOUT_S = 60
+WRITER, READER, ALONE = "t-instance-1", "t-instance-2", "alone"
+PAUSE_STARTED, PAUSE_CANCELLED, PAUSED = "0370", "0371", "0372"
+RESUME_STARTED, RESUMED = "0373", "0374"
+
+
+@pytest.fixture(scope="module")
+def running(postgres_binaries: PostgresBinaries) -> Iterator[Running]:
+    """A writer, a reader of tier 1, and one of tier 2 called `alone`, all with 0 to 4 ACU."""
+    bounds = ServerlessBounds(min_acu=0, max_acu=4)
+    with open_estate(postgres_binaries) as estate:
+        spec = ClusterSpec(id="t", readers=1, serverless=bounds)
+        running = Running(start_cluster(estate, spec, PASSWORD), estate)
+        pacer = running.cluster.core.pacer
+        pacer.profile = replace(
+            pacer.profile,
+            idle_time_scale=IDLE_S / 300,
+            pause=Range(0.05, 0.05),
+            resume=Range(0.3, 0.3),
+        )
+        running.cluster.create_instance(InstanceSpec(id=ALONE, promotion_tier=2))
+        running.await_settled(TIMEOUT_S)
+        yield running
+
+
+def instance(running: Running, name: str) -> InstanceRecord:
+    return next(i for i in running.record.instances if i.id == name)
+
+
+def connected(running: Running, name: str, **options: object) -> Connection:
+    address = instance(running, name).address
+    return running.connect(address, **{"connect_timeout": TIMEOUT_S, **options})
+
+
+def told(running: Running, name: str) -> list[str]:
+    """Return the events about pausing of an instance, oldest first."""
+    kinds = {PAUSE_STARTED, PAUSE_CANCELLED, PAUSED, RESUME_STARTED, RESUMED}
+    return [event for event in running.event_ids(name) if event in kinds]
+
+
+def await_all_paused(running: Running) -> None:
+    """Wait until all instances are paused, and have told so."""
+    wait_until(
+        lambda: all(
+            i.paused and told(running, i.id)[-1] == PAUSED for i in running.record.instances
+        ),
+        "the pause",
+        timeout_s=TIMEOUT_S,
+    )
+
+
+def rescale(running: Running, bounds: ServerlessBounds) -> None:
+    running.cluster.modify(ClusterChanges(serverless=bounds))
+
+
+def await_told(running: Running, name: str, *events: str, after: list[str]) -> None:
+    """Wait until the next events about pausing of an instance, `after` those, are these."""
+    wait_until(
+        lambda: told(running, name)[len(after) :][: len(events)] == list(events),
+        f"events {events} of {name}",
+        timeout_s=TIMEOUT_S,
+    )
+
+
+def test_the_first_connection_to_an_idle_cluster_waits_and_is_served(running: Running) -> None:
+    with connected(running, WRITER) as connection:
+        connection.execute("CREATE TABLE kept (n int)")
+        connection.execute("INSERT INTO kept VALUES (1)")
+        with connected(running, ALONE):
+            before = {name: told(running, name) for name in (WRITER, READER, ALONE)}
+    await_all_paused(running)
+    assert running.record.status == "available"
+    assert {i.status for i in running.record.instances} == {"available"}
+    assert {i.capacity_acu for i in running.record.instances} == {0.0}
+    for name in (WRITER, READER, ALONE):
+        await_told(running, name, PAUSE_STARTED, PAUSED, after=before[name])
+    with connected(running, WRITER) as connection:
+        assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
+        for name in (WRITER, READER):
+            sequence = (PAUSE_STARTED, PAUSED, RESUME_STARTED, RESUMED)
+            await_told(running, name, *sequence, after=before[name])
+        assert instance(running, WRITER).capacity_acu == 2.0, "a small capacity to begin with"
+        assert instance(running, ALONE).paused, "nobody called it"
+
+
+def test_waking_a_reader_of_tier_2_wakes_the_writer_first_and_it_catches_up(
+    running: Running,
+) -> None:
+    await_all_paused(running)
+    with connected(running, WRITER) as connection:
+        connection.execute("INSERT INTO kept VALUES (2)")
+    await_all_paused(running)
+    with connected(running, ALONE) as connection:
+        assert not instance(running, WRITER).paused
+        assert not instance(running, READER).paused
+        wait_until(
+            lambda: connection.execute("SELECT max(n) FROM kept").fetchone() == (2,),
+            "what was written while it slept",
+            timeout_s=TIMEOUT_S,
+        )
+    order = [
+        event.source_id
+        for event in running.estate.ground.events.all()
+        if event.event_id.endswith(RESUMED)
+    ]
+    assert order[-3:] == [WRITER, READER, ALONE]
+
+
+def test_a_failed_login_wakes_it_too(running: Running) -> None:
+    await_all_paused(running)
+    before = told(running, WRITER)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        connected(running, WRITER, password="wrong")
+    await_told(running, WRITER, RESUME_STARTED, RESUMED, after=before)
+
+
+def test_an_open_connection_keeps_its_group_awake(running: Running) -> None:
+    with connected(running, READER):
+        before = told(running, WRITER)
+        with connected(running, ALONE):
+            since = len(told(running, ALONE))
+        wait_until(
+            lambda: PAUSED in told(running, ALONE)[since:],
+            "the reader apart to pause, as long idle",
+            timeout_s=TIMEOUT_S,
+        )
+        assert told(running, WRITER) == before
+
+
+def test_a_connection_while_it_is_pausing_cancels_the_pause(running: Running) -> None:
+    end = running.cluster.core.pacer.fix("pause", 2.0)
+    try:
+        with connected(running, WRITER):
+            before = {name: told(running, name) for name in (WRITER, READER)}
+        await_told(running, WRITER, PAUSE_STARTED, after=before[WRITER])
+        with connected(running, WRITER):
+            for name, known in before.items():
+                await_told(running, name, PAUSE_STARTED, PAUSE_CANCELLED, after=known)
+            assert not instance(running, WRITER).paused
+    finally:
+        end()
+
+
+def test_a_failover_of_a_paused_cluster_wakes_it_and_loses_nothing(running: Running) -> None:
+    await_all_paused(running)
+    running.cluster.failover(READER)
+    running.await_writer(READER, TIMEOUT_S)
+    with connected(running, READER) as connection:
+        assert connection.execute("SELECT max(n) FROM kept").fetchone() == (2,)
+        connection.execute("INSERT INTO kept VALUES (3)")
+
+
+def test_a_paused_instance_that_is_killed_comes_back(running: Running) -> None:
+    await_all_paused(running)
+    before = instance(running, ALONE).pid
+    running.cluster.crash(ALONE)
+    wait_until(
+        lambda: running.settled() and instance(running, ALONE).pid not in {before, None},
+        "the killed reader",
+        timeout_s=TIMEOUT_S,
+    )
+    await_all_paused(running)
+
+
+def test_a_reboot_and_a_change_of_bounds_wake_it_for_good(running: Running) -> None:
+    await_all_paused(running)
+    running.cluster.reboot(READER)  # which is the writer by now
+    running.await_settled(TIMEOUT_S)
+    await_all_paused(running)
+    rescale(running, ServerlessBounds(min_acu=0.5, max_acu=4))
+    wait_until(
+        lambda: not any(i.paused for i in running.record.instances),
+        "all to be awake",
+        timeout_s=TIMEOUT_S,
+    )
+    assert running.record.serverless == ServerlessBounds(min_acu=0.5, max_acu=4)
+    with connected(running, WRITER) as connection:
+        assert connection.execute("SELECT max(n) FROM kept").fetchone() == (3,)
