@@ -21,13 +21,16 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
 from chaos.testcluster.addresses import free_port, port_is_free
+from chaos.testcluster.cloning import Origin, require_origin
 from chaos.testcluster.cluster_changes import ClusterModification
 from chaos.testcluster.core import (
     AVAILABLE,
+    CLONING_FAILED,
     CREATING,
     DELETING,
     Core,
@@ -84,6 +87,8 @@ class Cluster:
         HostError: the specification cannot be met here.
     """
 
+    core_class: ClassVar[type[Core]] = Core
+
     def __init__(
         self, spec: ClusterSpec, ground: Ground, *, directory: Path, password: str
     ) -> None:
@@ -107,7 +112,7 @@ class Cluster:
                 f"{endpoint_hash(ground.block.number, spec.region)}.{spec.region}.rds.amazonaws.com",
             ),
         )
-        core = self.core = Core(
+        core = self.core = self.core_class(
             spec,
             ground=ground,
             directory=directory,
@@ -144,14 +149,6 @@ class Cluster:
             self.close()
             raise
 
-    def start_empty(self) -> None:
-        """Be available without instances: a secondary's data come with its first one."""
-        with self.core.lock:
-            self.core.status = AVAILABLE
-        self.core.record(events.CLUSTER_CREATED, self.core.spec.id)
-        self._monitor.start()
-        self._serverless.start()
-
     def _start_nodes(self, core: Core) -> None:
         writer, *readers = core.members.values()
 
@@ -185,18 +182,23 @@ class Cluster:
         for member in core.members.values():
             core.record(events.INSTANCE_CREATED, member.id)
 
-    def found(self) -> None:
-        """CreateDBCluster: become available, without an instance, in the background."""
+    def found(self, fill: Callable[[Core], None] | None = None) -> None:
+        """CreateDBCluster: become available, without an instance, in the background.
+
+        `fill` gives it data before; without, its first instance starts with an empty database.
+        """
         core = self.core
         delays = core.pacer.next("creation of the cluster")
 
         def work() -> None:
             core.pause(delays.create)
+            if fill is not None:
+                fill(core)
             with core.lock:
                 core.status = AVAILABLE
             core.record(events.CLUSTER_CREATED, core.spec.id)
 
-        core.background("creation", work, failed=lambda: None)
+        core.background("creation", work, failed=self._not_filled)
         self._monitor.start()
         self._serverless.start()
 
@@ -237,6 +239,9 @@ class Cluster:
 
         core.background("deletion", work, failed=self._not_deleted)
 
+    def _not_filled(self) -> None:
+        self.core.status = CLONING_FAILED
+
     def _not_deleted(self) -> None:
         self.core.status = AVAILABLE
 
@@ -257,6 +262,14 @@ class Cluster:
         for member in core.others():
             core.remove_member(member)
         shutil.rmtree(core.directory, ignore_errors=True)
+
+    def origin(self) -> Origin:
+        """Return what a copy of this cluster can be taken from now.
+
+        Raises:
+            ApiError: InvalidDBClusterStateFault.
+        """
+        return require_origin(self.core)
 
     # -- what is shown ---------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from chaos.clock import Anchor, MonotonicClock
 from chaos.errors import HostError
@@ -26,6 +26,7 @@ from chaos.testcluster.ground import Ground
 from chaos.testcluster.instance_settings import InstanceSettings
 from chaos.testcluster.node import Foundation, Node
 from chaos.testcluster.parameter_state import InForce, ParameterState
+from chaos.testcluster.parameters import AURORA
 from chaos.testcluster.profiles import Pacer
 from chaos.testcluster.records import (
     ApiError,
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 AVAILABLE = "available"
 REBOOTING = "rebooting"
 CREATING = "creating"
+CLONING_FAILED = "cloning-failed"
 DELETING = "deleting"
 MODIFYING = "modifying"
 FAILING_OVER = "failing-over"
@@ -105,6 +107,8 @@ class Member:
 
 class Core:
     """The state of one cluster. Attributes below `lock` are read and written under it."""
+
+    engine: ClassVar[str] = AURORA
 
     def __init__(
         self,

@@ -23,16 +23,19 @@ from chaos.errors import HostError
 from chaos.testcluster.account import server_account
 from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
 from chaos.testcluster.api.behaviour import Behaviour as ApiBehaviour
+from chaos.testcluster.cloning import copy_volume
 from chaos.testcluster.cluster import Cluster
 from chaos.testcluster.directory import make_directory
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.dns_behaviour import Behaviour
 from chaos.testcluster.events import EventLog
+from chaos.testcluster.global_cluster import GlobalCluster
 from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.iam_auth import Door
 from chaos.testcluster.identifiers import is_region
 from chaos.testcluster.injections import Injections
+from chaos.testcluster.node import Node
 from chaos.testcluster.parameter_groups import ParameterGroups
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.reaper import Reaper
@@ -45,6 +48,9 @@ from chaos.testcluster.records import (
     EventRecord,
 )
 from chaos.testcluster.security import Security
+from chaos.testcluster.standalone.database import Standalone
+from chaos.testcluster.standalone.records import StandaloneSpec
+from chaos.testcluster.standalone.registry import Standalones, nodes_of
 from chaos.testcluster.template import cached_template
 
 ZONE = "rds.amazonaws.com"
@@ -58,10 +64,16 @@ class Region:
     """The resources of one Region; identifiers are given in lower case."""
 
     def __init__(
-        self, name: str, ground: Ground, make: Make, global_clusters: GlobalClusters
+        self,
+        name: str,
+        ground: Ground,
+        make: Make,
+        global_clusters: GlobalClusters,
+        standalones: Standalones,
     ) -> None:
         self.name = name
         self.global_clusters = global_clusters
+        self.standalones = standalones
         self._ground = ground
         self._make = make
         self._lock = threading.RLock()
@@ -128,8 +140,17 @@ class Region:
             self._clusters[identifier] = cluster
         cluster.core.register = self
 
-    def create_cluster(self, spec: ClusterSpec, password: str) -> Cluster:
+    def create_cluster(
+        self,
+        spec: ClusterSpec,
+        password: str,
+        *,
+        world: GlobalCluster | None = None,
+        origin: Node | None = None,
+    ) -> Cluster:
         """CreateDBCluster: make a cluster without instances; its pace is the first cluster's.
+
+        It becomes a member of `world`, and its data begin as a copy of what `origin` has.
 
         Raises:
             ApiError: the identifier is taken, or the cluster cannot be made here.
@@ -146,7 +167,9 @@ class Region:
                 self.remove(cluster)
                 cluster.close()
                 raise
-        cluster.found()
+        if world is not None:
+            self.global_clusters.join(world, cluster)
+        cluster.found(None if origin is None else functools.partial(copy_volume, origin=origin))
         return cluster
 
     def delete_cluster(self, identifier: str) -> None:
@@ -175,7 +198,8 @@ class Region:
 
     def require_free_instance(self, instance: str) -> None:
         """Raise DBInstanceAlreadyExists if any cluster has an instance of that identifier."""
-        if any(instance in cluster.core.members for cluster in self.clusters()):
+        taken = any(instance in cluster.core.members for cluster in self.clusters())
+        if taken or self.standalones.find(instance) is not None:
             raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
 
     def remove(self, cluster: Cluster) -> None:
@@ -255,7 +279,13 @@ class Estate:
             )
         with self._lock:
             return self._regions.setdefault(
-                name, Region(name, self.ground, self._paced_alike, self.global_clusters)
+                name, Region(
+                    name,
+                    self.ground,
+                    self._paced_alike,
+                    self.global_clusters,
+                    Standalones(self._new_standalone),
+                ),
             )
 
     def regions(self) -> tuple[Region, ...]:
@@ -267,8 +297,12 @@ class Estate:
         """Return the clusters of all Regions."""
         return tuple(cluster for region in self.regions() for cluster in region.clusters())
 
+    def standalones(self) -> tuple[Standalone, ...]:
+        """Return the instances without a cluster, of all Regions."""
+        return tuple(s for region in self.regions() for s in region.standalones.all())
+
     def cluster_of(self, instance: str) -> Cluster:
-        """Return the cluster, of any Region, that has a member of that identifier.
+        """Return the cluster, of any Region, of an instance; a stand-alone one is its own.
 
         Raises:
             ApiError: DBInstanceNotFound.
@@ -277,6 +311,9 @@ class Estate:
             for cluster in region.clusters():
                 if instance in cluster.core.members:
                     return cluster
+            for standalone in region.standalones.all():
+                if instance in {standalone.id, *standalone.core.members}:
+                    return standalone
         raise ApiError("DBInstanceNotFound", f"DBInstance {instance} not found.")
 
     def home(self) -> ClusterRecord:
@@ -296,6 +333,8 @@ class Estate:
         names: dict[str, Alias | Address] = {}
         for cluster in self.clusters():
             names.update(cluster.names())
+        for standalone in self.standalones():
+            names.update(standalone.names())
         names.update(self.global_clusters.names())
         return names
 
@@ -331,6 +370,19 @@ class Estate:
         cluster.core.is_needed_elsewhere = lambda: self.global_clusters.of(cluster) is not None
         return cluster
 
+    def _new_standalone(
+        self, spec: StandaloneSpec, password: str, source: Standalone | None
+    ) -> Standalone:
+        pace = self._home.core.spec if self._home else ClusterSpec()
+        return Standalone(
+            spec,
+            nodes_of(spec, pace),
+            self.ground,
+            directory=self.ground.directory / f"{next(self._numbers)}-{spec.id}",
+            password=password,
+            source=source,
+        )
+
     def _paced_alike(self, spec: ClusterSpec, password: str) -> Cluster:
         """Add a cluster that paces its work as the one that the server was started for."""
         home = self._home.core.spec if self._home else spec
@@ -353,7 +405,7 @@ class Estate:
         self._injections.close()
         self.disturbances.close()
         self.global_clusters.close()
-        for cluster in self.clusters():
+        for cluster in (*self.standalones(), *self.clusters()):
             cluster.close()
         self.security.close()
         shutil.rmtree(self.ground.directory, ignore_errors=True)

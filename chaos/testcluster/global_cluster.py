@@ -22,6 +22,7 @@ from datetime import datetime
 
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
+from chaos.testcluster.cloning import copy_volume, require_origin
 from chaos.testcluster.cluster import Cluster
 from chaos.testcluster.core import AVAILABLE, FAILED, FAILING_OVER, REBOOTING, Core, Member
 from chaos.testcluster.identifiers import arn
@@ -311,27 +312,36 @@ def follow(core: Core) -> None:
 
 
 def detach(cluster: Cluster) -> None:
-    """Make a secondary a cluster by itself, with what it has.
+    """Make a secondary a cluster by itself, with what it has; without instances, with a copy.
 
     Raises:
-        ApiError: it is busy, or has no instance.
+        ApiError: it is busy, or there is nothing to copy.
     """
-    core, head = cluster.core, require_head(cluster)
+    core = cluster.core
+    head = require_head(cluster) if core.members else None
+    origin = require_origin(core) if head is None else None
     with core.lock:
         core.status = "promoting"
-        head.status = REBOOTING
+        if head is not None:
+            head.status = REBOOTING
 
     def work() -> None:
         core.pause(core.pacer.next("global detachment").promote)
-        head.node.promote()
+        if origin is not None:
+            copy_volume(core, origin.node)
+        if head is not None:
+            head.node.promote()
         with core.lock:
             core.source = None
             core.shown_writer = core.dns_writer = core.writer
-            head.status = core.status = AVAILABLE
+            if head is not None:
+                head.status = AVAILABLE
+            core.status = AVAILABLE
         core.publish_topology()
 
     def failed() -> None:
-        head.status = FAILED
+        if head is not None:
+            head.status = FAILED
         core.status = AVAILABLE
 
     core.background("promotion of a secondary", work, failed=failed)

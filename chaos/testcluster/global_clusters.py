@@ -70,6 +70,10 @@ class GlobalClusters:
         """Return the one that a cluster is a member of, if any."""
         return next((world for world in self.all() if cluster in world.members), None)
 
+    def member(self, region: str, identifier: str) -> GlobalCluster | None:
+        """Return the one that a Region's cluster of that identifier is a member of, if any."""
+        return self.of(self._find(region, identifier))
+
     def names(self) -> Mapping[str, Alias]:
         """Return the global writer endpoints as they are answered now."""
         return {
@@ -179,13 +183,8 @@ class GlobalClusters:
                     f"{arn} is the primary of global cluster {identifier}; remove its secondary "
                     "clusters first.",
                 )
-            if cluster is not world.primary and cluster.core.members:
+            if cluster is not world.primary:
                 detach(cluster)
-            elif cluster is not world.primary:
-                raise ApiError(
-                    "InvalidDBClusterStateFault",
-                    f"DB cluster {arn} has no instance that could be promoted; add one first.",
-                )
             self.leave(cluster)
             return world
 

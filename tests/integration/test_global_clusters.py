@@ -2,61 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
-from fix_testcluster import PASSWORD, Connection, Running, open_estate
+from fix_control_plane import unique_id
+from fix_rds_model import Refused, Served
+from fix_testcluster import PASSWORD, Connection, Running
 
-from chaos.testcluster.estate import Estate, start_cluster
-from chaos.testcluster.global_cluster import cluster_arn
-from chaos.testcluster.postgres import PostgresBinaries
-from chaos.testcluster.records import Alias, ApiError, ClusterSpec, InstanceSpec
+from chaos.testcluster.cluster import Cluster
 from chaos.wait import wait_until
 
 TIMEOUT_S = 30
+INSTANCE = {"DBInstanceClass": "db.serverless", "Engine": "aurora-postgresql"}
 
 
 class World:
-    """A global cluster `world` of `near` (a writer, a reader) and `far` (two readers)."""
+    """A global cluster of `near` (a writer, a reader) and `far` (two readers), made by boto3."""
 
-    def __init__(self, estate: Estate) -> None:
-        self.estate = estate
-        near = start_cluster(estate, ClusterSpec(id="near", readers=1), PASSWORD)
-        self.state = estate.global_clusters.create(
-            "world", engine="aurora-postgresql", source=cluster_arn(near)
-        )
-        far = estate.new_cluster(
-            ClusterSpec(id="far", region="us-east-1", port=near.snapshot().port), PASSWORD
-        )
-        estate.global_clusters.join(self.state, far)
-        far.start_empty()
-        far.create_instance(InstanceSpec(id="far-1"))
-        self.near, self.far = Running(near, estate), Running(far, estate)
-        self.far.await_settled(TIMEOUT_S)
-        far.create_instance(InstanceSpec(id="far-2"))
-        self.far.await_settled(TIMEOUT_S)
+    def __init__(self, served: Served) -> None:
+        self.served = served
+        self.id = unique_id("world")
+        self.near_rds, self.far_rds = served.rds, served.client(region_name="us-east-1")
+        near = served.start_cluster(id=f"{self.id}-near", readers=1)
+        near_arn = served.cluster(f"{self.id}-near")["DBClusterArn"]
+        made = served.rds.create_global_cluster(
+            GlobalClusterIdentifier=self.id, SourceDBClusterIdentifier=near_arn
+        )["GlobalCluster"]
+        self.endpoint: str = made["Endpoint"]
+        far_id = f"{self.id}-far"
+        self.far_arn: str = self.far_rds.create_db_cluster(
+            DBClusterIdentifier=far_id,
+            Engine="aurora-postgresql",
+            GlobalClusterIdentifier=self.id,
+            ServerlessV2ScalingConfiguration={"MinCapacity": 0.5, "MaxCapacity": 8},
+        )["DBCluster"]["DBClusterArn"]
+        far: Cluster = served.estate.region("us-east-1").cluster(far_id)
+        self.near, self.far = Running(near, served.estate), Running(far, served.estate)
+        for number in (1, 2):
+            self.far_rds.create_db_instance(
+                DBInstanceIdentifier=f"{far_id}-{number}", DBClusterIdentifier=far_id, **INSTANCE
+            )
+        self.await_settled()
+
+    def shown(self) -> dict[str, Any]:
+        """The global cluster as any Region describes it."""
+        (found,) = self.far_rds.describe_global_clusters(GlobalClusterIdentifier=self.id)[
+            "GlobalClusters"
+        ]
+        return dict(found)
+
+    def primary(self) -> str:
+        (arn,) = [m["DBClusterArn"] for m in self.shown()["GlobalClusterMembers"] if m["IsWriter"]]
+        return str(arn)
 
     def settled(self) -> bool:
-        return self.state.status == "available" and self.near.settled() and self.far.settled()
+        return self.shown()["Status"] == "available" and self.near.settled() and self.far.settled()
 
     def await_settled(self) -> None:
         wait_until(self.settled, "the global cluster to be available", timeout_s=TIMEOUT_S)
 
     def writer(self) -> Connection:
         """A session through the global writer endpoint."""
-        names = self.estate.names()
-        alias = names[self.state.endpoint]
-        assert isinstance(alias, Alias)
-        running = self.near if alias.targets[0].startswith("near.") else self.far
-        (address,) = running.behind(alias.targets[0])
-        return running.connect(address)
+        (address,) = self.served.behind(self.endpoint)
+        return self.near.connect(address)
+
+    def event_ids(self, running: Running) -> list[str]:
+        return running.event_ids(running.record.id)
 
 
 @pytest.fixture
-def world(postgres_binaries: PostgresBinaries) -> Iterator[World]:
-    with open_estate(postgres_binaries) as estate:
-        yield World(estate)
+def world(served: Served) -> World:
+    return World(served)
 
 
 def rows(running: Running) -> set[int]:
@@ -85,7 +102,7 @@ def global_status(running: Running) -> dict[str, float]:
         return {str(region): float(str(lag)) for region, lag in found.fetchall() if lag is not None}
 
 
-def test_a_switchover_loses_nothing_and_comes_back(world: World) -> None:
+def test_a_switchover_loses_nothing_and_comes_back(world: World, refused: Refused) -> None:
     assert [i.is_writer for i in world.far.record.instances] == [False, False]
     with world.writer() as session:
         session.execute("CREATE TABLE kept (n int)")
@@ -105,15 +122,19 @@ def test_a_switchover_loses_nothing_and_comes_back(world: World) -> None:
 
     with world.writer() as session:
         session.execute("INSERT INTO kept VALUES (1001)")
-        world.estate.global_clusters.change_primary(
-            "world", cluster_arn(world.far.cluster), allows_data_loss=False
-        )
-        assert world.state.status == "switching-over"
-        with pytest.raises(ApiError) as busy:
-            world.estate.global_clusters.change_primary("world", "near", allows_data_loss=False)
-        assert busy.value.code == "InvalidGlobalClusterStateFault"
+        accepted = world.near_rds.switchover_global_cluster(
+            GlobalClusterIdentifier=world.id, TargetDbClusterIdentifier=world.far_arn
+        )["GlobalCluster"]
+    assert accepted["Status"] == "switching-over"
+    assert accepted["FailoverState"]["ToDbClusterArn"] == world.far_arn
+    refused(
+        "InvalidGlobalClusterStateFault",
+        world.near_rds.switchover_global_cluster,
+        GlobalClusterIdentifier=world.id,
+        TargetDbClusterIdentifier=world.far_arn,
+    )
     world.await_settled()
-    assert world.state.primary is world.far.cluster
+    assert world.primary() == world.far_arn
     assert [i.is_writer for i in world.near.record.instances] == [False, False]
     assert sum(i.is_writer for i in world.far.record.instances) == 1
     with world.writer() as session:
@@ -121,7 +142,7 @@ def test_a_switchover_loses_nothing_and_comes_back(world: World) -> None:
     everything = set(range(1, 1003))
     await_rows(world.near, everything)
     await_rows(world.far, everything)
-    assert world.far.event_ids("far")[-5:] == ["0181", "0183", "0184", "0397", "0185"]
+    assert world.event_ids(world.far)[-5:] == ["0181", "0183", "0184", "0397", "0185"]
 
     # The members' own failovers: the primary's is followed, the secondary's promotes nobody.
     world.far.cluster.failover(None)
@@ -138,42 +159,151 @@ def test_a_failover_promotes_what_is_there_and_rebuilds_the_old_primary(world: W
         session.execute("CREATE TABLE kept (n int)")
         session.execute("INSERT INTO kept VALUES (1)")
     await_rows(world.far, {1})
-    head = world.far.cluster.core.writer_member()
+    core = world.far.cluster.core
+    head = core.writer_member()
     assert head is not None
-    with world.far.cluster.core.lock:
+    with core.lock:
         head.status = "modifying"  # so that nothing else touches it
     head.node.follow("127.0.0.1")  # where no server is: the stream has ended
     wait_until(lambda: head.node.position() is None, "the stream to end", timeout_s=TIMEOUT_S)
     with world.writer() as session:
         session.execute("INSERT INTO kept VALUES (2)")
-    with world.far.cluster.core.lock:
+    with core.lock:
         head.status = "available"
-        world.estate.global_clusters.change_primary("world", "far", allows_data_loss=True)
+        world.served.estate.global_clusters.change_primary(
+            world.id, world.far_arn, allows_data_loss=True
+        )
     world.await_settled()
-    assert world.state.primary is world.far.cluster
+    assert world.primary() == world.far_arn
     await_rows(world.far, {1})
     await_rows(world.near, {1})  # It had a row that the new primary never got.
-    assert {"0238"} <= set(world.far.event_ids("far"))
-    assert world.near.event_ids("near")[-2:] == ["0240", "0241"]
+    assert "0238" in world.event_ids(world.far)
+    assert world.event_ids(world.near)[-2:] == ["0240", "0241"]
     with world.writer() as session:
         session.execute("INSERT INTO kept VALUES (3)")
     await_rows(world.near, {1, 3})
 
 
-def test_a_removed_secondary_writes_by_itself(world: World) -> None:
+def test_a_removed_secondary_writes_by_itself(world: World, refused: Refused) -> None:
+    rds, far_rds = world.near_rds, world.far_rds
+    near_arn = world.primary()
     with world.writer() as session:
         session.execute("CREATE TABLE kept (n int)")
     await_rows(world.far, set())
-    with pytest.raises(ApiError, match="not empty"):
-        world.estate.global_clusters.delete("world")
-    with pytest.raises(ApiError, match="remove its secondary"):
-        world.estate.global_clusters.remove("world", "near")
-    world.estate.global_clusters.remove("world", cluster_arn(world.far.cluster))
+    refused(
+        "InvalidGlobalClusterStateFault",
+        rds.delete_global_cluster,
+        GlobalClusterIdentifier=world.id,
+    )
+    refused(
+        "InvalidGlobalClusterStateFault",
+        rds.remove_from_global_cluster,
+        GlobalClusterIdentifier=world.id,
+        DbClusterIdentifier=near_arn,
+    )
+    refused(
+        "InvalidDBClusterStateFault",
+        far_rds.delete_db_cluster,
+        DBClusterIdentifier=f"{world.id}-far",
+        SkipFinalSnapshot=True,
+    )
+    rds.remove_from_global_cluster(
+        GlobalClusterIdentifier=world.id, DbClusterIdentifier=world.far_arn
+    )
     world.await_settled()
     with world.far.connect(world.far.writer.address) as session:
         session.execute("INSERT INTO kept VALUES (1)")
     await_rows(world.far, {1})
     assert rows(world.near) == set()
-    world.estate.global_clusters.remove("world", "near")
-    world.estate.global_clusters.delete("world")
-    assert world.estate.global_clusters.all() == ()
+    rds.remove_from_global_cluster(GlobalClusterIdentifier=world.id, DbClusterIdentifier=near_arn)
+    gone = rds.delete_global_cluster(GlobalClusterIdentifier=world.id)["GlobalCluster"]
+    assert (gone["Status"], gone["GlobalClusterMembers"]) == ("deleting", [])
+    refused(
+        "GlobalClusterNotFoundFault",
+        rds.describe_global_clusters,
+        GlobalClusterIdentifier=world.id,
+    )
+
+
+def test_what_cannot_be_a_member_is_refused(served: Served, refused: Refused) -> None:
+    rds, name = served.rds, unique_id("rules")
+    refused("InvalidParameterCombination", rds.create_global_cluster, GlobalClusterIdentifier=name)
+    rds.create_global_cluster(
+        GlobalClusterIdentifier=name, Engine="aurora-postgresql", DeletionProtection=True
+    )
+    refused(
+        "GlobalClusterAlreadyExistsFault",
+        rds.create_global_cluster,
+        GlobalClusterIdentifier=name,
+        Engine="aurora-postgresql",
+    )
+    refused("InvalidParameterCombination", rds.delete_global_cluster, GlobalClusterIdentifier=name)
+    rds.create_db_cluster(
+        DBClusterIdentifier=f"{name}-one",
+        Engine="aurora-postgresql",
+        GlobalClusterIdentifier=name,
+        MasterUsername="postgres",
+        MasterUserPassword=PASSWORD,
+    )
+    refused(
+        "InvalidParameterValue",
+        rds.create_db_cluster,
+        DBClusterIdentifier=f"{name}-two",
+        Engine="aurora-postgresql",
+        GlobalClusterIdentifier=name,
+    )
+    far = served.client(region_name="us-east-1")
+    said = refused(
+        "InvalidParameterCombination",
+        far.create_db_cluster,
+        DBClusterIdentifier=f"{name}-two",
+        Engine="aurora-postgresql",
+        GlobalClusterIdentifier=name,
+        MasterUsername="postgres",
+    )
+    assert said == "Cannot specify user name for cross region replication cluster"
+    renamed = rds.modify_global_cluster(
+        GlobalClusterIdentifier=name,
+        NewGlobalClusterIdentifier=f"{name}-new",
+        DeletionProtection=False,
+    )["GlobalCluster"]
+    assert (renamed["GlobalClusterIdentifier"], renamed["DeletionProtection"]) == (
+        f"{name}-new",
+        False,
+    )
+
+
+def test_a_clone_has_the_data_and_goes_its_own_way(served: Served, refused: Refused) -> None:
+    rds, name = served.rds, unique_id("clone")
+    source = Running(served.start_cluster(id=f"{name}-source", readers=0), served.estate)
+    with source.connect(source.writer.address) as session:
+        session.execute("CREATE TABLE kept (n int)")
+        session.execute("INSERT INTO kept VALUES (1)")
+    refused(
+        "InvalidRestoreFault",
+        rds.restore_db_cluster_to_point_in_time,
+        DBClusterIdentifier=name,
+        SourceDBClusterIdentifier=f"{name}-source",
+        RestoreToTime="2026-11-21T00:00:00Z",
+    )
+    made = rds.restore_db_cluster_to_point_in_time(
+        DBClusterIdentifier=name,
+        SourceDBClusterIdentifier=f"{name}-source",
+        RestoreType="copy-on-write",
+        UseLatestRestorableTime=True,
+    )["DBCluster"]
+    assert (made["Status"], made["DBClusterMembers"]) == ("creating", [])
+    served.await_available(name, 0)
+    with source.connect(source.writer.address) as session:
+        session.execute("INSERT INTO kept VALUES (2)")
+    for number in (1, 2):
+        rds.create_db_instance(
+            DBInstanceIdentifier=f"{name}-{number}", DBClusterIdentifier=name, **INSTANCE
+        )
+    served.await_available(name, 2)
+    clone = Running(served.estate.region("eu-west-1").cluster(name), served.estate)
+    await_rows(clone, {1})
+    with clone.connect(clone.writer.address) as session:
+        session.execute("INSERT INTO kept VALUES (3)")
+    await_rows(clone, {1, 3})
+    assert rows(source) == {1, 2}

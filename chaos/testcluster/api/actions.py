@@ -18,6 +18,8 @@ from chaos.testcluster.api import (
     global_clusters,
     instances,
     parameter_groups,
+    restores,
+    standalone,
     tags,
 )
 from chaos.testcluster.api.lookup import Action
@@ -31,9 +33,12 @@ FAMILIES = (
     global_clusters,
     instances,
     parameter_groups,
+    restores,
+    standalone,
     tags,
 )
 
+# Of an operation in two families the later one's is taken: `standalone` asks `instances` in turn.
 ACTIONS: Mapping[str, Action] = dict(
-    sorted((name, action) for family in FAMILIES for name, action in family.ACTIONS.items())
+    sorted({name: act for family in FAMILIES for name, act in family.ACTIONS.items()}.items())
 )

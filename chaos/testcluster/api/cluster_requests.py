@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from chaos.testcluster.api import describe
 from chaos.testcluster.api.lookup import refuse, tags_by_key
 from chaos.testcluster.api.selection import Parameters
+from chaos.testcluster.cloning import Origin
+from chaos.testcluster.core import Core
 from chaos.testcluster.identifiers import checked
 from chaos.testcluster.records import (
     ApiError,
@@ -37,6 +40,11 @@ _DAY = r"(mon|tue|wed|thu|fri|sat|sun)"
 _WINDOWS = {
     "PreferredBackupWindow": re.compile(f"{_TIME}-{_TIME}"),
     "PreferredMaintenanceWindow": re.compile(f"{_DAY}:{_TIME}-{_DAY}:{_TIME}", re.IGNORECASE),
+}
+_INHERITED = {
+    "DatabaseName": "database name",
+    "MasterUserPassword": "password",
+    "MasterUsername": "user name",
 }
 _MULTI_AZ_CLUSTER = ("AllocatedStorage", "DBClusterInstanceClass", "Iops")
 _CREATE = {
@@ -101,15 +109,73 @@ def new_cluster(parameters: Parameters, *, region: str, version: str) -> tuple[C
         id=checked(parameters["DBClusterIdentifier"], "DBClusterIdentifier"),
         readers=0,
         region=region,
-        port=_port(parameters),
+        port=database_port(parameters),
         serverless=bounds(None, scaling, parameters["DBClusterIdentifier"]) if scaling else None,
         tags=tags_by_key(parameters.get("Tags", ())),
-        user=_user(parameters),
-        database=_database(parameters),
+        user=master_user(parameters),
+        database=database_name(parameters),
         parameter_group=parameters.get("DBClusterParameterGroupName"),
         settings=_settings(parameters),
     )
-    return spec, _password(_required(parameters, "MasterUserPassword"))
+    return spec, master_password(_required(parameters, "MasterUserPassword"))
+
+
+def secondary_cluster(
+    parameters: Parameters, primary: Core, *, region: str, version: str
+) -> tuple[ClusterSpec, str]:
+    """Return the secondary that CreateDBCluster asks for: users and databases are the primary's.
+
+    Raises:
+        ApiError: as AWS refuses it, or as the test cluster does not offer it.
+    """
+    for member, what in _INHERITED.items():
+        if member in parameters:
+            raise ApiError(
+                "InvalidParameterCombination",
+                f"Cannot specify {what} for cross region replication cluster",
+            )
+    port = primary.foundation.port
+    if parameters.get("Port", port) != port:
+        raise ApiError(
+            "InvalidParameterCombination",
+            f"The members of a global cluster of the test cluster use one port, which is {port}.",
+        )
+    request = {**parameters, "Port": port}
+    return _heir(request, primary.spec, primary.password, region=region, version=version)
+
+
+def copied_cluster(
+    parameters: Parameters, origin: Origin, *, region: str, version: str
+) -> tuple[ClusterSpec, str]:
+    """Return the cluster that a restore asks for: what it does not say is the source's.
+
+    Raises:
+        ApiError: as AWS refuses it, or as the test cluster does not offer it.
+    """
+    request = {"Engine": ENGINE, **parameters}
+    spec, password = _heir(request, origin.spec, origin.password, region=region, version=version)
+    given = origin.spec.settings
+    return replace(
+        spec,
+        serverless=spec.serverless or origin.spec.serverless,
+        parameter_group=spec.parameter_group or origin.spec.parameter_group,
+        settings={
+            **{name: value for name, value in given.items() if name != "DeletionProtection"},
+            **spec.settings,
+        },
+    ), password
+
+
+def _heir(
+    request: Parameters, source: ClusterSpec, password: str, *, region: str, version: str
+) -> tuple[ClusterSpec, str]:
+    """Return a cluster with another one's users and databases."""
+    spec, password = new_cluster(
+        {**request, "MasterUsername": source.user, "MasterUserPassword": password},
+        region=region,
+        version=version,
+    )
+    return replace(spec, database=source.database), password
 
 
 def changes(cluster: ClusterRecord, parameters: Parameters) -> ClusterChanges:
@@ -132,8 +198,8 @@ def changes(cluster: ClusterRecord, parameters: Parameters) -> ClusterChanges:
     password = parameters.get("MasterUserPassword")
     return ClusterChanges(
         new_id=None if new_id == cluster.id else new_id,
-        port=None if parameters.get("Port") == cluster.port else _port(parameters),
-        password=_password(password) if password is not None else None,
+        port=None if parameters.get("Port") == cluster.port else database_port(parameters),
+        password=master_password(password) if password is not None else None,
         serverless=bounds(cluster, scaling, cluster.id) if scaling else None,
         parameter_group=parameters.get("DBClusterParameterGroupName"),
         settings={**_settings(parameters), **_log_exports(cluster, parameters)},
@@ -205,7 +271,12 @@ def _required(parameters: Parameters, member: str) -> str:
     return value
 
 
-def _user(parameters: Parameters) -> str:
+def master_user(parameters: Parameters) -> str:
+    """Return the master user that a request names.
+
+    Raises:
+        ApiError: AWS refuses it.
+    """
     user = _required(parameters, "MasterUsername")
     if not _USER.fullmatch(user):
         raise ApiError("InvalidParameterValue", "Invalid master user name")
@@ -217,7 +288,12 @@ def _user(parameters: Parameters) -> str:
     return user
 
 
-def _password(password: str) -> str:
+def master_password(password: str) -> str:
+    """Return a password that may be the master user's.
+
+    Raises:
+        ApiError: AWS refuses it.
+    """
     wrong = "The parameter MasterUserPassword is not a valid password"
     if len(password) not in PASSWORD_LENGTHS:
         how = "shorter" if len(password) < PASSWORD_LENGTHS[0] else "longer"
@@ -233,7 +309,12 @@ def _password(password: str) -> str:
     return password
 
 
-def _database(parameters: Parameters) -> str | None:
+def database_name(parameters: Parameters) -> str | None:
+    """Return the first database that a request names, None for none.
+
+    Raises:
+        ApiError: AWS refuses it.
+    """
     name: str | None = parameters.get("DatabaseName")
     if name is None:
         return None
@@ -250,7 +331,12 @@ def _database(parameters: Parameters) -> str | None:
     return name
 
 
-def _port(parameters: Parameters) -> int | None:
+def database_port(parameters: Parameters) -> int | None:
+    """Return the port that a request names, None for none.
+
+    Raises:
+        ApiError: AWS refuses it.
+    """
     port: int | None = parameters.get("Port")
     if port is not None and port not in PORTS:
         raise ApiError(

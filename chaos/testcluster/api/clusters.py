@@ -33,15 +33,25 @@ def describe_db_clusters(region: Region, parameters: Parameters) -> Result:
 
 def create_db_cluster(region: Region, parameters: Parameters) -> Result:
     """CreateDBCluster; it has no instances, and its endpoints lead nowhere, until one is made."""
-    spec, password = cluster_requests.new_cluster(
-        parameters, region=region.name, version=region.engine_version
-    )
-    return _shown(region.create_cluster(spec, password).snapshot())
+    place = {"region": region.name, "version": region.engine_version}
+    wanted = parameters.get("GlobalClusterIdentifier")
+    if wanted is None:
+        spec, password = cluster_requests.new_cluster(parameters, **place)
+        return _shown(region.create_cluster(spec, password).snapshot())
+    world = region.global_clusters.require_joinable(bare(wanted, "global-cluster"), region.name)
+    own = {name: value for name, value in parameters.items() if name != "GlobalClusterIdentifier"}
+    if world.primary is None:
+        spec, password = cluster_requests.new_cluster(own, **place)
+    else:
+        spec, password = cluster_requests.secondary_cluster(own, world.primary.core, **place)
+    return _shown(region.create_cluster(spec, password, world=world).snapshot())
 
 
 def modify_db_cluster(region: Region, parameters: Parameters) -> Result:
     """ModifyDBCluster; a request for what is already so changes nothing."""
     engine = named_cluster(region, parameters["DBClusterIdentifier"])
+    if "Port" in parameters:
+        _require_no_member(region, engine.snapshot().id)  # Its members stream to one port.
     if not set(parameters) - {"DBClusterIdentifier", "ApplyImmediately"}:
         raise ApiError("InvalidParameterCombination", "No modifications were requested")
     engine.modify(cluster_requests.changes(engine.snapshot(), parameters))
@@ -58,6 +68,7 @@ def delete_db_cluster(region: Region, parameters: Parameters) -> Result:
             "You cannot specify both FinalDBSnapshotIdentifier and SkipFinalSnapshot",
         )
     before = engine.snapshot()
+    _require_no_member(region, before.id)
     if not skips and "FinalDBSnapshotIdentifier" not in parameters:
         raise ApiError(
             "InvalidParameterCombination",
@@ -134,6 +145,14 @@ ACTIONS: Mapping[str, Action] = {
     "StartDBCluster": start_db_cluster,
     "StopDBCluster": stop_db_cluster,
 }
+
+
+def _require_no_member(region: Region, identifier: str) -> None:
+    if region.global_clusters.member(region.name, identifier) is not None:
+        raise ApiError(
+            "InvalidDBClusterStateFault",
+            "This cluster is a part of a global cluster, please remove it from globalcluster first",
+        )
 
 
 def _shown(cluster: ClusterRecord) -> Result:

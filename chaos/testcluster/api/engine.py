@@ -6,9 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from chaos.testcluster.cloning import Origin
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.endpoint_changes import EndpointChanges
+from chaos.testcluster.global_cluster import GlobalCluster
 from chaos.testcluster.global_clusters import GlobalClusters
+from chaos.testcluster.node import Node
 from chaos.testcluster.parameter_groups import ParameterGroups
 from chaos.testcluster.parameter_state import ParameterState
 from chaos.testcluster.records import (
@@ -20,6 +23,7 @@ from chaos.testcluster.records import (
     InstanceSpec,
 )
 from chaos.testcluster.security import Access
+from chaos.testcluster.standalone.registry import Standalones
 
 if TYPE_CHECKING:
     from chaos.testcluster.api.behaviour import Behaviour
@@ -42,6 +46,9 @@ class Engine(Protocol):
 
     def snapshot(self) -> ClusterRecord:
         """Return the cluster as it is now."""
+
+    def origin(self) -> Origin:
+        """Return what a copy of it can be taken from now."""
 
     def failover(self, target: str | None) -> None:
         """Begin to promote `target`, or the reader that the promotion tiers choose."""
@@ -85,6 +92,10 @@ class Region(Protocol):
         """The version of every server here: `15.18`."""
 
     @property
+    def standalones(self) -> Standalones:
+        """Its DB instances without a cluster."""
+
+    @property
     def ca_file(self) -> Path | None:
         """The certificate that clients are to trust; None without TLS."""
 
@@ -101,8 +112,15 @@ class Region(Protocol):
     def cluster_of(self, instance: str) -> Engine:
         """Return the cluster of an instance; raise DBInstanceNotFound."""
 
-    def create_cluster(self, spec: ClusterSpec, password: str) -> Engine:
-        """Begin to make a cluster without instances."""
+    def create_cluster(
+        self,
+        spec: ClusterSpec,
+        password: str,
+        *,
+        world: GlobalCluster | None = None,
+        origin: Node | None = None,
+    ) -> Engine:
+        """Begin to make a cluster without instances, with a copy of a node's data where given."""
 
     def delete_cluster(self, identifier: str) -> None:
         """Begin to remove a cluster without instances."""
