@@ -47,7 +47,7 @@ class Profile:
     resume: Range  # a connection waits -> the paused instance serves it
     resume_deep: Range  # the same, after more than a day
     load_window_s: float  # over which load is averaged for scaling
-    capacity_hold_s: float  # less has to be wanted for so long before capacity falls
+    capacity_hold_s: float  # less has to be wanted for so long, longer than an outage, to fall
     idle_time_scale: float  # how long a second of SecondsUntilAutoPause, or of the day above, takes
     cores_per_acu: float  # of this machine; AWS's classes have 2 GiB of an ACU for 1/4 vCPU
     probe_interval_s: float  # between two rounds of probing every instance
@@ -98,7 +98,7 @@ FAST = Profile(
     resume=Range(0.8, 1.2),
     resume_deep=Range(2.0, 3.0),
     load_window_s=0.3,
-    capacity_hold_s=2.0,
+    capacity_hold_s=5.0,
     idle_time_scale=0.01,
     cores_per_acu=0.25,
     probe_interval_s=0.5,

@@ -22,6 +22,7 @@ from chaos.testcluster.core import AVAILABLE, MODIFYING, Core, Member
 from chaos.testcluster.records import ApiError, ServerlessBounds
 from chaos.testcluster.serverless import bounds as limits
 from chaos.testcluster.serverless.capacity import Load, Scaler, wanted_capacity, with_writer
+from chaos.testcluster.serverless.census import supported
 from chaos.testcluster.serverless.listening import addresses_called
 from chaos.testcluster.serverless.pausing import to_pause
 from chaos.testcluster.serverless.rest import Rest
@@ -71,6 +72,7 @@ class Serverless:
         self._rest = Rest(core, self._now_s)
         self._watched: dict[str, tuple[Member, _Watched]] = {}
         self._held_until_s = -math.inf
+        self._can_see = supported()
         self._thread = threading.Thread(target=self._live, name="serverless", daemon=True)
         core.await_awake = self._rest.await_awake
 
@@ -220,6 +222,8 @@ class Serverless:
         asked_s = limits.pause_after_s(bounds)
         if asked_s is None or now_s < self._held_until_s or core.source is not None:
             return
+        if not self._can_see:
+            return  # Who is connected, that is.
         after_s = asked_s * core.pacer.profile.idle_time_scale
         self._count_sessions(now_s)
         idle_s = {
@@ -229,6 +233,9 @@ class Serverless:
         with core.lock:
             if core.status != AVAILABLE:
                 return
+            writer = core.writer_member()
+            if writer is not None and writer.node.started_with("wal_level") == "logical":
+                needed = True
             seen = resting(core, idle_s, self._rest.moving)
         names = to_pause(seen, after_s, writer_needed=needed)
         if names and all(self._was_quiet(name) for name in names):

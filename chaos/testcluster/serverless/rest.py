@@ -111,6 +111,7 @@ class Rest:
             member.paused = True  # From now on nobody of ours asks it anything.
         for _ in range(_ATTEMPTS):
             node.freeze(PAUSED)
+            core.pause(_SETTLE_S)  # Until questions that were asked a moment ago have arrived.
             if self._is_quiet(member):
                 with core.lock:
                     member.capacity_acu = 0.0
