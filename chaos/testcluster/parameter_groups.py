@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from chaos.testcluster.identifiers import RULE
 from chaos.testcluster.parameters import (
-    AURORA,
     DYNAMIC,
     STATIC,
     Parameter,
@@ -227,8 +226,6 @@ class ParameterGroups:
 def _default(level: Level, name: str) -> Group | None:
     family = name.removeprefix(DEFAULT_PREFIX)
     if family == name or not is_family(family):
-        return None
-    if level is Level.CLUSTER and not family.startswith(AURORA):
         return None
     description = f"Default parameter group for {family}"
     return Group(level=level, name=name, family=family, description=description)

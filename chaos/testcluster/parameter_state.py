@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from chaos.testcluster.parameter_groups import IMMEDIATE, Change, Group, Level
-from chaos.testcluster.parameters import AURORA, default_group, family_of, settings
+from chaos.testcluster.parameters import default_group, family_of, settings
 from chaos.testcluster.records import ApiError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ParameterState:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self.cluster_group = default_group(AURORA, core.foundation.binaries.version)
+        self.cluster_group = default_group(core.engine, core.foundation.binaries.version)
         self._applying: set[tuple[Level, str]] = set()
 
     def require(self, level: Level, name: str) -> Group:
@@ -50,7 +50,7 @@ class ParameterState:
         """
         core = self._core
         group = core.ground.parameter_groups.get(core.spec.region, level, name.lower())
-        family = family_of(AURORA, core.foundation.binaries.version)
+        family = family_of(core.engine, core.foundation.binaries.version)
         if group.family != family:
             raise ApiError(
                 "InvalidParameterCombination",
@@ -62,7 +62,7 @@ class ParameterState:
 
     def instance_group(self, member: Member) -> str:
         """Return the name of an instance's group."""
-        default = default_group(AURORA, self._core.foundation.binaries.version)
+        default = default_group(self._core.engine, self._core.foundation.binaries.version)
         return str(member.spec.settings.get(GROUP_SETTING, default)).lower()
 
     def use_cluster_group(self, name: str) -> None:

@@ -125,4 +125,4 @@ def test_default_groups_are_there_and_cannot_be_changed(groups: ParameterGroups)
         with pytest.raises(ApiError, match="default parameter group"):
             act()
     with pytest.raises(ApiError, match="not found"):
-        groups.get(HERE, Level.CLUSTER, "default.postgres15")
+        groups.get(HERE, Level.CLUSTER, "default.mysql8.0")

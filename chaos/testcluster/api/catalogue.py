@@ -144,6 +144,11 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
+def availability_zones(region: Region) -> list[dict[str, str]]:
+    """Return a Region's zones as the API lists them."""
+    return [{"Name": region.name + zone} for zone in _ZONES]
+
+
 def _version(region: Region, engine: _Engine) -> dict[str, Any]:
     version = region.engine_version
     return {
@@ -193,7 +198,7 @@ def _option(region: Region, engine: _Engine, instance_class: str, storage: str) 
         "DBInstanceClass": instance_class,
         "LicenseModel": "postgresql-license",
         "AvailabilityZoneGroup": region.name,
-        "AvailabilityZones": [{"Name": region.name + zone} for zone in _ZONES],
+        "AvailabilityZones": availability_zones(region),
         "MultiAZCapable": not engine.is_aurora,
         "ReadReplicaCapable": not engine.is_aurora,
         "Vpc": True,

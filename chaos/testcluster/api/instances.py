@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from chaos.testcluster.api import describe, instance_requests
+from chaos.testcluster.api.describe_standalone import db_instance, find
 from chaos.testcluster.api.engine import Engine, Region
 from chaos.testcluster.api.lookup import (
     Action,
@@ -13,32 +15,36 @@ from chaos.testcluster.api.lookup import (
     named_instance,
 )
 from chaos.testcluster.api.selection import Parameters, matching, page
-from chaos.testcluster.records import ApiError, ClusterRecord, InstanceRecord
+from chaos.testcluster.identifiers import arn
+from chaos.testcluster.records import ACCOUNT, ApiError, InstanceRecord
 
 
 def describe_db_instances(region: Region, parameters: Parameters) -> Result:
-    """DescribeDBInstances."""
+    """DescribeDBInstances, of members of clusters and of stand-alone instances."""
     wanted = parameters.get("DBInstanceIdentifier")
-    pairs: list[tuple[ClusterRecord, InstanceRecord]]
-    if wanted is not None:
+    standalone = find(region, wanted) if wanted is not None else None
+    if standalone is not None:
+        shown = [db_instance(region, standalone)]
+    elif wanted is not None:
         _, cluster, instance = named_instance(region, wanted)
-        pairs = [(cluster, instance)]
+        shown = [describe.db_instance(cluster, instance)]
     else:
         clusters = [engine.snapshot() for engine in region.clusters()]
-        pairs = [(cluster, instance) for cluster in clusters for instance in cluster.instances]
+        shown = [describe.db_instance(c, i) for c in clusters for i in c.instances]
+        shown += [db_instance(region, s) for s in region.standalones.all()]
     found = matching(
-        pairs,
+        shown,
         parameters.get("Filters", ()),
         {
-            "db-cluster-id": lambda p: (p[0].id, describe.cluster_arn(p[0])),
-            "db-instance-id": lambda p: (p[1].id, describe.instance_arn(p[0], p[1].id)),
-            "dbi-resource-id": lambda p: (describe.db_instance(*p)["DbiResourceId"],),
+            "db-cluster-id": lambda i: _cluster_names(region, i),
+            "db-instance-id": lambda i: (i["DBInstanceIdentifier"], i["DBInstanceArn"]),
+            "dbi-resource-id": lambda i: (i["DbiResourceId"],),
             "domain": lambda _: (),
-            "engine": lambda p: (p[0].engine,),
+            "engine": lambda i: (i["Engine"],),
         },
     )
-    shown, marker = page([(i.id, describe.db_instance(c, i)) for c, i in found], parameters)
-    return {"DBInstances": shown, "Marker": marker}
+    answer, marker = page([(i["DBInstanceIdentifier"], i) for i in found], parameters)
+    return {"DBInstances": answer, "Marker": marker}
 
 
 def reboot_db_instance(region: Region, parameters: Parameters) -> Result:
@@ -109,6 +115,12 @@ ACTIONS: Mapping[str, Action] = {
     "StartDBInstance": start_db_instance,
     "StopDBInstance": stop_db_instance,
 }
+
+
+def _cluster_names(region: Region, instance: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the identifier and the ARN of the cluster of a described instance."""
+    cluster = instance.get("DBClusterIdentifier")
+    return (cluster, arn(region.name, ACCOUNT, "cluster", cluster)) if cluster else ()
 
 
 def _shown(engine: Engine, before: InstanceRecord) -> Result:

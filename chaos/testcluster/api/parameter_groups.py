@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from chaos.testcluster.api.engine import Region
+from chaos.testcluster.api.engine import Engine, Region
 from chaos.testcluster.api.lookup import Action, Result, tags_by_key
 from chaos.testcluster.api.selection import Parameters, matching, page
 from chaos.testcluster.identifiers import arn, bare
@@ -116,7 +116,7 @@ def reset(level: Level, region: Region, parameters: Parameters) -> Result:
 def delete(level: Level, region: Region, parameters: Parameters) -> Result:
     """DeleteDBParameterGroup, DeleteDBClusterParameterGroup."""
     group = _group(region, level, parameters[f"{level.words}Name"])
-    users = [user for c in region.clusters() for user in c.parameters.used_by(level, group.name)]
+    users = [user for d in _databases(region) for user in d.parameters.used_by(level, group.name)]
     region.parameter_groups.delete(region.name, level, group.name, users)
     return {}
 
@@ -160,6 +160,10 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
+def _databases(region: Region) -> list[Engine]:
+    return [*region.clusters(), *region.standalones.all()]
+
+
 def _group(region: Region, level: Level, name: str) -> Group:
     """Return a group, by name or ARN."""
     return region.parameter_groups.get(region.name, level, bare(name, level.value))
@@ -176,8 +180,8 @@ def _require_tls(region: Region, changes: Iterable[Change]) -> None:
     """Refuse to force what the servers do not have."""
     if not any(change[:2] == (FORCE_SSL, "1") for change in changes):
         return
-    for cluster in region.clusters():
-        if not cluster.access.tls:
+    for database in _databases(region):
+        if not database.access.tls:
             raise ApiError(
                 "InvalidParameterCombination",
                 f"{FORCE_SSL} cannot be on: this PostgreSQL was built without TLS.",
@@ -187,8 +191,8 @@ def _require_tls(region: Region, changes: Iterable[Change]) -> None:
 def _applied(region: Region, group: Group, changes: Iterable[Change]) -> Result:
     """Tell the clusters of a change, and answer it."""
     changes = list(changes)
-    for cluster in region.clusters():
-        cluster.parameters.changed(group.level, group.name, changes)
+    for database in _databases(region):
+        database.parameters.changed(group.level, group.name, changes)
     return {f"{group.level.words}Name": group.name}
 
 

@@ -59,6 +59,8 @@ def _tagged(region: Region, name: str) -> tuple[Mapping[str, str], Retag]:
         case ("cluster", identifier):
             engine = named_cluster(region, identifier)
             return engine.snapshot().tags, partial(engine.retag, None)
+        case ("db", identifier) if (found := region.standalones.find(identifier)) is not None:
+            return found.record().tags, partial(found.retag, None)
         case ("db", identifier):
             engine, _, instance = named_instance(region, identifier)
             return instance.tags, partial(engine.retag, instance.id)
