@@ -18,6 +18,7 @@ from chaos.errors import HostError
 
 CONTROL_PORT = 5380
 DNS_PORT = 5300
+DEFAULT_PORT = 5432
 _BLOCKS = range(1, 251)
 _FIRST_INSTANCE = 10
 _INSTANCES_MAX = 245
@@ -100,6 +101,24 @@ class InstanceAddresses:
         """Take an address back, once, when its instance is gone."""
         with self._lock:
             self._free.append(address)
+
+
+def choose_port(addresses: InstanceAddresses, asked: int | None, count: int) -> int:
+    """Return a port for so many instances: the one asked for, else 5432, else a free one.
+
+    Raises:
+        HostError: the one that is asked for is in use.
+    """
+    wanted = asked or DEFAULT_PORT
+    blocked = [a for a in addresses.next(count) if not port_is_free(a, wanted)]
+    if not blocked:
+        return wanted
+    if asked is not None:
+        raise HostError(
+            f"port {wanted} is in use on {blocked[0]} or on all addresses; "
+            "free it, or name another port"
+        )
+    return free_port(blocked[0])
 
 
 def port_is_free(address: str, port: int) -> bool:

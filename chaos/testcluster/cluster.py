@@ -25,7 +25,7 @@ from typing import ClassVar
 
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
-from chaos.testcluster.addresses import free_port, port_is_free
+from chaos.testcluster.addresses import choose_port
 from chaos.testcluster.cloning import Origin, require_origin
 from chaos.testcluster.cluster_changes import ClusterModification
 from chaos.testcluster.core import (
@@ -69,7 +69,6 @@ from chaos.wait import wait_until
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PORT = 5432
 _READY_TIMEOUT_S = 30.0
 _LAST_INSTANCES_TIMEOUT_S = 60.0
 
@@ -98,7 +97,7 @@ class Cluster:
                 validate(spec.serverless, engine_version=ground.binaries.version)
             except ApiError as error:
                 raise HostError(f"cannot start cluster {spec.id}: {error.message}") from error
-        port = _choose_port(spec, ground)
+        port = choose_port(ground.addresses, spec.port, spec.readers + 1)
         # Another account's servers pass through.
         directory.mkdir(mode=0o711 if ground.account.other else 0o700)
         foundation = Foundation(
@@ -391,20 +390,6 @@ class Cluster:
         with self.core.lock:
             node = self.core.require_member(instance).node
         node.crash()
-
-
-def _choose_port(spec: ClusterSpec, ground: Ground) -> int:
-    wanted = spec.port or DEFAULT_PORT
-    addresses = ground.addresses.next(spec.readers + 1)
-    blocked = [address for address in addresses if not port_is_free(address, wanted)]
-    if not blocked:
-        return wanted
-    if spec.port is not None:
-        raise HostError(
-            f"port {wanted} is in use on {blocked[0]} or on all addresses; "
-            "free it, or name another port"
-        )
-    return free_port(blocked[0])
 
 
 def _end(node: Node) -> None:

@@ -58,7 +58,7 @@ class ClusterModification:
                 core.parameters.use_cluster_group(changes.parameter_group)
             iam = changes.settings.get(IAM)
             if iam is not None:
-                core.foundation.access.change(iam=bool(iam))
+                core.foundation.access.change_iam(enabled=bool(iam))
             core.pending = pending
             core.spec = replace(core.spec, settings={**core.spec.settings, **changes.settings})
             status = _status(changes)

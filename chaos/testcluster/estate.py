@@ -25,6 +25,7 @@ from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
 from chaos.testcluster.api.behaviour import Behaviour as ApiBehaviour
 from chaos.testcluster.cloning import copy_volume
 from chaos.testcluster.cluster import Cluster
+from chaos.testcluster.cluster_changes import IAM
 from chaos.testcluster.directory import make_directory
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.dns_behaviour import Behaviour
@@ -160,13 +161,15 @@ class Region:
             cluster = self._make(spec, password)
         except HostError as error:
             raise ApiError("InsufficientDBInstanceCapacity", str(error)) from error
-        if spec.parameter_group is not None:
-            try:
+        try:
+            if spec.parameter_group is not None:
                 cluster.parameters.use_cluster_group(spec.parameter_group)
-            except ApiError:
-                self.remove(cluster)
-                cluster.close()
-                raise
+            if spec.settings.get(IAM):
+                cluster.change_iam_authentication(enabled=True)
+        except ApiError:
+            self.remove(cluster)
+            cluster.close()
+            raise
         if world is not None:
             self.global_clusters.join(world, cluster)
         cluster.found(None if origin is None else functools.partial(copy_volume, origin=origin))

@@ -151,7 +151,7 @@ class Services:
             failure = ApiError("InternalFailure", f"{done} failed; see the test cluster's log.")
             return codec.encode_error(failure, request_id)
         level = logging.DEBUG if decoded.operation.startswith(_READING) else logging.INFO
-        _log.log(level, "%s %s accepted: %s", request_id, done, decoded.parameters)
+        _log.log(level, "%s %s accepted: %s", request_id, done, _presentable(decoded.parameters))
         return reply
 
     def _addressed(self, request: HttpRequest) -> tuple[Service, Region]:
@@ -175,3 +175,8 @@ class Services:
         """Return what can refuse a request in its own protocol, whatever service it is for."""
         codecs = [codec for service in self._services.values() for codec in service.codecs]
         return next((codec for codec in codecs if codec.speaks(request)), codecs[0])
+
+
+def _presentable(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as they may be logged."""
+    return {name: "****" if "Password" in name else v for name, v in parameters.items()}
