@@ -10,11 +10,10 @@ A Region is there as soon as somebody asks for it, as in an account. Identifiers
 
 from __future__ import annotations
 
-import functools
 import itertools
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,21 +22,16 @@ from chaos.errors import HostError
 from chaos.testcluster.account import server_account
 from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
 from chaos.testcluster.api.behaviour import Behaviour as ApiBehaviour
-from chaos.testcluster.cloning import copy_volume
 from chaos.testcluster.cluster import Cluster
-from chaos.testcluster.cluster_changes import IAM
 from chaos.testcluster.directory import make_directory
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.dns_behaviour import Behaviour
 from chaos.testcluster.events import EventLog
-from chaos.testcluster.global_cluster import GlobalCluster
 from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.iam_auth import Door
 from chaos.testcluster.identifiers import is_region
 from chaos.testcluster.injections import Injections
-from chaos.testcluster.node import Node
-from chaos.testcluster.parameter_groups import ParameterGroups
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.reaper import Reaper
 from chaos.testcluster.records import (
@@ -46,8 +40,8 @@ from chaos.testcluster.records import (
     ApiError,
     ClusterRecord,
     ClusterSpec,
-    EventRecord,
 )
+from chaos.testcluster.region import Region
 from chaos.testcluster.security import Security
 from chaos.testcluster.standalone.database import Standalone
 from chaos.testcluster.standalone.records import StandaloneSpec
@@ -55,160 +49,6 @@ from chaos.testcluster.standalone.registry import Standalones, nodes_of
 from chaos.testcluster.template import cached_template
 
 ZONE = "rds.amazonaws.com"
-
-
-Make = Callable[[ClusterSpec, str], Cluster]
-"""Adds a cluster of a specification, with a password, to its Region."""
-
-
-class Region:
-    """The resources of one Region; identifiers are given in lower case."""
-
-    def __init__(
-        self,
-        name: str,
-        ground: Ground,
-        make: Make,
-        global_clusters: GlobalClusters,
-        standalones: Standalones,
-    ) -> None:
-        self.name = name
-        self.global_clusters = global_clusters
-        self.standalones = standalones
-        self._ground = ground
-        self._make = make
-        self._lock = threading.RLock()
-        self._clusters: dict[str, Cluster] = {}
-
-    @property
-    def engine_version(self) -> str:
-        """The version of every server here."""
-        return self._ground.binaries.version
-
-    @property
-    def ca_file(self) -> Path | None:
-        """The certificate that clients are to trust; None without TLS."""
-        return self._ground.security.ca_file
-
-    @property
-    def parameter_groups(self) -> ParameterGroups:
-        """The account's parameter groups, by Region."""
-        return self._ground.parameter_groups
-
-    def clusters(self) -> tuple[Cluster, ...]:
-        """Return the DB clusters."""
-        with self._lock:
-            return tuple(self._clusters.values())
-
-    def cluster(self, identifier: str) -> Cluster:
-        """Return the cluster of that identifier.
-
-        Raises:
-            ApiError: DBClusterNotFoundFault.
-        """
-        with self._lock:
-            found = self._clusters.get(identifier)
-        if found is None:
-            raise ApiError("DBClusterNotFoundFault", f"DBCluster {identifier} not found.")
-        return found
-
-    def cluster_of(self, instance: str) -> Cluster:
-        """Return the cluster that an instance is a member of.
-
-        Raises:
-            ApiError: DBInstanceNotFound.
-        """
-        for cluster in self.clusters():
-            with cluster.core.lock:
-                if instance in cluster.core.members:
-                    return cluster
-        raise ApiError("DBInstanceNotFound", f"DBInstance {instance} not found.")
-
-    def events(self) -> tuple[EventRecord, ...]:
-        """Return what happened in this Region, the oldest first."""
-        return tuple(e for e in self._ground.events.all() if e.region == self.name)
-
-    def put(self, cluster: Cluster) -> None:
-        """Add a cluster.
-
-        Raises:
-            ApiError: DBClusterAlreadyExistsFault.
-        """
-        identifier = cluster.core.spec.id
-        with self._lock:
-            if identifier in self._clusters:
-                raise ApiError("DBClusterAlreadyExistsFault", "DB Cluster already exists")
-            self._clusters[identifier] = cluster
-        cluster.core.register = self
-
-    def create_cluster(
-        self,
-        spec: ClusterSpec,
-        password: str,
-        *,
-        world: GlobalCluster | None = None,
-        origin: Node | None = None,
-    ) -> Cluster:
-        """CreateDBCluster: make a cluster without instances; its pace is the first cluster's.
-
-        It becomes a member of `world`, and its data begin as a copy of what `origin` has.
-
-        Raises:
-            ApiError: the identifier is taken, or the cluster cannot be made here.
-        """
-        self.require_free_cluster(spec.id)
-        try:
-            cluster = self._make(spec, password)
-        except HostError as error:
-            raise ApiError("InsufficientDBInstanceCapacity", str(error)) from error
-        try:
-            if spec.parameter_group is not None:
-                cluster.parameters.use_cluster_group(spec.parameter_group)
-            if spec.settings.get(IAM):
-                cluster.change_iam_authentication(enabled=True)
-        except ApiError:
-            self.remove(cluster)
-            cluster.close()
-            raise
-        if world is not None:
-            self.global_clusters.join(world, cluster)
-        cluster.found(None if origin is None else functools.partial(copy_volume, origin=origin))
-        return cluster
-
-    def delete_cluster(self, identifier: str) -> None:
-        """DeleteDBCluster.
-
-        Raises:
-            ApiError: there is no such cluster, or it cannot be deleted now.
-        """
-        cluster = self.cluster(identifier)
-        cluster.delete(functools.partial(self.remove, cluster))
-
-    def rename_cluster(self, old: str, new: str) -> None:
-        """Put a cluster under another identifier.
-
-        Raises:
-            ApiError: DBClusterAlreadyExistsFault.
-        """
-        with self._lock:
-            self.require_free_cluster(new)
-            self._clusters = {new if k == old else k: v for k, v in self._clusters.items()}
-
-    def require_free_cluster(self, identifier: str) -> None:
-        """Raise DBClusterAlreadyExistsFault if there is a cluster of that identifier."""
-        if identifier in self._clusters:
-            raise ApiError("DBClusterAlreadyExistsFault", "DB Cluster already exists")
-
-    def require_free_instance(self, instance: str) -> None:
-        """Raise DBInstanceAlreadyExists if any cluster has an instance of that identifier."""
-        taken = any(instance in cluster.core.members for cluster in self.clusters())
-        if taken or self.standalones.find(instance) is not None:
-            raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
-
-    def remove(self, cluster: Cluster) -> None:
-        """Forget a cluster; closing it is its owner's."""
-        with self._lock:
-            self._clusters = {k: v for k, v in self._clusters.items() if v is not cluster}
 
 
 class Estate:
@@ -282,7 +122,8 @@ class Estate:
             )
         with self._lock:
             return self._regions.setdefault(
-                name, Region(
+                name,
+                Region(
                     name,
                     self.ground,
                     self._paced_alike,
