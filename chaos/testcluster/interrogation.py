@@ -78,16 +78,13 @@ class Interrogated:
         )
         return None if row is None else Position(int(row[0]), str(row[1]))
 
-    def follows(self, position: Position, *, replayed: bool = True) -> bool:
-        """Tell whether this reader streams from that writer's history, and has it all so far.
-
-        `replayed`: not only received.
-        """
+    def follows(self, position: Position) -> bool:
+        """Tell whether this reader streams from that writer's history, and has replayed so far."""
         return self.ask(
             "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver"
-            " WHERE status = 'streaming' AND received_tli = %s) AND %s::pg_lsn <="
-            " CASE WHEN %s THEN pg_last_wal_replay_lsn() ELSE pg_last_wal_receive_lsn() END",
-            (position.timeline, position.lsn, replayed),
+            " WHERE status = 'streaming' AND received_tli = %s)"
+            " AND pg_last_wal_replay_lsn() >= %s::pg_lsn",
+            (position.timeline, position.lsn),
         ) == (True,)
 
     def replayed_lsn(self) -> str | None:

@@ -25,7 +25,7 @@ _MNT_DETACH = 2
 _TEMPORARY = Path("base") / "pgsql_tmp"
 
 
-class FullDisk:
+class FullLocalDisk:
     """The full local storage of the server with its data in `data`, until `end`."""
 
     def __init__(self, data: Path, account: Account) -> None:

@@ -142,6 +142,8 @@ class _Arrival:
 
     def in_place(self) -> bool:
         self._core.pause(0)
+        if self._member.node.replay.lags:
+            return True  # It streams only after it has replayed, late, what it already has.
         writer = self._core.writer_member()
         if writer is None or writer is self._member or writer.node.pid is None:
             return True
@@ -151,8 +153,7 @@ class _Arrival:
             self._member.node.follow(writer.node.address)  # A failover happened meanwhile.
         if self._goal is None:
             self._goal = writer.node.position()
-        node = self._member.node
-        return self._goal is not None and node.follows(self._goal, replayed=not node.replay.lags)
+        return self._goal is not None and self._member.node.follows(self._goal)
 
 
 def _await_origin(core: Core, member: Member) -> Node:

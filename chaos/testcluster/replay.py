@@ -6,6 +6,7 @@ All of it has arrived, so nothing is lost: whoever promotes a reader lets it cat
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ class Replay:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._delayed = False
-        self._blocked = False
+        self._block: _Block | None = None
 
     @property
     def lags(self) -> bool:
         """Whether it is kept from having replayed what it has received."""
-        return self._delayed or self._blocked
+        return self._delayed or self._block is not None
 
     def delay(self, lag_s: float | None) -> None:
         """Replay every commit so long after it was made; None: at once."""
@@ -33,26 +34,28 @@ class Replay:
         wanted = None if lag_s is None else f"{lag_s * 1000:.0f}ms"
         self._node.set({"recovery_min_apply_delay": wanted})
 
-    def stop(self) -> None:
-        """Replay nothing; to be repeated, because a restarted server knows nothing of it."""
-        self._blocked = True
-        self._node.ask("SELECT pg_wal_replay_pause() WHERE pg_is_in_recovery()")
+    def block(self, share: float) -> Callable[[], None]:
+        """Replay nothing for a share of the time (0 to 1); return what ends that."""
+        block = self._block = _Block(self._node, share)
 
-    def go_on(self) -> None:
-        """Undo `stop`."""
-        self._blocked = False
-        self._node.ask("SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()")
+        def ending() -> None:
+            block.end()
+            if self._block is block:
+                self._block = None
+
+        return ending
 
     def catch_up(self) -> None:
-        """End whatever keeps it back."""
+        """End, for good, whatever keeps it back."""
         if self._delayed:
             self.delay(None)
-        if self._blocked:
-            self.go_on()
+        block, self._block = self._block, None
+        if block is not None:
+            block.end()
 
 
-class Block:
-    """A node's replay that stands still for a share of the time (0 to 1), until `end`."""
+class _Block:
+    """A node's replay that stands still for a share of the time, until `end`."""
 
     def __init__(self, node: Node, share: float) -> None:
         self._node = node
@@ -64,16 +67,16 @@ class Block:
         self._thread.start()
 
     def end(self) -> None:
-        """Let it catch up."""
         self._over.set()
         self._thread.join()
-        self._node.replay.go_on()
+        self._node.ask("SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()")
 
     def _run(self) -> None:
+        # Again in every period, because a restarted server knows nothing of it.
         while not self._over.is_set():
-            self._node.replay.stop()
+            self._node.ask("SELECT pg_wal_replay_pause() WHERE pg_is_in_recovery()")
             if self._over.wait(self._share * _PERIOD_S):
                 return
             if self._share < 1:
-                self._node.replay.go_on()
+                self._node.ask("SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()")
                 self._over.wait((1 - self._share) * _PERIOD_S)

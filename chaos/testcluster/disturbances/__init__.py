@@ -31,7 +31,7 @@ from chaos.testcluster.disturbances.node import Crash, Hang, PowerLoss
 from chaos.testcluster.disturbances.storage import (
     DiskCongestion,
     DiskFailure,
-    FullDiskSpace,
+    FullDisk,
     ReplicaFailure,
     ReplicationLag,
     SlowStorage,
@@ -48,7 +48,7 @@ _ALL: tuple[type[Disturbance], ...] = (
     SlowStorage,
     DiskFailure,
     DiskCongestion,
-    FullDiskSpace,
+    FullDisk,
     DnsStale,
     DnsFlap,
     DnsFlipDelay,

@@ -12,9 +12,8 @@ from chaos.testcluster.disturbances.base import Disturbance, Ending
 from chaos.testcluster.disturbances.network import DELAY_MS_MAX
 from chaos.testcluster.disturbances.node import available, require_first
 from chaos.testcluster.holding import HELD_BY, Holding
-from chaos.testcluster.local_disk import NEEDS, FullDisk
+from chaos.testcluster.local_disk import NEEDS, FullLocalDisk
 from chaos.testcluster.records import ApiError
-from chaos.testcluster.replay import Block
 
 if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate
@@ -78,7 +77,7 @@ class ReplicaFailure(Disturbance):
                     f"Instance {member.id} is the writer, which nothing is replicated to.",
                 )
             node = member.node
-        return Block(node, self.percent / 100).end
+        return node.replay.block(self.percent / 100)
 
 
 class SlowStorage(Disturbance):
@@ -177,7 +176,7 @@ class DiskFailure(Disturbance):
         return _hold_all(estate, self.cluster, self.percent, _STALL_MS)
 
 
-class FullDiskSpace(Disturbance):
+class FullDisk(Disturbance):
     """Leaves no space on an instance's local storage: what needs temporary files fails with 53100.
 
     The cluster volume grows by itself, as Aurora's does, so commits go on.
@@ -197,7 +196,7 @@ class FullDiskSpace(Disturbance):
         """
         require_first(estate, self, self.instance)
         with available(estate, self.instance) as (core, member):
-            return FullDisk(member.node.data, core.foundation.account).end
+            return FullLocalDisk(member.node.data, core.foundation.account).end
 
 
 def _hold_all(
