@@ -1,0 +1,224 @@
+"""Every planted defect is caught by the check that it names; a healthy cluster passes the same ones.
+
+What needs traffic is a whole `gameday run`. The others are the same run with the probes as its only
+clients, which start in a second: their writes through the cluster endpoint are traffic enough.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Gameday
+
+from chaos.cli import judgement
+from chaos.cli import run as command
+from chaos.cli.defect import parsed
+from chaos.cli.terminal import Terminal
+from chaos.definition.experiment import Experiment
+from chaos.model.access import DatabaseAccess
+from chaos.model.ledger import Ledger
+from chaos.run.interrupt import InterruptibleClock
+from chaos.testcluster.disturbances.defects import DEFECTS
+from chaos.testcluster.records import ClusterSpec
+from loadgen.probes.config import ProbesConfig
+from loadgen.probes.driver import Probes
+from loadgen.workload import LocustWorkload
+
+INTERRUPTION_S_MAX = 5
+FAILOVER = {
+    "fault": "failover-cluster",
+    "settle_s": 0,
+    "effect_timeout_s": 20,
+    "recovery_timeout_s": 30,
+}
+LONGER = {**FAILOVER, "settle_s": INTERRUPTION_S_MAX}
+"""A window longer than the limit is recorded whole, however fast the cluster recovers."""
+LEFT_TO_OTHERS = {"stale-reader"}
+"""Staleness is measured by checks that are not there yet."""
+
+
+def experiment(step: dict[str, Any], arm: str) -> dict[str, Any]:
+    about = {"arm": arm, "endpoint": "cluster", "operation": "write"}
+    return {
+        "version": 1,
+        "name": "planted",
+        "claim": "A failover interrupts writes for 5 s at most, loses none, and all is as before.",
+        "workload": {
+            "arms": [{"arm": "resilient"}],
+            "writes_per_s": 40,
+            "reads_per_s": 10,
+            "warmup_s": 3,
+            "cooldown_s": 2.5,
+        },
+        "method": [step],
+        "objectives": [
+            {"check": "interruption", **about, "interruption_s_max": INTERRUPTION_S_MAX},
+            {"check": "acknowledged-writes", "lost_writes_max": 0},
+            {"check": "restored"},
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class Case:
+    """A defect with its parameters, the fault under which it shows, and what is found of it."""
+
+    defect: str
+    check: str
+    why: str
+    step: dict[str, Any] = field(default_factory=lambda: FAILOVER)
+
+
+CASES = (
+    Case("two-writers", "restored", "is writer by SQL, reader by the API"),
+    Case("dns-never-moves", "interruption", "no recovery recorded", LONGER),
+    Case(
+        "readers-never-return",
+        "restored",
+        "is rebooting",
+        {**FAILOVER, "recovery_timeout_s": 4},
+    ),
+    Case("poisoned-promotion:dns_lag_s=60", "interruption", "no recovery recorded", LONGER),
+    Case("slow-recovery:extra_s=6", "interruption", "longer than 5 s by"),
+    Case(
+        "topology-disagrees",
+        "restored",
+        "is writer by SQL, reader by the API",
+        {"fault": "noop", "hold_s": 1, "settle_s": 0},
+    ),
+    Case("failover-does-nothing", "restored", "is reader by SQL, writer by the API"),
+    Case(
+        "capacity-never-restored",
+        "restored",
+        "capacity of gameday is 1-2 ACU, it was 0.5-8",
+        {
+            "fault": "scale-capacity",
+            "min_acu": 1,
+            "max_acu": 2,
+            "settle_s": 0,
+            "recovery_timeout_s": 4,
+        },
+    ),
+)
+
+
+class ProbesOnly(LocustWorkload):
+    """The workload without Locust; its tables go with the cluster, whose name may lead nowhere."""
+
+    def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[Any]:
+        return (Probes(ProbesConfig(run=folder.name), access, folder),)
+
+    def reconcile(self, access: DatabaseAccess, folder: Path, run: str) -> Ledger:
+        return Ledger(why="only probes wrote")
+
+    def drop(self, access: DatabaseAccess, run: str) -> None:
+        pass
+
+
+@pytest.fixture
+def probed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Do what `gameday run --defect` does, with probes for clients; return its verdict."""
+    monkeypatch.setattr(command, "_workload", lambda *_: ProbesOnly((), 0))
+
+    def run(step: dict[str, Any], *defects: str) -> dict[str, Any]:
+        folder, _ = command._carried_out(
+            Experiment.model_validate(experiment(step, "probe")),
+            None,
+            ClusterSpec(),
+            defects=[parsed(text) for text in defects],
+            out=tmp_path,
+            clock=InterruptibleClock(),
+            terminal=Terminal(quiet=True),
+            yes=False,
+        )
+        judgement.judge_folder(folder)
+        verdict: dict[str, Any] = json.loads((folder / "verdict.json").read_text())
+        return verdict
+
+    return run
+
+
+def found(verdict: dict[str, Any], check: str) -> dict[str, Any]:
+    """The judged finding of a check."""
+    (one,) = [f for f in verdict["findings"] if f["check"] == check and f["verdict"] is not None]
+    return dict(one)
+
+
+def test_every_defect_has_a_case_for_the_check_that_it_names() -> None:
+    named = {d.model_fields["kind"].default: d.caught_by for d in DEFECTS}
+    cases = {case.defect.partition(":")[0]: case.check for case in CASES}
+    assert {name for name, check in named.items() if not check} == LEFT_TO_OTHERS
+    expected = {name: check for name, check in named.items() if check}
+    assert cases | {"loses-acknowledged-writes": "acknowledged-writes"} == expected
+
+
+def test_without_a_defect_the_probes_find_nothing(probed_run: Callable[..., Any]) -> None:
+    verdict = probed_run({**FAILOVER, "settle_s": 2})
+    for check in ("interruption", "restored"):
+        assert found(verdict, check)["verdict"] == "pass", found(verdict, check)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.defect)
+def test_a_defect_is_caught(case: Case, probed_run: Callable[..., Any]) -> None:
+    verdict = probed_run(case.step, case.defect)
+    finding = found(verdict, case.check)
+    assert finding["verdict"] == "fail", verdict["findings"]
+    assert case.why in finding["why"]
+    assert verdict["verdict"] == "fail"
+
+
+def test_lost_writes_are_caught_under_traffic_and_a_healthy_cluster_passes(
+    gameday: Gameday, tmp_path: Path
+) -> None:
+    """The same experiment twice on one cluster: with the defect planted, then with it lifted."""
+    file = tmp_path / "planted.yaml"
+    file.write_text(json.dumps(experiment(LONGER, "resilient")), encoding="utf-8")
+    up = gameday("cluster", "up", "--defect", "loses-acknowledged-writes:lost_s=1", "--quiet")
+    assert up.returncode == 0, up.stderr
+    try:
+        shown = json.loads(gameday("cluster", "defect", "--json").stdout)
+        assert [d["name"] for d in shown["defects"] if d["planted"]] == [
+            "loses-acknowledged-writes"
+        ]
+        lossy = gameday("run", str(file), "--cluster", "gameday", "--json")
+        assert lossy.returncode == 1, lossy.stdout + lossy.stderr
+        finding = found(json.loads(lossy.stdout), "acknowledged-writes")
+        assert finding["verdict"] == "fail"
+        assert "acknowledged writes are gone" in finding["why"]
+        assert 0 < json.loads(lossy.stdout)["writes"]["lost"] == finding["measured"]
+        lifted = gameday("cluster", "defect", "loses-acknowledged-writes", "--lift", "--json")
+        assert json.loads(lifted.stdout)["state"] == "lifted", lifted.stderr
+        healthy = gameday("run", str(file), "--cluster", "gameday", "--json")
+        assert healthy.returncode == 0, healthy.stdout + healthy.stderr
+    finally:
+        gameday("cluster", "down", "gameday")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["cluster", "defect", "two-writer"], "did you mean two-writers?"),
+        (["cluster", "defect", "slow-recovery:extra=1"], "extra: Extra inputs are not permitted"),
+        (["cluster", "defect", "slow-recovery:extra_s"], "write NAME:KEY=VALUE"),
+        (["cluster", "defect", "crash"], "no disturbance 'crash'"),
+        (["cluster", "defect", "two-writers"], "no test cluster is running"),
+        (["cluster", "up", "--defect", "nonsense"], "no disturbance 'nonsense'"),
+        (["run", "control", "--defect", "nonsense"], "no disturbance 'nonsense'"),
+        (
+            ["run", "control", "--defect", "two-writers", "--cluster", "shop"],
+            "gameday cluster defect two-writers --identifier shop",
+        ),
+    ],
+)
+def test_a_wrong_defect_is_refused_before_anything_starts(
+    gameday: Gameday, arguments: list[str], told: str
+) -> None:
+    refused = gameday(*arguments)
+    assert refused.returncode == 64
+    assert told in refused.stderr.replace("\n", " ")
+    assert not gameday.runs.exists()
