@@ -13,7 +13,8 @@ from chaos.cli.options import AsJson, Profile, Quiet
 from chaos.cli.terminal import Terminal
 from chaos.errors import DefinitionError, GamedayError
 from chaos.testcluster import lifecycle
-from chaos.testcluster.records import ClusterSpec
+from chaos.testcluster.records import ApiError, ClusterSpec, ServerlessBounds
+from chaos.testcluster.serverless.bounds import validate
 
 app = typer.Typer(help="Keep a test cluster running by itself.", no_args_is_help=True)
 execution.register(app)
@@ -45,6 +46,14 @@ def up(
         float | None,
         typer.Option(min=0, help="Seconds from promotion to the cluster endpoint's flip."),
     ] = None,
+    min_acu: Annotated[
+        float, typer.Option(help="Serverless v2 minimum capacity; 0: idle instances pause.")
+    ] = 0.5,
+    max_acu: Annotated[float, typer.Option(help="Serverless v2 maximum capacity.")] = 8.0,
+    pause_after: Annotated[
+        int | None,
+        typer.Option(help="SecondsUntilAutoPause with a minimum of 0; the profile shortens it."),
+    ] = None,
     read_availability: Annotated[
         bool,
         typer.Option(help="Whether readers survive a writer's failover (older versions: no)."),
@@ -56,6 +65,11 @@ def up(
     """Start a test cluster that stays until `gameday cluster down`."""
     terminal = Terminal(quiet=quiet)
     planted = [defects.parsed(text) for text in defect or ()]
+    bounds = ServerlessBounds(min_acu=min_acu, max_acu=max_acu, pause_after_s=pause_after)
+    try:
+        validate(bounds)
+    except ApiError as error:
+        raise DefinitionError(error.message) from error
     terminal.tell(f"starting test cluster {identifier}")
     state = lifecycle.up(
         ClusterSpec(
@@ -69,6 +83,7 @@ def up(
             reader_ttl_s=reader_ttl,
             instance_ttl_s=instance_ttl,
             dns_flip_s=dns_flip,
+            serverless=bounds,
             read_availability=read_availability,
         )
     )
