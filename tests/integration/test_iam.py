@@ -13,23 +13,29 @@ import pytest
 from botocore import auth
 from fix_testcluster import NewCluster, Running
 
+from chaos.testcluster.cluster_changes import IAM
 from chaos.testcluster.iam_auth import ACCESS_KEY, SECRET_KEY
+from chaos.testcluster.records import ClusterChanges
 from chaos.wait import wait_until
 
 REFUSED = 'LDAP authentication failed for user "joe"'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ldap(shared_cluster: Running) -> None:
+    if not shared_cluster.estate.ground.template.ldap:
+        pytest.skip("THIS POSTGRESQL WAS BUILT WITHOUT LDAP, so no token is ever judged")
 
 
 @pytest.fixture(scope="module")
 def joes(shared_cluster: Running) -> Running:
     """A cluster that lets tokens in, with a user who needs one and one who does not."""
     running = shared_cluster
-    if not running.estate.ground.template.ldap:
-        pytest.skip("THIS POSTGRESQL WAS BUILT WITHOUT LDAP, so no token is ever judged")
     with running.connect(running.writer.address) as connection:
         connection.execute("CREATE ROLE joe LOGIN PASSWORD 'a password'")
         connection.execute("CREATE ROLE ann LOGIN PASSWORD 'a password'")
         connection.execute("GRANT rds_iam TO joe")
-    running.cluster.change_iam_authentication(enabled=True)
+    change(running, enabled=True)
     for instance in running.record.instances:
         wait_until(
             lambda a=instance.address: REFUSED in entered(running, "x", address=a),  # type: ignore[misc]
@@ -37,6 +43,11 @@ def joes(shared_cluster: Running) -> Running:
             timeout_s=30,
         )
     return running
+
+
+def change(running: Running, *, enabled: bool) -> None:
+    running.cluster.modify(ClusterChanges(settings={IAM: enabled}, immediately=True))
+    running.await_settled(30)
 
 
 def token(running: Running, host: str, user: str = "joe", **options: str) -> str:
@@ -154,14 +165,21 @@ def test_membership_decides_at_once(joes: Running) -> None:
         assert entered(joes, "a password", user="eve") == "eve"
 
 
+def test_a_cluster_can_be_created_so(new_cluster: NewCluster) -> None:
+    running = new_cluster(readers=0, settings={IAM: True})
+    assert running.cluster.core.foundation.access.iam
+    with running.connect(running.writer.address) as connection:
+        connection.execute("CREATE ROLE joe LOGIN PASSWORD 'a password' IN ROLE rds_iam")
+    assert REFUSED in entered(running, "a password")
+    assert entered(running, token(running, running.record.cluster_endpoint)) == "joe"
+
+
 def test_switched_off_members_have_their_passwords_again(new_cluster: NewCluster) -> None:
     running = new_cluster(readers=0)
-    if not running.estate.ground.template.ldap:
-        pytest.skip("THIS POSTGRESQL WAS BUILT WITHOUT LDAP, so no token is ever judged")
     with running.connect(running.writer.address) as connection:
         connection.execute("CREATE ROLE joe LOGIN PASSWORD 'a password' IN ROLE rds_iam")
     assert entered(running, "a password") == "joe"
-    running.cluster.change_iam_authentication(enabled=True)
+    change(running, enabled=True)
     wait_until(lambda: REFUSED in entered(running, "a password"), "tokens", timeout_s=30)
-    running.cluster.change_iam_authentication(enabled=False)
+    change(running, enabled=False)
     wait_until(lambda: entered(running, "a password") == "joe", "passwords", timeout_s=30)

@@ -11,7 +11,8 @@ from fix_testcluster import PASSWORD, NewCluster, Running
 
 from chaos.testcluster import estate
 from chaos.testcluster.certificates import CertificateAuthority, write_authority
-from chaos.testcluster.records import ApiError
+from chaos.testcluster.cluster_changes import IAM
+from chaos.testcluster.records import ApiError, ClusterChanges
 
 USED = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
@@ -105,5 +106,5 @@ def test_a_postgres_without_openssl_serves_without_tls(
     with pytest.raises(psycopg.OperationalError, match="server does not support SSL"):
         used(running, address, address, sslmode="require")
     with pytest.raises(ApiError, match="built without OpenSSL"):
-        running.cluster.change_iam_authentication(enabled=True)
+        running.cluster.modify(ClusterChanges(settings={IAM: True}, immediately=True))
     assert running.estate.security.why_no_tls == "this PostgreSQL was built without OpenSSL"
