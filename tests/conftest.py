@@ -9,6 +9,7 @@ pytest_plugins = [
     "fix_exec",
     "fix_rds",
     "fix_rds_model",
+    "fix_standalone",
     "fix_cloudwatch",
     "fix_cluster_life",
     "fix_embedded",
