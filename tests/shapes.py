@@ -25,7 +25,9 @@ def values(  # noqa: PLR0911 - one per type
             return _structures(shape, depth)
         case "list":
             return st.lists(
-                values(shape.member, depth + 1).filter(lambda item: item != {}),
+                values(shape.member, depth + 1).filter(
+                    lambda item: without_empty_structures(item) != {}
+                ),
                 min_size=shape.metadata.get("min", 0),
                 max_size=max(3, shape.metadata.get("min", 0)),
             )
@@ -60,7 +62,10 @@ def _structures(shape: Shape, depth: int) -> st.SearchStrategy[dict[str, Any]]:
     }
     if shape.is_tagged_union:
         return st.one_of(*(st.fixed_dictionaries({name: item}) for name, item in members.items()))
-    required = {name: members.pop(name) for name in shape.required_members}
+    required = {
+        name: members.pop(name).filter(lambda item: without_empty_structures(item) != {})
+        for name in shape.required_members
+    }
     some = st.lists(st.sampled_from(sorted(members)), max_size=5) if members else st.just([])
     return some.flatmap(
         lambda names: st.fixed_dictionaries({**required, **{name: members[name] for name in names}})

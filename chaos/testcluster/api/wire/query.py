@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeGuard
 from urllib.parse import parse_qsl
-from xml.etree import ElementTree as ET
 
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.utils import parse_timestamp
@@ -19,6 +18,8 @@ PARAMETERS_MAX = 2000
 DEPTH_MAX = 12
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# A carriage return that is not escaped reaches the reader as a line feed.
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 _ENVELOPE = frozenset({"Action", "Version"})
 
 _Tree = dict[str, Any]
@@ -74,25 +75,25 @@ class QueryCodec(Codec):
         Raises:
             KeyError: `result` has a member that the output does not have (a bug of ours).
         """
-        root = ET.Element(f"{operation}Response", xmlns=self._namespace)
+        out = [f'<{operation}Response xmlns="{self._namespace}">']
         shape = self.service.operation_model(operation).output_shape
         if shape is not None:
             wrapper = shape.serialization.get("resultWrapper")
-            _append(ET.SubElement(root, wrapper) if wrapper else root, shape, result)
-        metadata = ET.SubElement(root, "ResponseMetadata")
-        ET.SubElement(metadata, "RequestId").text = request_id
-        return _reply(200, root, request_id)
+            _write(out, wrapper, shape, result) if wrapper else _write_members(out, shape, result)
+        metadata = f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+        out.append(f"{metadata}</{operation}Response>")
+        return _reply(200, "".join(out), request_id)
 
     def encode_error(self, error: ApiError, request_id: str) -> HttpReply:
         """Write an error with the HTTP status that the model gives it."""
         fault = self.fault(error.code)
-        root = ET.Element("ErrorResponse", xmlns=self._namespace)
-        detail = ET.SubElement(root, "Error")
-        ET.SubElement(detail, "Type").text = "Sender" if fault.is_sender else "Receiver"
-        ET.SubElement(detail, "Code").text = fault.code
-        ET.SubElement(detail, "Message").text = _NOT_XML.sub("?", error.message)
-        ET.SubElement(root, "RequestId").text = request_id
-        return _reply(fault.status, root, request_id)
+        document = (
+            f'<ErrorResponse xmlns="{self._namespace}"><Error>'
+            f"<Type>{'Sender' if fault.is_sender else 'Receiver'}</Type>"
+            f"<Code>{_text(fault.code)}</Code><Message>{_text(error.message)}</Message></Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+        return _reply(fault.status, document, request_id)
 
     def _operation(self, envelope: Mapping[str, str]) -> OperationModel:
         name = envelope.get("Action")
@@ -224,28 +225,42 @@ def _scalar(type_name: str, text: str) -> Any:
     raise AssertionError(f"the service model has a {type_name}, which this codec does not know")
 
 
-def _append(parent: ET.Element, shape: Shape, value: Any) -> None:
-    """Write `value` as the content of `parent`."""
+# Strings rather than a tree of elements: descriptions are the bulk of what clients ask for, and
+# writing them is the bulk of answering.
+
+
+def _write(out: list[str], name: str, shape: Shape, value: Any) -> None:
+    """Append the element `name` with `value` in it."""
+    out.append(f"<{name}>")
     if isinstance(shape, StructureShape):
-        for name, member_value in value.items():
-            member = shape.members[name]
-            if member_value is None:
-                continue
-            if _is_flat(member):
-                for item in member_value:
-                    _append(ET.SubElement(parent, _flat_name(member, name)), member.member, item)
-            else:
-                _append(ET.SubElement(parent, _wire_name(member, name)), member, member_value)
+        _write_members(out, shape, value)
     elif isinstance(shape, ListShape):
+        item_name = _wire_name(shape.member, "member")
         for item in value:
-            _append(ET.SubElement(parent, _wire_name(shape.member, "member")), shape.member, item)
+            _write(out, item_name, shape.member, item)
     elif isinstance(shape, MapShape):
         for key, item in value.items():
-            entry = ET.SubElement(parent, "entry")
-            _append(ET.SubElement(entry, _wire_name(shape.key, "key")), shape.key, key)
-            _append(ET.SubElement(entry, _wire_name(shape.value, "value")), shape.value, item)
+            out.append("<entry>")
+            _write(out, _wire_name(shape.key, "key"), shape.key, key)
+            _write(out, _wire_name(shape.value, "value"), shape.value, item)
+            out.append("</entry>")
     else:
-        parent.text = _text(value)
+        out.append(_text(value))
+    out.append(f"</{name}>")
+
+
+def _write_members(out: list[str], shape: StructureShape, value: Mapping[str, Any]) -> None:
+    members = shape.members
+    for name, item in value.items():
+        member = members[name]
+        if item is None:
+            continue
+        if _is_flat(member):
+            flat_name = _flat_name(member, name)
+            for each in item:
+                _write(out, flat_name, member.member, each)
+        else:
+            _write(out, _wire_name(member, name), member, item)
 
 
 def _text(value: Any) -> str:
@@ -253,7 +268,7 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return _NOT_XML.sub("?", str(value))
+    return _NOT_XML.sub("?", str(value)).translate(_ESCAPED)
 
 
 def _is_flat(shape: Shape) -> TypeGuard[ListShape]:
@@ -269,11 +284,10 @@ def _wire_name(shape: Shape, name: str) -> str:
     return wire
 
 
-def _reply(status: int, root: ET.Element, request_id: str) -> HttpReply:
-    document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+def _reply(status: int, document: str, request_id: str) -> HttpReply:
     return HttpReply(
         status=status,
         content_type="text/xml",
-        body=document,
+        body=f'<?xml version="1.0" encoding="UTF-8"?>\n{document}'.encode(),
         headers={"x-amzn-RequestId": request_id},
     )
