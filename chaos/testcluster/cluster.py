@@ -27,7 +27,7 @@ from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
 from chaos.testcluster.addresses import choose_port
 from chaos.testcluster.cloning import Origin, require_origin
-from chaos.testcluster.cluster_changes import IAM, ClusterModification
+from chaos.testcluster.cluster_changes import ClusterModification
 from chaos.testcluster.core import (
     AVAILABLE,
     CLONING_FAILED,
@@ -101,8 +101,6 @@ class Cluster:
         suffix = (
             f"{endpoint_hash(ground.block.number, spec.region)}.{spec.region}.rds.amazonaws.com"
         )
-        access = Access(ground.security, suffix)
-        access.change(iam=bool(spec.settings.get(IAM)))
         # Another account's servers pass through.
         directory.mkdir(mode=0o711 if ground.account.other else 0o700)
         foundation = Foundation(
@@ -111,7 +109,7 @@ class Cluster:
             template=ground.template,
             storage=Storage(directory / "storage"),
             port=port,
-            access=access,
+            access=Access(ground.security, suffix),
         )
         core = self.core = self.core_class(
             spec,
@@ -362,6 +360,21 @@ class Cluster:
     def parameters(self) -> ParameterState:
         """The parameter groups of the cluster and its instances."""
         return self.core.parameters
+
+    @property
+    def access(self) -> Access:
+        """How clients are let in; `access.iam` is IAMDatabaseAuthenticationEnabled."""
+        return self.core.foundation.access
+
+    def change_iam_authentication(self, *, enabled: bool) -> None:
+        """Let IAM tokens in or no longer, at once (EnableIAMDatabaseAuthentication).
+
+        Raises:
+            ApiError: InvalidParameterCombination: this PostgreSQL was built without what it takes.
+        """
+        self.access.change_iam(enabled=enabled)
+        for member in self.core.others():
+            member.node.reload_access()
 
     def _restart(self, member: Member) -> None:
         self._instances.restart(member, planned=True)

@@ -110,13 +110,13 @@ class Access:
         """Make an instance's certificate; None without TLS."""
         return self._tls.issue(instance) if self._tls else None
 
-    def change(self, *, iam: bool) -> None:
+    def change_iam(self, *, enabled: bool) -> None:
         """Let tokens in or no longer.
 
         Raises:
             ApiError: InvalidParameterCombination: this PostgreSQL cannot ask about them.
         """
-        if iam and self._security is None:
+        if enabled and self._security is None:
             raise ApiError("InvalidParameterCombination", "Nobody judges tokens for this cluster.")
-        directory = self._security.token_directory() if iam and self._security else None
+        directory = self._security.token_directory() if enabled and self._security else None
         self.rules = AccessRules(token_directory=directory)

@@ -165,15 +165,6 @@ def test_membership_decides_at_once(joes: Running) -> None:
         assert entered(joes, "a password", user="eve") == "eve"
 
 
-def test_a_cluster_can_be_created_so(new_cluster: NewCluster) -> None:
-    running = new_cluster(readers=0, settings={IAM: True})
-    assert running.cluster.core.foundation.access.iam
-    with running.connect(running.writer.address) as connection:
-        connection.execute("CREATE ROLE joe LOGIN PASSWORD 'a password' IN ROLE rds_iam")
-    assert REFUSED in entered(running, "a password")
-    assert entered(running, token(running, running.record.cluster_endpoint)) == "joe"
-
-
 def test_switched_off_members_have_their_passwords_again(new_cluster: NewCluster) -> None:
     running = new_cluster(readers=0)
     with running.connect(running.writer.address) as connection:

@@ -69,7 +69,7 @@ def test_without_openssl_there_is_no_tls_and_it_says_why(tmp_path: Path) -> None
     assert not access.tls
     assert access.certificate("x") is None
     with pytest.raises(ApiError, match="built without OpenSSL") as refused:
-        access.change(iam=True)
+        access.change_iam(enabled=True)
     assert refused.value.code == "InvalidParameterCombination"
     assert access.rules == AccessRules()
 
@@ -78,17 +78,17 @@ def test_without_ldap_no_token_is_judged_and_it_says_why(tmp_path: Path) -> None
     access = Access(security(tmp_path, tls=True, ldap=False), "x")
     assert access.tls
     with pytest.raises(ApiError, match="built without LDAP"):
-        access.change(iam=True)
+        access.change_iam(enabled=True)
     assert not access.iam
 
 
 def test_tokens_are_judged_from_when_they_are_first_let_in(tmp_path: Path) -> None:
     shared = security(tmp_path, tls=True, ldap=True)
     access, other = Access(shared, "x"), Access(shared, "y")
-    access.change(iam=True)
+    access.change_iam(enabled=True)
     assert (access.iam, other.iam) == (True, False)
-    other.change(iam=True)
+    other.change_iam(enabled=True)
     assert access.rules == other.rules
-    access.change(iam=False)
+    access.change_iam(enabled=False)
     assert (access.iam, other.iam) == (False, True)
     shared.close()
