@@ -14,6 +14,12 @@ from psycopg import errors
 from chaos.wait import wait_until
 
 
+@pytest.fixture(scope="module")
+def one(served: Served) -> Instance:
+    """An instance that tests share; each leaves it available, with the same password."""
+    return create(served, "one")
+
+
 def replica_of(source: Instance, **fields: Any) -> Instance:
     name = unique_id("replica")
     source.served.rds.create_db_instance_read_replica(
@@ -79,10 +85,10 @@ def test_a_class_restarts_it_and_a_password_takes_effect_at_once(single: Instanc
 
 
 def test_a_parameter_group_of_its_family_reaches_postgresql(
-    single: Instance, refused: Refused
+    one: Instance, refused: Refused
 ) -> None:
-    rds = single.served.rds
-    family = f"postgres{single.shown['EngineVersion'].partition('.')[0]}"
+    rds = one.served.rds
+    family = f"postgres{one.shown['EngineVersion'].partition('.')[0]}"
     name = unique_id("group")
     rds.create_db_parameter_group(
         DBParameterGroupName=name, DBParameterGroupFamily=family, Description="x"
@@ -97,66 +103,64 @@ def test_a_parameter_group_of_its_family_reaches_postgresql(
             }
         ],
     )
-    rds.modify_db_instance(DBInstanceIdentifier=single.name, DBParameterGroupName=name)
-    (group,) = single.shown["DBParameterGroups"]
+    rds.modify_db_instance(DBInstanceIdentifier=one.name, DBParameterGroupName=name)
+    (group,) = one.shown["DBParameterGroups"]
     assert group == {"DBParameterGroupName": name, "ParameterApplyStatus": "pending-reboot"}
-    rds.reboot_db_instance(DBInstanceIdentifier=single.name)
-    single.await_status()
-    assert single.sql("SHOW statement_timeout") == "1234ms"
-    assert single.shown["DBParameterGroups"][0]["ParameterApplyStatus"] == "in-sync"
+    rds.reboot_db_instance(DBInstanceIdentifier=one.name)
+    one.await_status()
+    assert one.sql("SHOW statement_timeout") == "1234ms"
+    assert one.shown["DBParameterGroups"][0]["ParameterApplyStatus"] == "in-sync"
     refused(
         "InvalidDBParameterGroupState", rds.delete_db_parameter_group, DBParameterGroupName=name
     )
     refused(
         "InvalidParameterCombination",
         rds.modify_db_instance,
-        DBInstanceIdentifier=single.name,
+        DBInstanceIdentifier=one.name,
         DBParameterGroupName=f"default.{family.replace('postgres', 'aurora-postgresql')}",
     )
 
 
-def test_a_replica_follows_reads_only_and_can_be_promoted(
-    single: Instance, refused: Refused
-) -> None:
-    rds = single.served.rds
-    single.run("CREATE TABLE sold AS SELECT 1 AS n")
-    replica = replica_of(single)
-    assert single.shown["ReadReplicaDBInstanceIdentifiers"] == [replica.name]
-    assert replica.shown["ReadReplicaSourceDBInstanceIdentifier"] == single.name
+def test_a_replica_follows_reads_only_and_can_be_promoted(one: Instance, refused: Refused) -> None:
+    rds = one.served.rds
+    one.run("CREATE TABLE sold AS SELECT 1 AS n")
+    replica = replica_of(one)
+    assert one.shown["ReadReplicaDBInstanceIdentifiers"] == [replica.name]
+    assert replica.shown["ReadReplicaSourceDBInstanceIdentifier"] == one.name
     (info,) = replica.shown["StatusInfos"]
     assert (info["StatusType"], info["Status"]) == ("read replication", "replicating")
-    single.run("INSERT INTO sold VALUES (2)")
+    one.run("INSERT INTO sold VALUES (2)")
     replica.await_("SELECT count(*) FROM sold", 2, "the replica to have what was written")
     with pytest.raises(errors.ReadOnlySqlTransaction):
         replica.run("INSERT INTO sold VALUES (3)")
-    refused("InvalidDBInstanceState", rds.stop_db_instance, DBInstanceIdentifier=single.name)
+    refused("InvalidDBInstanceState", rds.stop_db_instance, DBInstanceIdentifier=one.name)
     refused("InvalidDBInstanceState", rds.stop_db_instance, DBInstanceIdentifier=replica.name)
-    refused("InvalidDBInstanceState", rds.promote_read_replica, DBInstanceIdentifier=single.name)
+    refused("InvalidDBInstanceState", rds.promote_read_replica, DBInstanceIdentifier=one.name)
     rds.promote_read_replica(DBInstanceIdentifier=replica.name)
     replica.await_event("0057")
     replica.await_status()
     replica.run("INSERT INTO sold VALUES (4)")
-    assert single.shown["ReadReplicaDBInstanceIdentifiers"] == []
+    assert one.shown["ReadReplicaDBInstanceIdentifiers"] == []
     assert "ReadReplicaSourceDBInstanceIdentifier" not in replica.shown
-    single.run("INSERT INTO sold VALUES (5)")
+    one.run("INSERT INTO sold VALUES (5)")
     assert replica.sql("SELECT array_agg(n ORDER BY n) FROM sold") == [1, 2, 4]
     rds.delete_db_instance(DBInstanceIdentifier=replica.name, SkipFinalSnapshot=True)
     gone(replica)
 
 
-def test_a_replica_lags_for_real(single: Instance) -> None:
-    single.run("CREATE TABLE sold AS SELECT 1 AS n")
-    replica = replica_of(single)
-    node = single.served.estate.cluster_of(replica.name).core.require_member(replica.name).node
+def test_a_replica_lags_for_real(one: Instance) -> None:
+    one.run("CREATE TABLE lagging AS SELECT 1 AS n")
+    replica = replica_of(one)
+    node = one.served.estate.cluster_of(replica.name).core.require_member(replica.name).node
     node.set({"recovery_min_apply_delay": "1h"})
     replica.await_("SHOW recovery_min_apply_delay", "1h", "the delay to be in force")
-    single.run("INSERT INTO sold VALUES (2)")
+    one.run("INSERT INTO lagging VALUES (2)")
     lag = "SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()"
     replica.await_(lag, True, "the replica to lag")
-    assert replica.sql("SELECT count(*) FROM sold") == 1
+    assert replica.sql("SELECT count(*) FROM lagging") == 1
     node.set({"recovery_min_apply_delay": None})
-    replica.await_("SELECT count(*) FROM sold", 2, "the replica to catch up")
-    single.served.rds.delete_db_instance(DBInstanceIdentifier=replica.name)
+    replica.await_("SELECT count(*) FROM lagging", 2, "the replica to catch up")
+    one.served.rds.delete_db_instance(DBInstanceIdentifier=replica.name)
     gone(replica)
 
 
@@ -181,20 +185,20 @@ def test_replicas_outlive_a_failover_and_the_deletion_of_their_source(served: Se
     assert source.events()[-1] == "0003"
 
 
-def test_tags_arns_and_filters(single: Instance) -> None:
-    rds, arn = single.served.rds, single.shown["DBInstanceArn"]
+def test_tags_arns_and_filters(one: Instance) -> None:
+    rds, arn = one.served.rds, one.shown["DBInstanceArn"]
     rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "a", "Value": "1"}])
     assert rds.list_tags_for_resource(ResourceName=arn)["TagList"] == [{"Key": "a", "Value": "1"}]
     found = rds.describe_db_instances(DBInstanceIdentifier=arn)["DBInstances"]
-    assert [i["DBInstanceIdentifier"] for i in found] == [single.name]
+    assert [i["DBInstanceIdentifier"] for i in found] == [one.name]
     for name, value in (("engine", "postgres"), ("db-instance-id", arn)):
         filters = [{"Name": name, "Values": [value]}]
         listed = rds.describe_db_instances(Filters=filters)["DBInstances"]
-        assert single.name in {i["DBInstanceIdentifier"] for i in listed}
+        assert one.name in {i["DBInstanceIdentifier"] for i in listed}
 
 
-def test_what_is_refused(single: Instance, refused: Refused) -> None:
-    rds = single.served.rds
+def test_what_is_refused(one: Instance, refused: Refused) -> None:
+    rds = one.served.rds
     good = {
         "DBInstanceIdentifier": "new",
         "Engine": "postgres",
@@ -208,7 +212,7 @@ def test_what_is_refused(single: Instance, refused: Refused) -> None:
         request = {name: v for name, v in {**good, **changed}.items() if v is not None}
         return refused(code, rds.create_db_instance, **request)
 
-    create_refused("DBInstanceAlreadyExists", DBInstanceIdentifier=single.name.upper())
+    create_refused("DBInstanceAlreadyExists", DBInstanceIdentifier=one.name.upper())
     create_refused("InvalidParameterValue", DBInstanceIdentifier="1st")
     create_refused("InvalidParameterValue", DBInstanceClass="db.serverless")
     create_refused("InvalidParameterValue", MasterUserPassword="short")
@@ -227,14 +231,14 @@ def test_what_is_refused(single: Instance, refused: Refused) -> None:
         SourceDBInstanceIdentifier="nobody",
     )
     delete = rds.delete_db_instance
-    refused("InvalidParameterCombination", delete, DBInstanceIdentifier=single.name)
+    refused("InvalidParameterCombination", delete, DBInstanceIdentifier=one.name)
     refused("DBInstanceNotFound", delete, DBInstanceIdentifier="new", SkipFinalSnapshot=True)
-    rds.modify_db_instance(DBInstanceIdentifier=single.name, DeletionProtection=True)
+    rds.modify_db_instance(DBInstanceIdentifier=one.name, DeletionProtection=True)
     message = refused(
         "InvalidParameterCombination",
         delete,
-        DBInstanceIdentifier=single.name,
+        DBInstanceIdentifier=one.name,
         SkipFinalSnapshot=True,
     )
     assert "protected" in message
-    rds.modify_db_instance(DBInstanceIdentifier=single.name, DeletionProtection=False)
+    rds.modify_db_instance(DBInstanceIdentifier=one.name, DeletionProtection=False)
