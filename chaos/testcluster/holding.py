@@ -53,6 +53,10 @@ _PACKETS = struct.Struct("=152xII")  # of the kernel's `struct tcp_info`: data s
 _SIOCINQ = termios.FIONREAD
 
 
+_holding = threading.Lock()
+_held: dict[Node, _Holding] = {}  # guarded by the lock
+
+
 @dataclass(slots=True)
 class _Session:
     """One backend with its client's socket; `due_ns` is when a request that came may be read."""
@@ -73,23 +77,56 @@ class _Session:
         self.slipped = min(max(slipped, 0), _SLIPPED_MAX)
 
 
-class Holding:
-    """Holds the requests of one node's clients, each for `delay_s()` seconds, until `end`."""
+def hold(node: Node, delay_s: Callable[[], float]) -> Callable[[], None]:
+    """Hold each request of a node's clients for `delay_s()` seconds; return what ends that.
 
-    def __init__(self, node: Node, delay_s: Callable[[], float]) -> None:
-        """Begin.
+    Where several hold the same node's, their times add up.
 
-        Raises:
-            HostError: the sessions' sockets cannot be reached.
-        """
+    Raises:
+        HostError: this machine does not show what sessions do, or their sockets cannot be reached.
+    """
+    with _holding:
+        held = _held.get(node)
+        if held is None:
+            _require_proc()
+            held = _held[node] = _Holding(node)
+        held.delays.append(delay_s)
+
+    def ending() -> None:
+        with _holding:
+            held.delays.remove(delay_s)
+            if held.delays:
+                return
+            del _held[node]
+        held.end()
+
+    return ending
+
+
+def _require_proc() -> None:
+    if not _children_file(os.getpid()).exists():
+        raise HostError(
+            "holding requests needs Linux with CONFIG_PROC_CHILDREN: it works by what /proc tells of "
+            "the servers' processes"
+        )
+
+
+class _Holding:
+    """Holds the requests of one node's clients for the sum of `delays`, until `end`."""
+
+    def __init__(self, node: Node) -> None:
+        self.delays: list[Callable[[], float]] = []
         self._node = node
-        self._delay_s = delay_s
         self._sessions: dict[int, _Session] = {}
         self._others: set[int] = set()  # no clients' sessions
         self._over = threading.Event()
-        self._selector = selectors.DefaultSelector()
         self._clock = MonotonicClock()
-        self._look()
+        self._selector = selectors.DefaultSelector()
+        try:
+            self._look()
+        except BaseException:
+            self._selector.close()
+            raise
         self._thread = threading.Thread(
             target=self._run, name=f"requests of {node.identifier}", daemon=True
         )
@@ -131,7 +168,11 @@ class Holding:
 
     def _meet(self, pid: int, process: _Process) -> None:
         state = _state(process.title())
-        found = tap([pid]) if state is not None and state.is_client else []
+        try:
+            found = tap([pid]) if state is not None and state.is_client else []
+        except HostError:
+            process.close()
+            raise
         if len(found) == 1:
             self._sessions[pid] = _Session(pid, process, found[0])
             return
@@ -155,6 +196,9 @@ class Holding:
             spared_s = sum(self._delay_s() for _ in range(session.slipped))
             delay_s = self._delay_s() + min(spared_s, _CAUGHT_UP_MAX_S)
             session.due_ns = self._clock.now_ns() + int(delay_s * NS)
+
+    def _delay_s(self) -> float:
+        return sum(delay_s() for delay_s in tuple(self.delays))
 
     def _advance(self, session: _Session) -> int:
         """Stop it, or let it go on, if it is time; return in how many ns to come again."""
@@ -278,6 +322,10 @@ def _children(pid: int | None) -> set[int]:
     if pid is None:
         return set()
     try:
-        return {int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+        return {int(number) for number in _children_file(pid).read_text().split()}
     except OSError:
         return set()
+
+
+def _children_file(pid: int) -> Path:
+    return Path(f"/proc/{pid}/task/{pid}/children")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from chaos.testcluster.disturbances.base import Disturbance, Ending
 from chaos.testcluster.disturbances.node import FILTERS, available, require_first
-from chaos.testcluster.holding import HELD_BY, Holding
+from chaos.testcluster.holding import HELD_BY, hold
 from chaos.testcluster.loss import Loss
 from chaos.testcluster.sockets import require_filters
 
@@ -77,4 +77,4 @@ class Latency(Disturbance):
             varied_ms = self.delay_ms + rng.uniform(-self.jitter_ms, self.jitter_ms)
             return max(varied_ms, 0.0) / 1000
 
-        return Holding(node, delay_s).end
+        return hold(node, delay_s)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from chaos.testcluster.disturbances.base import Disturbance, Ending
 from chaos.testcluster.disturbances.network import DELAY_MS_MAX
 from chaos.testcluster.disturbances.node import available, require_first
-from chaos.testcluster.holding import HELD_BY, Holding
+from chaos.testcluster.holding import HELD_BY, hold
 from chaos.testcluster.local_disk import NEEDS, FullLocalDisk
 from chaos.testcluster.records import ApiError
 
@@ -118,8 +118,7 @@ class SlowStorage(Disturbance):
         with ExitStack() as stack:
             if self.statement_ms_max:
                 range_ms = (self.statement_ms_min, self.statement_ms_max)
-                holding = Holding(node, lambda: _drawn_s(self.percent, range_ms))
-                stack.callback(holding.end)
+                stack.callback(hold(node, lambda: _drawn_s(self.percent, range_ms)))
             if self.commit_ms:
                 # The delay belongs to the flush, which is switched off otherwise.
                 slow = {"commit_delay": f"{self.commit_ms * 1000:.0f}", "commit_siblings": "0"}
@@ -208,8 +207,7 @@ def _hold_all(
         raise ApiError("DBClusterNotFoundFault", f"DBCluster {cluster} not found.")
     with ExitStack() as stack:
         for member in found[0].core.others():
-            holding = Holding(member.node, lambda: _drawn_s(percent, range_ms))
-            stack.callback(holding.end)
+            stack.callback(hold(member.node, lambda: _drawn_s(percent, range_ms)))
         return stack.pop_all().close
 
 
