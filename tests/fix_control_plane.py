@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 
 from chaos.clock import MonotonicClock
+from chaos.errors import HostError
 from chaos.names import NameServer
 from chaos.testcluster.api.behaviour import Behaviour
 from chaos.testcluster.api.control import Control, ServerFacts
@@ -36,6 +37,8 @@ from chaos.testcluster.records import (
     InstanceSpec,
     ServerlessBounds,
 )
+from chaos.testcluster.standalone.database import Standalone
+from chaos.testcluster.standalone.registry import Standalones
 
 REGION = "eu-west-1"
 HASH = "abc123def456"
@@ -89,6 +92,11 @@ def cluster_record(instances: int = 3) -> ClusterRecord:
     )
 
 
+def no_servers(*_: object) -> Standalone:
+    """Refuse to make a stand-alone instance: nothing runs behind a paper cluster."""
+    raise HostError("this is paper")
+
+
 @dataclass
 class PaperCluster:
     """What the engine's interface promises, in memory: every command takes effect at once."""
@@ -98,6 +106,7 @@ class PaperCluster:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     refusal: ApiError | None = None
     api_behaviour: Behaviour = field(default_factory=lambda: Behaviour(MonotonicClock()))
+    standalones: Standalones = field(default_factory=lambda: Standalones(no_servers))
 
     def __post_init__(self) -> None:
         self.disturbances = Disturbances(self)  # type: ignore[arg-type]
