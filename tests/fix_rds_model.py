@@ -111,8 +111,10 @@ class Served:
         """Wait until the API shows a cluster and so many instances, all available."""
 
         def settled() -> bool:
-            members = self.cluster(cluster)["DBClusterMembers"]
-            states = [self.instance(m["DBInstanceIdentifier"])["DBInstanceStatus"] for m in members]
+            members = self.rds.describe_db_instances(
+                Filters=[{"Name": "db-cluster-id", "Values": [cluster]}]
+            )["DBInstances"]
+            states = [member["DBInstanceStatus"] for member in members]
             return (
                 self.cluster(cluster)["Status"] == "available"
                 and states == ["available"] * instances

@@ -22,7 +22,6 @@ from chaos.testcluster.records import (
     InstanceChanges,
     InstanceSpec,
 )
-from chaos.testcluster.security import Access
 from chaos.testcluster.standalone.registry import Standalones
 
 if TYPE_CHECKING:
@@ -39,10 +38,6 @@ class Engine(Protocol):
     @property
     def parameters(self) -> ParameterState:
         """Its parameter groups, and its instances'."""
-
-    @property
-    def access(self) -> Access:
-        """How clients are let in."""
 
     def snapshot(self) -> ClusterRecord:
         """Return the cluster as it is now."""

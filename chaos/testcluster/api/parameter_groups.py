@@ -178,14 +178,11 @@ def _change(given: Mapping[str, Any], value: str | None) -> Change:
 
 def _require_tls(region: Region, changes: Iterable[Change]) -> None:
     """Refuse to force what the servers do not have."""
-    if not any(change[:2] == (FORCE_SSL, "1") for change in changes):
-        return
-    for database in _databases(region):
-        if not database.access.tls:
-            raise ApiError(
-                "InvalidParameterCombination",
-                f"{FORCE_SSL} cannot be on: this PostgreSQL was built without TLS.",
-            )
+    if region.ca_file is None and any(change[:2] == (FORCE_SSL, "1") for change in changes):
+        raise ApiError(
+            "InvalidParameterCombination",
+            f"{FORCE_SSL} cannot be on: this PostgreSQL was built without TLS.",
+        )
 
 
 def _applied(region: Region, group: Group, changes: Iterable[Change]) -> Result:
