@@ -24,6 +24,7 @@ from chaos.testcluster.api.server import ApiServer
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.metrics.monitoring import Monitoring
+from chaos.testcluster.parameter_groups import ParameterGroups
 from chaos.testcluster.records import (
     Address,
     Alias,
@@ -107,6 +108,7 @@ class PaperCluster:
     refusal: ApiError | None = None
     api_behaviour: Behaviour = field(default_factory=lambda: Behaviour(MonotonicClock()))
     standalones: Standalones = field(default_factory=lambda: Standalones(no_servers))
+    parameter_groups: ParameterGroups = field(default_factory=ParameterGroups)
 
     def __post_init__(self) -> None:
         self.disturbances = Disturbances(self)  # type: ignore[arg-type]

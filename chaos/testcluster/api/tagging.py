@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from chaos.testcluster.api import describe
 from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.selection import Parameters, following
-from chaos.testcluster.records import ApiError
+from chaos.testcluster.identifiers import arn
+from chaos.testcluster.parameter_groups import Level
+from chaos.testcluster.records import ACCOUNT, ApiError
 
 RESOURCES_MAX = 100
 RESOURCES_DEFAULT = 50
@@ -29,13 +31,25 @@ class Tagged(NamedTuple):
 
 def resources(region: Region) -> Iterator[Tagged]:
     """Yield everything in a Region that has at least one tag."""
+    return (resource for resource in _everything(region) if resource.tags)
+
+
+def _everything(region: Region) -> Iterator[Tagged]:
+    def named(kind: str, identifier: str, tags: Mapping[str, str]) -> Tagged:
+        return Tagged(arn(region.name, ACCOUNT, kind, identifier), f"rds:{kind}", tags)
+
     for engine in region.clusters():
         cluster = engine.snapshot()
-        if cluster.tags:
-            yield Tagged(describe.cluster_arn(cluster), "rds:cluster", cluster.tags)
+        yield named("cluster", cluster.id, cluster.tags)
         for instance in cluster.instances:
-            if instance.tags:
-                yield Tagged(describe.instance_arn(cluster, instance.id), "rds:db", instance.tags)
+            yield named("db", instance.id, instance.tags)
+        for endpoint in cluster.custom_endpoints:
+            yield named("cluster-endpoint", endpoint.id, endpoint.tags)
+    for standalone in region.standalones.all():
+        yield named("db", standalone.id, standalone.record().tags)
+    for level in Level:
+        for group in region.parameter_groups.all(region.name, level):
+            yield named(level.value, group.name, group.tags)
 
 
 def get_resources(region: Region, parameters: Parameters) -> Result:

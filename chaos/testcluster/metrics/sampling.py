@@ -4,6 +4,7 @@ Names, units and dimensions: https://docs.aws.amazon.com/AmazonRDS/latest/Aurora
 "Amazon CloudWatch metrics for Amazon Aurora". What needs the engine is asked with one kept session an
 instance, which is not counted; a stopped or silent server publishes what the machine alone can tell, a
 paused one zeros, and none is woken. CommitLatency is not published: PostgreSQL does not measure it.
+A Serverless instance's CPUUtilization and FreeableMemory are of its maximum capacity, as on Aurora.
 """
 
 from __future__ import annotations
@@ -11,27 +12,25 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import psutil
 
 from chaos.clock import NS, MonotonicClock
 from chaos.testcluster.configuration import CONTROL_ROLE
-from chaos.testcluster.core import Core
-from chaos.testcluster.metrics.asking import Place, Questioner, Row
+from chaos.testcluster.metrics.asking import Questioner, Row
 from chaos.testcluster.metrics.lag import WriterTrack
-from chaos.testcluster.metrics.store import KEPT_S, Dimensions, Sample, TooManyMetrics
+from chaos.testcluster.metrics.store import KEPT_S, Sample, TooManyMetrics
+from chaos.testcluster.metrics.subjects import Subject, WatchedEstate, subjects
 from chaos.testcluster.metrics.telemetry import Telemetry
 from chaos.testcluster.metrics.usage import Usage, usage
-from chaos.testcluster.serverless.settings import SERVERLESS_CLASS, class_acu
+from chaos.testcluster.serverless.settings import class_acu
 
 log = logging.getLogger(__name__)
 
 NAMESPACE = "AWS/RDS"
 INTERVAL_S = 1.0
-ENGINE = "aurora-postgresql"
 
 _ANSWER_TIMEOUT_S = 0.5
 _JOIN_TIMEOUT_S = 5.0
@@ -54,57 +53,6 @@ FROM (SELECT count(*) AS connected,
      (SELECT sum(xact_commit) AS commits, sum(deadlocks) AS deadlocks,
              sum(blks_hit) AS hits, sum(blks_read) AS reads FROM pg_stat_database) AS work
 """  # noqa: S608 - made of constants
-
-
-class WatchedCluster(Protocol):
-    """A cluster whose instances are sampled."""
-
-    @property
-    def core(self) -> Core:
-        """Its state."""
-
-
-class WatchedEstate(Protocol):
-    """Whatever has clusters."""
-
-    def clusters(self) -> Sequence[WatchedCluster]:
-        """Return them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """One instance at the moment of a sample."""
-
-    region: str
-    cluster: str
-    instance: str
-    instance_class: str
-    is_writer: bool
-    pid: int | None
-    is_paused: bool
-    is_stopped: bool
-    place: Place | None
-    capacity_acu: float | None
-    max_acu: float | None
-
-    @property
-    def key(self) -> str:
-        """Return what tells it from all others, in all Regions."""
-        return f"{self.region}/{self.cluster}/{self.instance}"
-
-    @property
-    def dimension_sets(self) -> tuple[Dimensions, ...]:
-        """Return the sets of dimensions that its samples are published with."""
-        cluster = ("DBClusterIdentifier", self.cluster)
-        return (
-            (("DBInstanceIdentifier", self.instance),),
-            (cluster,),
-            (cluster, ("Role", "WRITER" if self.is_writer else "READER")),
-            (cluster, ("EngineName", ENGINE)),
-            (("DatabaseClass", self.instance_class),),
-            (("EngineName", ENGINE),),
-            (),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,35 +135,37 @@ class Sampler:
 
     def sample(self) -> None:
         """Take one sample of every instance; not while the thread runs."""
-        subjects = [s for c in self._estate.clusters() for s in _subjects(c.core)]
-        askable = {
-            s.key: s.place
-            for s in subjects
-            if s.place is not None and not s.is_paused and not s.is_stopped
-        }
-        # Sessions with the others are kept, but nothing is sent to those.
-        answers = self._ask(askable, subjects)
+        present = subjects(self._estate)
+        answers = self._ask(present)
         at_s = self._telemetry.now_s()
-        lags = self._lags(subjects, answers)
-        for subject in subjects:
-            samples = self._samples(subject, answers.get(subject.key), at_s)
-            samples.update(lags.get(subject.key, {}))
+        lags = self._lags(present, answers)
+        for subject in present:
+            samples = self._samples(subject, answers.get(subject.address), at_s)
+            samples.update(lags.get(subject.address, {}))
             if samples:
                 self._publish(subject, at_s, samples)
-        known = {subject.key for subject in subjects}
+        known = {subject.address for subject in present}
         self._before = {key: before for key, before in self._before.items() if key in known}
 
-    def _ask(self, askable: dict[str, Place], subjects: Iterable[Subject]) -> dict[str, Answer]:
-        idle = {s.place for s in subjects if s.place is not None and s.key not in askable}
+    def _ask(self, present: Sequence[Subject]) -> dict[str, Answer]:
+        """Return the answers of those that can be asked, by address."""
+        askable, idle = {}, []
+        for subject in present:
+            if subject.place is None:
+                continue
+            if subject.is_paused or subject.is_stopped:
+                idle.append(subject.place)  # Its session is kept, but nothing is sent.
+            else:
+                askable[subject.address] = subject.place
         rows = self._questioner.ask(askable, _ANSWER_TIMEOUT_S, keep=idle)
-        return {key: Answer.of(row) for key, row in rows.items()}
+        return {address: Answer.of(row) for address, row in rows.items()}
 
     def _publish(self, subject: Subject, at_s: float, samples: dict[str, Sample]) -> None:
         store = self._telemetry.monitoring(subject.region).metrics
         try:
             store.publish(NAMESPACE, subject.dimension_sets, at_s, samples)
         except TooManyMetrics as error:
-            log.warning("metrics of %s are not kept: %s", subject.key, error)
+            log.warning("metrics of %s are not kept: %s", subject.instance, error)
 
     def _samples(self, subject: Subject, answer: Answer | None, at_s: float) -> dict[str, Sample]:
         samples = _capacity(subject)
@@ -226,12 +176,12 @@ class Sampler:
         used = usage(subject.pid) if subject.pid is not None else None
         if subject.pid is None or used is None:
             return {}
-        before = self._before.get(subject.key)
-        self._before[subject.key] = _Before(subject.pid, at_s, used, answer)
+        before = self._before.get(subject.address)
+        self._before[subject.address] = _Before(subject.pid, at_s, used, answer)
         samples["FreeableMemory"] = Sample(_freeable(subject, used), "Bytes")
         if before is not None and before.pid == subject.pid and at_s > before.at_s:
             cores = max(used.cpu_s - before.usage.cpu_s, 0.0) / (at_s - before.at_s)
-            share = 100 * cores / (os.cpu_count() or 1)
+            share = 100 * cores / (subject.cores or os.cpu_count() or 1)
             samples["CPUUtilization"] = Sample(min(share, 100.0), "Percent")
         if answer is not None:
             same = before is not None and before.pid == subject.pid
@@ -239,68 +189,42 @@ class Sampler:
         return samples
 
     def _lags(
-        self, subjects: Sequence[Subject], answers: dict[str, Answer]
+        self, present: Sequence[Subject], answers: Mapping[str, Answer]
     ) -> dict[str, dict[str, Sample]]:
-        """Return the samples about lag, by instance: each reader's, and the writer's of them all."""
+        """Return the samples about lag, by address: each reader's, and its writer's of them all."""
+        sources = {subject.follows for subject in present} - {None}
+        self._tracks = {
+            address: self._tracks.get(address) or WriterTrack()
+            for address in sources
+            if address is not None
+        }
+        for address, track in self._tracks.items():
+            if (written := answers.get(address)) is not None:
+                track.note(written.at_s, written.lsn)
         samples: dict[str, dict[str, Sample]] = {}
-        tracks: dict[str, WriterTrack] = {}
-        for writer in (s for s in subjects if s.is_writer):
-            track = tracks[writer.key] = self._tracks.get(writer.key) or WriterTrack()
-            written = answers.get(writer.key)
-            if written is None:
+        of_writer: dict[str, list[float]] = {}
+        for reader in present:
+            answer = answers.get(reader.address)
+            # Without the writer nobody knows how much more there is.
+            if reader.follows is None or answer is None or reader.follows not in answers:
                 continue
-            track.note(written.at_s, written.lsn)
-            lags = []
-            for reader in subjects:
-                answer = answers.get(reader.key)
-                mates = (reader.region, reader.cluster) == (writer.region, writer.cluster)
-                if mates and not reader.is_writer and answer is not None:
-                    lag = 1000 * track.lag_s(answer.at_s, answer.lsn)
-                    lags.append(lag)
-                    samples[reader.key] = {"AuroraReplicaLag": Sample(lag, "Milliseconds")}
-            if lags:
-                samples[writer.key] = {
-                    "AuroraReplicaLagMaximum": Sample(max(lags), "Milliseconds"),
-                    "AuroraReplicaLagMinimum": Sample(min(lags), "Milliseconds"),
-                }
-        self._tracks = tracks
+            lag_s = self._tracks[reader.follows].lag_s(answer.at_s, answer.lsn)
+            samples[reader.address] = _lag(reader, lag_s)
+            if reader.cluster is not None and not reader.is_abroad:
+                of_writer.setdefault(reader.follows, []).append(lag_s)
+        for address, lags in of_writer.items():
+            samples[address] = {
+                "AuroraReplicaLagMaximum": Sample(1000 * max(lags), "Milliseconds"),
+                "AuroraReplicaLagMinimum": Sample(1000 * min(lags), "Milliseconds"),
+            }
         return samples
 
 
-def _subjects(core: Core) -> list[Subject]:
-    with core.lock:
-        found = []
-        for member in core.members.values():
-            node = member.node
-            pid = node.pid
-            serverless = member.spec.instance_class == SERVERLESS_CLASS
-            found.append(
-                Subject(
-                    region=core.spec.region,
-                    cluster=core.spec.id,
-                    instance=member.id,
-                    instance_class=member.spec.instance_class,
-                    is_writer=member.id == core.writer,
-                    pid=pid,
-                    is_paused=member.paused,
-                    is_stopped=node.freezer.frozen,
-                    place=None if pid is None else _place(core, node.address, pid),
-                    capacity_acu=member.capacity_acu,
-                    max_acu=core.bounds.max_acu if core.bounds and serverless else None,
-                )
-            )
-        return found
-
-
-def _place(core: Core, address: str, pid: int) -> Place:
-    foundation = core.foundation
-    return Place(
-        address=address,
-        port=foundation.port,
-        user=CONTROL_ROLE,
-        password=foundation.template.control_password,
-        pid=pid,
-    )
+def _lag(reader: Subject, lag_s: float) -> dict[str, Sample]:
+    if reader.cluster is None:
+        return {"ReplicaLag": Sample(lag_s, "Seconds")}
+    name = "AuroraGlobalDBReplicationLag" if reader.is_abroad else "AuroraReplicaLag"
+    return {name: Sample(1000 * lag_s, "Milliseconds")}
 
 
 def _capacity(subject: Subject) -> dict[str, Sample]:
@@ -327,17 +251,22 @@ def _freeable(subject: Subject, used: Usage) -> float:
 def _engine(subject: Subject, now: Answer, before: Answer | None) -> dict[str, Sample]:
     samples = {
         "DatabaseConnections": Sample(now.connections, "Count"),
-        "EngineUptime": Sample(now.uptime_s, "Seconds"),
         "DBLoad": Sample(now.busy, "None"),
         "DBLoadCPU": Sample(now.on_cpu, "None"),
         "DBLoadNonCPU": Sample(now.busy - now.on_cpu, "None"),
     }
-    if before is None or now.at_s <= before.at_s:
-        return samples
+    if subject.cluster is not None:
+        samples["EngineUptime"] = Sample(now.uptime_s, "Seconds")
+        if before is not None and now.at_s > before.at_s:
+            samples.update(_rates(subject, now, before))
+    return samples
+
+
+def _rates(subject: Subject, now: Answer, before: Answer) -> dict[str, Sample]:
+    """Return what Aurora alone publishes of the work since the last sample."""
     passed_s = now.at_s - before.at_s
-    samples["Deadlocks"] = Sample(
-        max(now.deadlocks - before.deadlocks, 0) / passed_s, "Count/Second"
-    )
+    deadlocks = max(now.deadlocks - before.deadlocks, 0)
+    samples = {"Deadlocks": Sample(deadlocks / passed_s, "Count/Second")}
     if subject.is_writer:
         commits = max(now.commits - before.commits, 0)
         samples["CommitThroughput"] = Sample(commits / passed_s, "Count/Second")
