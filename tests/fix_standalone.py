@@ -39,13 +39,17 @@ class Instance:
         return address
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
-        return psycopg.connect(
-            host=self.address,
-            port=self.shown["Endpoint"]["Port"],
-            user="boss",
-            dbname=self.shown.get("DBName", "postgres"),
-            **{"password": SECRET, "connect_timeout": 10, "autocommit": True, **options},
-        )
+        parameters = {
+            "host": self.address,
+            "port": self.shown["Endpoint"]["Port"],
+            "user": "boss",
+            "dbname": self.shown.get("DBName", "postgres"),
+            "password": SECRET,
+            "connect_timeout": 10,
+            "autocommit": True,
+            **options,
+        }
+        return psycopg.connect(**parameters)
 
     def sql(self, statement: str) -> Any:
         with self.connect() as session:
@@ -99,6 +103,7 @@ def create(served: Served, name: str, **fields: Any) -> Instance:
     }
     served.rds.create_db_instance(**request)
     instance = Instance(served, name)
+    instance.await_event("0005")
     instance.await_status()
     return instance
 

@@ -8,6 +8,8 @@ from fix_rds_model import Refused, Served
 from fix_standalone import Instance, create
 from psycopg import errors
 
+from chaos.testcluster.disturbances.node import Hang
+
 
 @pytest.fixture(scope="module")
 def pair(served: Served) -> Instance:
@@ -52,7 +54,7 @@ def test_it_stops_starts_and_keeps_its_data(single: Instance, refused: Refused) 
     assert single.sql("SELECT answer FROM kept") == 42
     refused("InvalidDBInstanceState", rds.start_db_instance, DBInstanceIdentifier=single.name)
     rds.reboot_db_instance(DBInstanceIdentifier=single.name)
-    single.await_status()
+    single.await_event("0006")
     assert single.events() == ["0005", "0087", "0088", "0004", "0006"]
 
 
@@ -96,6 +98,11 @@ def test_a_forced_failover_moves_the_name_and_loses_nothing(pair: Instance) -> N
     assert {"0013", "0015", "0049"} <= set(numbers)
     assert not any(e.startswith("007") for e in numbers), "no events of an Aurora cluster"
     pair.run("INSERT INTO sold (what) VALUES ('after the failover')")
+    ca_file = pair.served.estate.security.ca_file
+    if ca_file is not None:  # Either node proves to be who the name says.
+        name = after["Endpoint"]["Address"]
+        trust = {"sslmode": "verify-full", "sslrootcert": str(ca_file)}
+        pair.connect(host=name, hostaddr=pair.address, **trust).close()
 
 
 def test_a_crash_of_the_active_node_fails_over(pair: Instance) -> None:
@@ -107,6 +114,16 @@ def test_a_crash_of_the_active_node_fails_over(pair: Instance) -> None:
     pair.await_status()
     assert pair.address != address
     assert pair.sql("SELECT count(*) FROM sold WHERE what = 'before the crash'") == 1
+
+
+def test_a_hung_active_node_is_replaced(pair: Instance) -> None:
+    pair.await_("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", 1, "sync")
+    told, address = pair.events().count("0049"), pair.address
+    pair.served.estate.disturbances.begin(Hang(instance="pair"))
+    pair.await_event("0049", told + 1)
+    pair.await_status()
+    assert pair.address != address
+    pair.run("INSERT INTO sold (what) VALUES ('after the hang')")
 
 
 def test_without_its_standby_it_serves_and_gives_a_failover_up(pair: Instance) -> None:

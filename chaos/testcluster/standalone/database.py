@@ -235,9 +235,9 @@ class Standalone(Cluster):
 
         def work() -> None:
             core.pause(delays.delete)
-            core.announce(events.INSTANCE_DELETED)
-            forget()
             self.close()
+            forget()
+            core.announce(events.INSTANCE_DELETED)
 
         core.background("deletion", work, failed=self.failed)
 
