@@ -35,6 +35,7 @@ class Loss:
         self._known: set[int] = set()
         self._over = threading.Event()
         self._filter()
+        node.lossy = True
         self._thread = threading.Thread(
             target=self._keep_up, name=f"loss of {node.identifier}", daemon=True
         )
@@ -44,6 +45,7 @@ class Loss:
         """Let everything arrive again."""
         self._over.set()
         self._thread.join()
+        self._node.lossy = False
         _each(self._node, Tapped.keep_all, known=set())
 
     def _keep_up(self) -> None:

@@ -75,6 +75,7 @@ class Node(Interrogated):
         self._lock = threading.RLock()  # Held through starting, ending and promotion.
         self._files = threading.Lock()  # Held for moments, so that `follow` never waits for those.
         self.replay = Replay(self)
+        self.lossy = False  # Packets that are sent to it get lost.
         self._process: subprocess.Popen[bytes] | None = None
         self._upstream: str | None = None
         self._own_settings: dict[str, str] = {}

@@ -142,8 +142,9 @@ class _Arrival:
 
     def in_place(self) -> bool:
         self._core.pause(0)
-        if self._member.node.replay.lags:
-            return True  # It streams only after it has replayed, late, what it already has.
+        if self._member.node.replay.lags or self._member.node.lossy:
+            # It streams after it has replayed, late, what it has; or once the network lets it.
+            return True
         writer = self._core.writer_member()
         if writer is None or writer is self._member or writer.node.pid is None:
             return True

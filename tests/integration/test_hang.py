@@ -10,6 +10,8 @@ import pytest
 from fix_faults import PATIENCE_S, Faults, Writing
 from fix_testcluster import NewCluster, Running
 
+from chaos.errors import DatabaseError
+from chaos.testcluster import interrogation
 from chaos.testcluster.records import ApiError
 from chaos.wait import wait_until
 
@@ -76,6 +78,19 @@ def test_a_writer_that_goes_on_hanging_is_killed_and_failed_over(
         assert not writing.lost(found)
     with running.connect(writer.address) as found:
         assert found.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+
+
+def test_the_control_planes_own_wait_for_a_hung_server_is_bounded(
+    faults: Faults, unnoticed: pytest.MonkeyPatch
+) -> None:
+    """Neither TCP nor the server's own time-out would ever end it."""
+    unnoticed.setattr(interrogation, "_ANSWER_TIMEOUT_S", 0.5)
+    reader = faults.running.readers[0]
+    node = faults.member(reader.id).node
+    with pytest.raises(DatabaseError, match=r"no answer within 0\.5 s"), node.connect() as session:
+        faults.begin("hang", instance=reader.id)
+        session.execute("SELECT 1")
+    assert node.ask("SELECT 1") is None
 
 
 def test_a_hung_reader_leaves_the_reader_endpoint_and_comes_back(faults: Faults) -> None:
