@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import psycopg
@@ -89,7 +90,8 @@ class Wire:
             WireError: the server refused it, the connection broke, or it was dropped meanwhile.
         """
         pgconn = self._pgconn
-        assert pgconn is not None
+        if pgconn is None:  # It broke, or was dropped, between the decision to ask and now.
+            raise WireError(self._why_closed)
         self._unwatch()
         try:
             pgconn.send_query_params(statement, values)
@@ -114,7 +116,8 @@ class Wire:
             return
         self._why_closed = error
         if self.connecting and self.reached:
-            _reset_on_close(pgconn.socket)
+            with suppress(psycopg.OperationalError):  # libpq has closed the socket already.
+                _reset_on_close(pgconn.socket)
         self.connecting = False
         pgconn.finish()
         if self._waiting is not None and not self._waiting.done():
@@ -141,7 +144,10 @@ class Wire:
     async def _until_ready(self, *, writing: bool) -> None:
         assert self._pgconn is not None
         # libpq may close the socket and open another, so it is looked up for every wait.
-        self._fd = self._pgconn.socket
+        try:
+            self._fd = self._pgconn.socket
+        except psycopg.OperationalError:
+            self._fail(_LOST)
         waiting = self._waiting = self._loop.create_future()
         add = self._loop.add_writer if writing else self._loop.add_reader
         add(self._fd, _set, waiting)
