@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fix_control_plane import REGION, PaperCluster, rds_client, serve
-from fix_rds_model import holding_to_the_model
+from rds_model import holding_to_the_model
 
 from chaos.testcluster.metrics.monitoring import Monitoring
 from chaos.testcluster.metrics.telemetry import Telemetry

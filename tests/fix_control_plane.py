@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from rds_model import holding_to_the_model
 
 from chaos.clock import MonotonicClock
 from chaos.errors import HostError
@@ -44,6 +45,16 @@ from chaos.testcluster.standalone.registry import Standalones
 REGION = "eu-west-1"
 HASH = "abc123def456"
 DOMAIN = f"{REGION}.rds.amazonaws.com"
+CLUSTER_ARN = f"arn:aws:rds:{REGION}:000000000000:cluster:orders"
+READER = "orders-instance-002"
+READER_ARN = f"arn:aws:rds:{REGION}:000000000000:db:{READER}"
+CREATE_INSTANCE: dict[str, Any] = {
+    "DBInstanceIdentifier": "orders-4",
+    "DBClusterIdentifier": "orders",
+    "DBInstanceClass": "db.serverless",
+    "Engine": "aurora-postgresql",
+    "Tags": [{"Key": "a", "Value": "b"}],
+}
 CREATED = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 
 
@@ -298,7 +309,7 @@ def served_paper_cluster() -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="session")
 def shared_boto_rds(served_paper_cluster: ControlPlane) -> Iterator[Any]:
-    client = rds_client(served_paper_cluster.url)
+    client = holding_to_the_model(rds_client(served_paper_cluster.url))
     yield client
     client.close()
 
@@ -314,7 +325,7 @@ def control_plane(served_paper_cluster: ControlPlane) -> ControlPlane:
 
 @pytest.fixture
 def boto_rds(control_plane: ControlPlane, shared_boto_rds: Any) -> Any:
-    """An unmodified boto3 client of the paper cluster."""
+    """A boto3 client of the paper cluster, which holds every answer to the model."""
     return shared_boto_rds
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from botocore.validate import ParamValidator
 from fix_control_plane import DOMAIN, rds_client
 from fix_testcluster import PASSWORD, open_estate
+from rds_model import holding_to_the_model
 
 from chaos.names import NameServer
 from chaos.testcluster.api.control import Control, ServerFacts
@@ -20,43 +19,6 @@ from chaos.testcluster.estate import Estate, start_cluster
 from chaos.testcluster.postgres import PostgresBinaries
 from chaos.testcluster.records import Address, Alias, ClusterSpec
 from chaos.wait import wait_until
-
-ANSWERED: Counter[str] = Counter()
-"""How often each operation's answer was held to its model in this process."""
-
-
-def holding_to_the_model(client: Any) -> Any:
-    """Return the client, whose every answer is from now on checked against the output shape."""
-    service = client.meta.service_model
-
-    def check(parsed: dict[str, Any], model: Any, http_response: Any, **_: Any) -> None:
-        if http_response.status_code >= 300:
-            errors = [(s.name, s.metadata.get("error") or {}) for s in service.error_shapes]
-            codes = {error.get("code", name) for name, error in errors}
-            codes |= {s.name for s in service.error_shapes} | COMMON_ERRORS
-            assert parsed["Error"]["Code"] in codes, parsed["Error"]
-            assert parsed["Error"]["Message"], parsed
-            return
-        body = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
-        if model.output_shape is not None:
-            report = ParamValidator().validate(body, model.output_shape)
-            assert not report.has_errors(), f"{model.name}: {report.generate_report()}"
-        else:
-            assert body == {}, model.name
-        ANSWERED[model.name] += 1
-
-    client.meta.events.register("after-call", check)
-    return client
-
-
-COMMON_ERRORS = {
-    "InvalidAction",
-    "InvalidParameterCombination",
-    "InvalidParameterValue",
-    "MissingParameter",
-    "ValidationError",
-}
-"""What every operation may answer and no model lists."""
 
 
 @dataclass

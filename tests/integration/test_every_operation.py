@@ -9,7 +9,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from fix_control_plane import rds_client
-from fix_rds_model import COMMON_ERRORS, Served
+from fix_rds_model import Served
+from rds_model import COMMON_ERRORS
 
 from chaos.testcluster.api.account import ABSENT
 from chaos.testcluster.api.actions import ACTIONS
