@@ -1,4 +1,4 @@
-"""Metrics kept, found by their dimensions, summed up by period; the lag of a reader."""
+"""Metrics kept, found by their dimensions, summed up by period."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.testcluster.metrics import store as store_module
-from chaos.testcluster.metrics.lag import WriterTrack
 from chaos.testcluster.metrics.statistics import (
     SIMPLE,
     aligned,
@@ -135,19 +134,3 @@ def test_a_percentile_counts_weights() -> None:
 @pytest.mark.parametrize("name", ["average", "p101", "p", "tm99", "p99.x", ""])
 def test_other_statistics_are_not_offered(name: str) -> None:
     assert statistic(name) is None
-
-
-def test_a_reader_lags_by_the_age_of_what_it_has_replayed() -> None:
-    track = WriterTrack()
-    for at, lsn in ((10.0, 1000), (11.0, 2000), (12.0, 2000), (13.0, 4000)):
-        track.note(at, lsn)
-    assert track.lag_s(13.0, 4000) == 0
-    assert track.lag_s(13.0, 9999) == 0, "a reader that was asked a moment later"
-    assert track.lag_s(13.0, 3000) == pytest.approx(0.5), "evenly written between 12 and 13 s"
-    assert track.lag_s(13.0, 2000) == pytest.approx(1.0), "what it lacks was written from 12 s on"
-    assert track.lag_s(13.0, 1500) == pytest.approx(2.5)
-    assert track.lag_s(13.0, 10) == pytest.approx(3.0), "as far back as is remembered"
-
-
-def test_without_a_writer_nothing_is_known_of_lag() -> None:
-    assert WriterTrack().lag_s(5.0, 100) == 0

@@ -1,4 +1,4 @@
-"""How far a reader's replay is behind the writer, in time; pure.
+"""How far a replay is behind what is replicated, in time; pure.
 
 PostgreSQL tells positions in the log, and delays only while something is written. So the writer's
 positions are remembered with their instants: a reader lags by the age of what it has replayed.
@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Mapping, Sequence
+
+from chaos.testcluster.metrics.answers import Answer
+from chaos.testcluster.metrics.store import Sample
+from chaos.testcluster.metrics.subjects import Subject
 
 _REMEMBERED = 3_600  # seconds: longer lags are told as this long
 
@@ -39,3 +44,42 @@ class WriterTrack:
         share = (replayed - low) / (high - low)
         written = self._at[after - 1] + share * (self._at[after] - self._at[after - 1])
         return max(at_s - written, 0.0)
+
+
+class Lags:
+    """The lags of a changing set of instances, round by round."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[str, WriterTrack] = {}
+
+    def samples(
+        self, present: Sequence[Subject], answers: Mapping[str, Answer]
+    ) -> dict[str, dict[str, Sample]]:
+        """Return the samples of one round, by address: of each reader, and of all for its writer."""
+        sources = {subject.follows for subject in present if subject.follows is not None}
+        self._tracks = {source: self._tracks.get(source) or WriterTrack() for source in sources}
+        for source, track in self._tracks.items():
+            if (written := answers.get(source)) is not None:
+                track.note(written.at_s, written.lsn)
+        samples: dict[str, dict[str, Sample]] = {}
+        of_writer: dict[str, list[float]] = {}
+        for reader in present:
+            answer = answers.get(reader.address)
+            # Without the writer nobody knows how much more there is.
+            if reader.follows is None or answer is None or reader.follows not in answers:
+                continue
+            lag_s = self._tracks[reader.follows].lag_s(answer.at_s, answer.lsn)
+            if reader.cluster is None:
+                samples[reader.address] = {"ReplicaLag": Sample(lag_s, "Seconds")}
+            elif reader.is_abroad:
+                lag = Sample(1000 * lag_s, "Milliseconds")
+                samples[reader.address] = {"AuroraGlobalDBReplicationLag": lag}
+            else:
+                samples[reader.address] = {"AuroraReplicaLag": Sample(1000 * lag_s, "Milliseconds")}
+                of_writer.setdefault(reader.follows, []).append(1000 * lag_s)
+        for address, lags in of_writer.items():
+            samples[address] = {
+                "AuroraReplicaLagMaximum": Sample(max(lags), "Milliseconds"),
+                "AuroraReplicaLagMinimum": Sample(min(lags), "Milliseconds"),
+            }
+        return samples

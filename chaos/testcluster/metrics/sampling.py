@@ -12,15 +12,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
 
 from chaos.clock import NS, MonotonicClock
-from chaos.testcluster.configuration import CONTROL_ROLE
-from chaos.testcluster.metrics.asking import Questioner, Row
-from chaos.testcluster.metrics.lag import WriterTrack
+from chaos.testcluster.metrics.answers import QUESTION, Answer
+from chaos.testcluster.metrics.asking import Questioner
+from chaos.testcluster.metrics.lag import Lags
 from chaos.testcluster.metrics.store import KEPT_S, Sample, TooManyMetrics
 from chaos.testcluster.metrics.subjects import Subject, WatchedEstate, subjects
 from chaos.testcluster.metrics.telemetry import Telemetry
@@ -36,45 +36,6 @@ _ANSWER_TIMEOUT_S = 0.5
 _JOIN_TIMEOUT_S = 5.0
 _ACU_BYTES = 2 * 2**30
 _FORGET_EVERY = 600  # samples
-
-# Connections and active sessions are clients' alone; transactions are all, the service's own too.
-QUESTION = f"""
-SELECT extract(epoch FROM clock_timestamp()),
-       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
-             ELSE pg_current_wal_lsn() END) - '0/0'::pg_lsn,
-       extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()),
-       sessions.connected, sessions.busy, sessions.on_cpu,
-       work.commits, work.deadlocks, work.hits, work.reads
-FROM (SELECT count(*) AS connected,
-             count(*) FILTER (WHERE state = 'active') AS busy,
-             count(*) FILTER (WHERE state = 'active' AND wait_event IS NULL) AS on_cpu
-      FROM pg_stat_activity
-      WHERE backend_type = 'client backend' AND usename IS DISTINCT FROM '{CONTROL_ROLE}') AS sessions,
-     (SELECT sum(xact_commit) AS commits, sum(deadlocks) AS deadlocks,
-             sum(blks_hit) AS hits, sum(blks_read) AS reads FROM pg_stat_database) AS work
-"""  # noqa: S608 - made of constants
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an instance said of itself; counters are since its start."""
-
-    at_s: float
-    lsn: int
-    uptime_s: float
-    connections: float
-    busy: float
-    on_cpu: float
-    commits: float
-    deadlocks: float
-    hits: float
-    reads: float
-
-    @classmethod
-    def of(cls, row: Row) -> Answer:
-        """Read a row of `QUESTION`."""
-        numbers = [float(value or 0) for value in row]
-        return cls(numbers[0], int(row[1] or 0), *numbers[2:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +61,7 @@ class Sampler:
         self._telemetry = telemetry
         self._questioner = Questioner(QUESTION)
         self._before: dict[str, _Before] = {}
-        self._tracks: dict[str, WriterTrack] = {}
+        self._lags = Lags()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
@@ -138,7 +99,7 @@ class Sampler:
         present = subjects(self._estate)
         answers = self._ask(present)
         at_s = self._telemetry.now_s()
-        lags = self._lags(present, answers)
+        lags = self._lags.samples(present, answers)
         for subject in present:
             samples = self._samples(subject, answers.get(subject.address), at_s)
             samples.update(lags.get(subject.address, {}))
@@ -187,44 +148,6 @@ class Sampler:
             same = before is not None and before.pid == subject.pid
             samples.update(_engine(subject, answer, before.answer if before and same else None))
         return samples
-
-    def _lags(
-        self, present: Sequence[Subject], answers: Mapping[str, Answer]
-    ) -> dict[str, dict[str, Sample]]:
-        """Return the samples about lag, by address: each reader's, and its writer's of them all."""
-        sources = {subject.follows for subject in present} - {None}
-        self._tracks = {
-            address: self._tracks.get(address) or WriterTrack()
-            for address in sources
-            if address is not None
-        }
-        for address, track in self._tracks.items():
-            if (written := answers.get(address)) is not None:
-                track.note(written.at_s, written.lsn)
-        samples: dict[str, dict[str, Sample]] = {}
-        of_writer: dict[str, list[float]] = {}
-        for reader in present:
-            answer = answers.get(reader.address)
-            # Without the writer nobody knows how much more there is.
-            if reader.follows is None or answer is None or reader.follows not in answers:
-                continue
-            lag_s = self._tracks[reader.follows].lag_s(answer.at_s, answer.lsn)
-            samples[reader.address] = _lag(reader, lag_s)
-            if reader.cluster is not None and not reader.is_abroad:
-                of_writer.setdefault(reader.follows, []).append(lag_s)
-        for address, lags in of_writer.items():
-            samples[address] = {
-                "AuroraReplicaLagMaximum": Sample(1000 * max(lags), "Milliseconds"),
-                "AuroraReplicaLagMinimum": Sample(1000 * min(lags), "Milliseconds"),
-            }
-        return samples
-
-
-def _lag(reader: Subject, lag_s: float) -> dict[str, Sample]:
-    if reader.cluster is None:
-        return {"ReplicaLag": Sample(lag_s, "Seconds")}
-    name = "AuroraGlobalDBReplicationLag" if reader.is_abroad else "AuroraReplicaLag"
-    return {name: Sample(1000 * lag_s, "Milliseconds")}
 
 
 def _capacity(subject: Subject) -> dict[str, Sample]:

@@ -49,7 +49,7 @@ class Subject:
     follows: str | None
     """The address of the writer that it replicates, None for a writer."""
     is_abroad: bool
-    """Whether that is in the global cluster's other Region."""
+    """Whether that writer is another cluster's, in a global cluster."""
     capacity_acu: float | None
     max_acu: float | None
     cores: float | None
@@ -145,7 +145,7 @@ def _subject(
         is_stopped=node.freezer.frozen,
         is_writer=is_first and elsewhere is None,
         follows=follows,
-        is_abroad=is_first and elsewhere is not None,
+        is_abroad=elsewhere is not None and cluster is not None,
         capacity_acu=member.capacity_acu if serverless else None,
         max_acu=serverless.max_acu if serverless else None,
         cores=serverless.max_acu * core.pacer.profile.cores_per_acu if serverless else None,
