@@ -42,8 +42,8 @@ def place(name: str, tier: int = 1, capacity: float = 1, **more: bool) -> Place:
     ("given_load", "wanted"),
     [
         (load(), 0),
-        (load(cores=0.75), 4),  # 75 % of 4 ACU's share
-        (load(cores=0.76), 4.5),
+        (load(cores=0.5), 4),  # half of 4 ACU's share
+        (load(cores=0.51), 4.5),
         (load(connections=211), 1),
         (load(connections=212), 1.5),
         (load(cores=0.01, connections=1669), 8),

@@ -1,6 +1,6 @@
 """How capacity follows load: a model, since AWS publishes none.
 
-An instance wants the larger of two: the capacity at which its processor time of late would be 75 % of
+An instance wants the larger of two: the capacity at which its processor time of late would be half of
 what the capacity allows (half as much again where it was held back, since what it would have used is
 not known), and the capacity that its connections' memory takes. It rises by 0.5 ACU or half of what it
 has, whichever is more, so the faster the larger it is; it falls, by a quarter, only after it
@@ -20,7 +20,7 @@ from chaos.testcluster.records import ServerlessBounds
 from chaos.testcluster.serverless.bounds import STEP_ACU
 from chaos.testcluster.serverless.settings import connection_weight_acu
 
-UTILIZATION_AIM = 0.75
+UTILIZATION_AIM = 0.5
 FOLLOWING_TIER_MAX = 1
 
 

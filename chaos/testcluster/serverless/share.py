@@ -21,8 +21,8 @@ from chaos.clock import NS, Clock, MonotonicClock
 from chaos.testcluster.node import Node
 from chaos.testcluster.serverless.census import Census, supported
 
-_BURST_S = 0.2  # so long may a rested server take all it can get, in terms of its share
-_BURST_MIN_S = 0.02
+_BURST_S = 0.5  # so long may a rested server take all it can get, in terms of its share
+_BURST_MIN_S = 0.05
 _SLICE_S = 0.03
 _SLICE_MIN_S = 0.002
 _DEBT_S = 0.25  # at most so long is it stopped for having taken too much before it was noticed
