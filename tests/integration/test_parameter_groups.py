@@ -87,7 +87,10 @@ def test_a_cluster_group_is_taken_over_at_a_reboot_and_then_at_once(
     rds.modify_db_cluster_parameter_group(
         DBClusterParameterGroupName="ours", Parameters=[parameter("statement_timeout", "1234")]
     )
-    orders.estate.region("eu-west-1").cluster("orders").parameters.use_cluster_group("ours")
+    rds.modify_db_cluster(
+        DBClusterIdentifier="orders", DBClusterParameterGroupName="ours", ApplyImmediately=True
+    )
+    orders.await_available("orders", 2)
     assert orders.cluster("orders")["DBClusterParameterGroup"] == "ours"
     assert set(cluster_status(orders).values()) == {"pending-reboot"}
     assert shown(orders, "orders-instance-1", "statement_timeout") == "0"
@@ -133,7 +136,10 @@ def test_forced_tls_refuses_plaintext_until_it_is_reset(orders: Served, family: 
     rds.create_db_cluster_parameter_group(
         DBClusterParameterGroupName="secure", DBParameterGroupFamily=family, Description="secure"
     )
-    orders.estate.region("eu-west-1").cluster("orders").parameters.use_cluster_group("secure")
+    rds.modify_db_cluster(
+        DBClusterIdentifier="orders", DBClusterParameterGroupName="secure", ApplyImmediately=True
+    )
+    orders.await_available("orders", 2)
     rds.modify_db_cluster_parameter_group(
         DBClusterParameterGroupName="secure", Parameters=[parameter("rds.force_ssl", "1")]
     )
@@ -168,8 +174,8 @@ def test_an_instance_group_goes_over_the_cluster_s_and_limits_connections(
             parameter("statement_timeout", "99"),
         ],
     )
-    cluster = orders.estate.region("eu-west-1").cluster("orders")
-    cluster.parameters.use_instance_group("orders-instance-1", "few")
+    rds.modify_db_instance(DBInstanceIdentifier="orders-instance-1", DBParameterGroupName="few")
+    orders.await_available("orders", 2)
     assert instance_status(orders, "orders-instance-1") == ("few", "pending-reboot")
     reboot(orders, "orders-instance-1")
     assert instance_status(orders, "orders-instance-1") == ("few", "in-sync")
@@ -207,7 +213,10 @@ def test_an_instance_group_goes_over_the_cluster_s_and_limits_connections(
 
     wait_until(replayed, "the reader to replay", timeout_s=30, errors=(psycopg.OperationalError,))
     # A new instance is made with the group that it names.
-    cluster.parameters.use_instance_group("orders-instance-1", f"default.{family}")
+    rds.modify_db_instance(
+        DBInstanceIdentifier="orders-instance-1", DBParameterGroupName=f"default.{family}"
+    )
+    orders.await_available("orders", 2)
     reboot(orders, "orders-instance-1")
     rds.delete_db_parameter_group(DBParameterGroupName="few")
     refused(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import psycopg
 import pytest
 from fix_rds_model import Refused, Served
@@ -108,12 +111,28 @@ def test_a_forced_failover_moves_the_name_and_loses_nothing(pair: Instance) -> N
 def test_a_crash_of_the_active_node_fails_over(pair: Instance) -> None:
     pair.await_("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", 1, "sync")
     told, address = pair.events().count("0049"), pair.address
-    pair.run("INSERT INTO sold (what) VALUES ('before the crash')")
-    pair.served.estate.cluster_of("pair").crash("pair")
+    with ThreadPoolExecutor(1) as pool, pair.connect() as session:
+        writing = pool.submit(write_until_it_breaks, session)
+        pair.await_("SELECT count(*) > 20 FROM sold WHERE what = 'told'", True, "writes")
+        pair.served.estate.cluster_of("pair").crash("pair")
+        told_ids = writing.result(60)
     pair.await_event("0049", told + 1)
     pair.await_status()
     assert pair.address != address
-    assert pair.sql("SELECT count(*) FROM sold WHERE what = 'before the crash'") == 1
+    kept = set(pair.sql("SELECT array_agg(id) FROM sold WHERE what = 'told'"))
+    assert len(told_ids) > 20
+    assert set(told_ids) <= kept, "every commit that was told is there"
+
+
+def write_until_it_breaks(session: psycopg.Connection[Any]) -> list[int]:
+    """Insert rows until the session breaks; return those whose commit was acknowledged."""
+    told: list[int] = []
+    try:
+        while True:
+            row = session.execute("INSERT INTO sold (what) VALUES ('told') RETURNING id").fetchone()
+            told.append(row[0])  # type: ignore[index]
+    except psycopg.OperationalError:
+        return told
 
 
 def test_a_hung_active_node_is_replaced(pair: Instance) -> None:

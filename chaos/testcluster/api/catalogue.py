@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from chaos.testcluster.api.describe import CERTIFICATE_AUTHORITY
+from chaos.testcluster.api.describe_standalone import find
 from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.lookup import Action, Result, named_instance
 from chaos.testcluster.api.selection import Parameters, matching, page
@@ -125,8 +126,9 @@ def describe_certificates(region: Region, parameters: Parameters) -> Result:
 
 
 def describe_valid_db_instance_modifications(region: Region, parameters: Parameters) -> Result:
-    """DescribeValidDBInstanceModifications: a member of an Aurora cluster has no storage to change."""
-    named_instance(region, parameters["DBInstanceIdentifier"])
+    """DescribeValidDBInstanceModifications: no storage, for none of it can be changed here."""
+    if find(region, parameters["DBInstanceIdentifier"]) is None:
+        named_instance(region, parameters["DBInstanceIdentifier"])
     return {
         "ValidDBInstanceModificationsMessage": {
             "Storage": [],

@@ -159,7 +159,8 @@ def _named(disturbance: Disturbance) -> str:
 
 
 def _members(estate: Estate) -> list[Member]:
-    return [member for cluster in estate.clusters() for member in cluster.core.others()]
+    everybody = (*estate.clusters(), *estate.standalones())
+    return [member for database in everybody for member in database.core.others()]
 
 
 def _darken(members: list[Member], undo: Ending) -> None:
