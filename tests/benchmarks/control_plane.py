@@ -1,6 +1,6 @@
 """What a test cluster's surroundings cost: its start and end, an API call, a DNS query.
 
-    python tests/benchmarks/control_plane.py [--starts 3] [--calls 200] [--dns-s 3]
+    python tests/benchmarks/control_plane.py [--starts 3] [--calls 200] [--rate-s 3] [--dns-s 3]
 
 The API is asked by boto3, whose own share is most of a call, and once more by plain HTTP. Names are
 asked by four clients at once. Figures, not a test: the exit status is 0.
@@ -27,6 +27,7 @@ from chaos.testcluster.state import ClusterState
 
 CLOCK = MonotonicClock()
 WARM_UP = 20
+API_CLIENTS = 4
 DNS_CLIENTS = 4
 
 
@@ -71,19 +72,51 @@ def show_api(state: ClusterState, calls: int) -> None:
     show_calls("DescribeDBInstances (3) by boto3", rds.describe_db_instances, calls)
     rds.close()
     connection = http.client.HTTPConnection(*state.control)
-    scope = f"Credential=any/20261121/{state.region}/rds/aws4_request"
-
-    def describe() -> None:
-        connection.request(
-            "POST",
-            "/",
-            b"Action=DescribeDBClusters",
-            {"Authorization": f"AWS4-HMAC-SHA256 {scope}"},
-        )
-        connection.getresponse().read()
-
-    show_calls("DescribeDBClusters by plain HTTP", describe, calls)
+    show_calls("DescribeDBClusters by plain HTTP", lambda: describe(connection, state), calls)
     connection.close()
+    cloudwatch = boto3.client(
+        "cloudwatch",
+        endpoint_url=state.api_url,
+        region_name=state.region,
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+    show_calls("ListMetrics by boto3", cloudwatch.list_metrics, calls)
+    cloudwatch.close()
+
+
+def describe(connection: http.client.HTTPConnection, state: ClusterState) -> None:
+    """Call DescribeDBClusters and read the answer."""
+    scope = f"Credential=any/20261121/{state.region}/rds/aws4_request"
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}"}
+    connection.request("POST", "/", b"Action=DescribeDBClusters", headers)
+    connection.getresponse().read()
+
+
+def show_rate(state: ClusterState, duration_s: float) -> None:
+    """Print how many descriptions per second several clients at once are given."""
+    answered = [0] * API_CLIENTS
+    deadline = CLOCK.now_ns() + int(duration_s * NS)
+
+    def ask(number: int) -> None:
+        connection = http.client.HTTPConnection(*state.control)
+        while CLOCK.now_ns() < deadline:
+            describe(connection, state)
+            answered[number] += 1
+        connection.close()
+
+    in_threads(ask, API_CLIENTS)
+    rate = sum(answered) / duration_s
+    print(f"{f'DescribeDBClusters by {API_CLIENTS} clients at once':42} {rate:.0f} answers/s")
+
+
+def in_threads(act: Callable[[int], None], count: int) -> None:
+    """Call `act` with 0 to `count` - 1 at the same time."""
+    threads = [threading.Thread(target=act, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def show_dns(state: ClusterState, duration_s: float) -> None:
@@ -101,11 +134,7 @@ def show_dns(state: ClusterState, duration_s: float) -> None:
                 client.recv(4096)
                 answered[number] += 1
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(DNS_CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(ask, DNS_CLIENTS)
     print(f"{'cluster endpoint over UDP':42} {sum(answered) / duration_s:.0f} answers/s")
 
 
@@ -114,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--calls", type=int, default=200)
+    parser.add_argument("--rate-s", type=float, default=3.0)
     parser.add_argument("--dns-s", type=float, default=3.0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -121,6 +151,7 @@ def main() -> None:
         show_starts(options.starts, log)
         with lifecycle.embedded(ClusterSpec(id="bench"), log) as embedded:
             show_api(embedded.state, options.calls)
+            show_rate(embedded.state, options.rate_s)
             show_dns(embedded.state, options.dns_s)
 
 
