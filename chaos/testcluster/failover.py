@@ -180,6 +180,7 @@ class Failover:
     def _fence(self, plan: Plan) -> None:
         """End the old writer."""
         core = self._core
+        sabotage.before_fencing(core, plan.old)
         if plan.planned:
             core.pause(plan.delays.shutdown)
             if core.defects.keeps_old_writer and not plan.delete_old:

@@ -62,11 +62,15 @@ def replay(reader: Member, verb: Literal["pause", "resume"]) -> None:
         log.debug("%s", error)
 
 
-def after_fencing(core: Core, old: Member, target: Member) -> None:
-    """Do what some defects do once the old writer is down and nobody is promoted yet."""
+def before_fencing(core: Core, old: Member) -> None:
+    """Do what some defects do while the old writer still serves: what it writes now will be lost."""
     if core.defects.loses_tail:
         for reader in core.others(old):
             replay(reader, "pause")
+
+
+def after_fencing(core: Core, old: Member, target: Member) -> None:
+    """Do what some defects do once the old writer is down and nobody is promoted yet."""
     if core.defects.demotes_at_once:
         old.node.start(target.node.address)
 

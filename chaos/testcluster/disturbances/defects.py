@@ -101,6 +101,8 @@ class LosesAcknowledgedWrites(Defect):
         """Let readers replay at once again."""
         core.defects.loses_tail = False
         self._delay(core, None)
+        for member in core.others(core.writer_member()):
+            replay(member, "resume")
 
     @staticmethod
     def _delay(core: Core, delay: str | None) -> None:
