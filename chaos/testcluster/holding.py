@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 _TICK_NS = 1_000_000
 _LOOK_NS = 20_000_000  # between two looks for new sessions
 _BREATH_NS = 100_000_000  # how long a session stays stopped without a request at most
-_WATCH_NS = 2_000_000  # how long one that has just been let go is watched closely
+_LOOKS = 100  # how often one that has just been let go is looked at without a pause
 _TITLE = re.compile(
     rb"^postgres: (?:[^:]+: )?(?P<user>\S+) \S+ \S+\(\d+\) (?P<state>[^\0]*?)[\0 ]*$"
 )
@@ -66,6 +66,7 @@ class _Session:
     socket: Tapped
     held: bool = False
     until_ns: int = 0
+    looks: int = 0
     due_ns: int | None = None
     at_release: tuple[int, int] = (0, 0)  # packets that had come, and that had gone
     slipped: int = 0
@@ -207,12 +208,13 @@ class _Holding:
             if _idle(session):
                 self._hold(session, now)
                 return _BREATH_NS
-            # One that has just been let go is watched without a break, to be stopped in time.
-            return 0 if now < session.until_ns else _TICK_NS
+            # One that has just been let go is watched without a pause, to be stopped in time.
+            session.looks -= 1
+            return 0 if session.looks > 0 else _TICK_NS
         end_ns = session.due_ns if session.due_ns is not None else session.until_ns
         if now < end_ns:
             return end_ns - now
-        self._release(session, now)
+        self._release(session)
         return 0
 
     def _hold(self, session: _Session, now_ns: int) -> None:
@@ -221,12 +223,12 @@ class _Holding:
         session.count_slipped()
         self._watch_socket(session, watched=True)
 
-    def _release(self, session: _Session, now_ns: int) -> None:
+    def _release(self, session: _Session) -> None:
         self._watch_socket(session, watched=False)
         come, gone = _packets(session.socket.socket)
         # The answer to the request that has waited is not one that slipped through.
         session.at_release = (come, gone + (session.due_ns is not None))
-        session.held, session.due_ns, session.until_ns = False, None, now_ns + _WATCH_NS
+        session.held, session.due_ns, session.looks = False, None, _LOOKS
         self._node.freezer.run([session.pid])
 
     def _watch_socket(self, session: _Session, *, watched: bool) -> None:
