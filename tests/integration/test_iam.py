@@ -96,17 +96,18 @@ def test_the_documented_key_lets_in_and_no_guess_of_its_secret(joes: Running) ->
     assert REFUSED in entered(joes, token(joes, host, key=ACCESS_KEY, secret="guessed"))
 
 
-def test_the_token_of_the_aws_cli_lets_psqls_user_in(joes: Running) -> None:
+def test_the_token_of_the_aws_cli_lets_in(joes: Running, plain_environment: dict[str, str]) -> None:
     made = subprocess.run(
         [
             *(sys.executable, "-m", "awscli", "rds", "generate-db-auth-token"),
             *("--hostname", joes.record.cluster_endpoint, "--port", str(joes.record.port)),
             *("--username", "joe", "--region", joes.record.region),
         ],
-        env={"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY},
+        env=plain_environment
+        | {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     assert entered(joes, made.stdout.strip()) == "joe"

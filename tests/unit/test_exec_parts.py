@@ -11,6 +11,7 @@ import pytest
 
 from chaos.model.access import DatabaseAccess
 from chaos.names import NameServer
+from chaos.testcluster.addresses import AddressBlock
 from chaos.testcluster.dns import Authority, DnsServer
 from chaos.testcluster.exec.environment import Place, environment
 from chaos.testcluster.exec.gate import Gate
@@ -88,10 +89,10 @@ def test_names_are_looked_up_in_files_and_by_dns_only(before: str, after: str) -
 def gate() -> Iterator[tuple[str, int]]:
     """Where a gate to a name server of one name answers."""
     zone = {NAME: Address(address="127.77.1.11", ttl_s=5)}
-    server = DnsServer(Authority("rds.amazonaws.com", lambda: zone, 0), "127.0.0.1", 0)
-    where = NameServer(
-        address="127.0.0.1", port=server._udp.getsockname()[1], domain="rds.amazonaws.com"
-    )
+    block = AddressBlock.lease()
+    where = NameServer(address=block.control, port=block.dns_port, domain="rds.amazonaws.com")
+    authority = Authority(where.domain, lambda: zone, 0)
+    server = DnsServer(authority, where.address, where.port)
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.bind(("127.0.0.1", 0))
     address = listener.getsockname()
@@ -99,6 +100,7 @@ def gate() -> Iterator[tuple[str, int]]:
     yield address
     gate.close()
     server.close()
+    block.close()
 
 
 def ask(gate: tuple[str, int], name: str) -> dns.message.Message:

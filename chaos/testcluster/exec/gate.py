@@ -6,6 +6,7 @@ late, empty, wrong or not at all. Every other name does not exist, AWS's before 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -31,6 +32,7 @@ class Gate:
         """Answer from now on; the socket is the gate's to close."""
         self._listener = listener
         self._name_server = name_server
+        self._closing = False
         self._pending = threading.BoundedSemaphore(_PENDING_MAX)
         self._thread = threading.Thread(target=self._serve, name="dns gate", daemon=True)
         self._thread.start()
@@ -41,8 +43,8 @@ class Gate:
                 packet, client = self._listener.recvfrom(_PACKET_MAX)
             except ConnectionError:
                 continue  # An earlier client has gone.
-            except OSError:
-                return  # Closed.
+            if self._closing:
+                return
             if self._pending.acquire(blocking=False):  # Else it is lost, as a busy server loses it.
                 threading.Thread(target=self._answer, args=(packet, client), daemon=True).start()
 
@@ -79,4 +81,8 @@ class Gate:
 
     def close(self) -> None:
         """Stop answering."""
+        self._closing = True
+        with contextlib.suppress(OSError):  # It is not connected; who waits for it wakes up.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
         self._listener.close()

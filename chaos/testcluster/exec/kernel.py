@@ -235,10 +235,6 @@ class Notices:
             if error.errno != errno.ENOENT:  # The caller was killed meanwhile.
                 raise
 
-    def close(self) -> None:
-        """Give the descriptor back; calls fail with ENOSYS from then on."""
-        os.close(self._descriptor)
-
 
 def socket_of(thread: int, descriptor: int) -> socket.socket:
     """Return another process's socket, shared with it."""

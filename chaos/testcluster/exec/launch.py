@@ -1,9 +1,9 @@
 """Starting a program beside a test cluster, and being to it what a shell's `env` is.
 
 Standard input, output and the terminal are the program's own; its exit status and the signal that
-ends it become ours. The process that enters namespaces and becomes the program is a fork of this one,
-which must have one thread; this one stays outside, answers the program's calls and names, and passes
-signals on.
+ends it become ours. The process that enters namespaces and becomes the program is a fork of this one, so
+no thread of ours may run before; this one stays outside, answers the program's calls and names, and
+passes signals on.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _run(
             roads = Roads(udp=queries.getsockname(), tcp=tcp)
         else:
             roads = Roads(udp=None, tcp=tcp)
-        Gate(queries, name_server)
+        stack.callback(Gate(queries, name_server).close)
         Calls(notices, roads)
         _require_started(ours, pid, command[0])
         return _await_end(pid)
