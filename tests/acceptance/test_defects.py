@@ -197,28 +197,3 @@ def test_lost_writes_are_caught_under_traffic_and_a_healthy_cluster_passes(
         assert healthy.returncode == 0, healthy.stdout + healthy.stderr
     finally:
         gameday("cluster", "down", "gameday")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["cluster", "defect", "two-writer"], "did you mean two-writers?"),
-        (["cluster", "defect", "slow-recovery:extra=1"], "extra: Extra inputs are not permitted"),
-        (["cluster", "defect", "slow-recovery:extra_s"], "write NAME:KEY=VALUE"),
-        (["cluster", "defect", "crash"], "no disturbance 'crash'"),
-        (["cluster", "defect", "two-writers"], "no test cluster is running"),
-        (["cluster", "up", "--defect", "nonsense"], "no disturbance 'nonsense'"),
-        (["run", "control", "--defect", "nonsense"], "no disturbance 'nonsense'"),
-        (
-            ["run", "control", "--defect", "two-writers", "--cluster", "shop"],
-            "gameday cluster defect two-writers --identifier shop",
-        ),
-    ],
-)
-def test_a_wrong_defect_is_refused_before_anything_starts(
-    gameday: Gameday, arguments: list[str], told: str
-) -> None:
-    refused = gameday(*arguments)
-    assert refused.returncode == 64
-    assert told in refused.stderr.replace("\n", " ")
-    assert not gameday.runs.exists()

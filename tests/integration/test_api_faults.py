@@ -135,6 +135,34 @@ def test_an_error_on_some_operations_leaves_the_others_alone_and_does_nothing(
     assert rds.describe_db_clusters()["DBClusters"]
 
 
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("sts", "get_caller_identity"),
+        ("cloudwatch", "list_metrics"),
+        ("resourcegroupstaggingapi", "get_resources"),
+    ],
+)
+@pytest.mark.parametrize(("code", "status"), [("Throttling", 400), ("ServiceUnavailable", 503)])
+def test_every_service_fails_in_its_own_protocol(
+    disturb: Ask, control_plane: ControlPlane, service: str, operation: str, code: str, status: int
+) -> None:
+    disturb("api-error", code=code)
+    other = rds_client(control_plane.url, service=service, config=Config(**ONCE))
+    assert error_of(getattr(other, operation))[:2] == (status, code)
+    other.close()
+
+
+def test_a_fault_of_one_service_is_not_the_others(
+    disturb: Ask, client: Ask, control_plane: ControlPlane
+) -> None:
+    disturb("api-error", service="sts")
+    sts = rds_client(control_plane.url, service="sts", config=Config(**ONCE))
+    assert error_of(sts.get_caller_identity)[:2] == (500, "InternalFailure")
+    sts.close()
+    assert client(**ONCE).describe_db_clusters()["DBClusters"]
+
+
 def test_the_aws_cli_sees_them_too(disturb: Ask, control_plane: ControlPlane) -> None:
     disturb("api-error", code="ServiceUnavailable", operations=["DescribeDBClusters"])
     done = subprocess.run(
