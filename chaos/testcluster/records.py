@@ -161,6 +161,7 @@ class ClusterRecord:
     pending: Mapping[str, object] = field(default_factory=dict)
     """What was asked for and waits for ApplyImmediately, as PendingModifiedValues shows it."""
     custom_endpoints: tuple[EndpointRecord, ...] = ()
+    is_secondary: bool = False  # of a global cluster, so without a writer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,7 @@ class View:
                 tags=core.spec.tags,
                 instances=tuple(self._instance(member) for member in core.members.values()),
                 parameter_group=core.parameters.cluster_group,
+                is_secondary=core.source is not None,
                 custom_endpoints=tuple(self._endpoint(e) for e in core.endpoints.values()),
                 settings=core.spec.settings,
                 pending=_pending_cluster(core.pending),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from fix_control_plane import ControlPlane
 from fix_rds_model import Refused, Served
 
 from chaos.wait import wait_until
@@ -105,6 +107,16 @@ def test_filters(
     endpoint("all", "ANY")
     found = orders.rds.describe_db_cluster_endpoints(Filters=[{"Name": name, "Values": values}])
     assert len(found["DBClusterEndpoints"]) == expected
+
+
+def test_a_secondary_cluster_s_writer_endpoint_is_inactive(
+    control_plane: ControlPlane, boto_rds: Any
+) -> None:
+    record = replace(control_plane.cluster.record, is_secondary=True)
+    control_plane.cluster.record = record
+    found = boto_rds.describe_db_cluster_endpoints()["DBClusterEndpoints"]
+    statuses = {e["EndpointType"]: e["Status"] for e in found}
+    assert statuses == {"WRITER": "inactive", "READER": "available"}
 
 
 def test_a_name_exists_from_available_to_deleting_and_follows_its_group(

@@ -115,7 +115,8 @@ def _all(cluster: ClusterRecord) -> Iterator[dict[str, Any]]:
         yield {
             "DBClusterIdentifier": cluster.id,
             "Endpoint": name,
-            "Status": status,
+            # The writer's endpoint of a secondary is there, but not to be used.
+            "Status": "inactive" if cluster.is_secondary and kind == "WRITER" else status,
             "EndpointType": kind,
         }
     for endpoint in cluster.custom_endpoints:

@@ -116,7 +116,12 @@ def reset(level: Level, region: Region, parameters: Parameters) -> Result:
 def delete(level: Level, region: Region, parameters: Parameters) -> Result:
     """DeleteDBParameterGroup, DeleteDBClusterParameterGroup."""
     group = _group(region, level, parameters[f"{level.words}Name"])
-    users = [user for d in _databases(region) for user in d.parameters.used_by(level, group.name)]
+    users = [user for c in region.clusters() for user in c.parameters.used_by(level, group.name)]
+    users += [
+        standalone.id
+        for standalone in region.standalones.all()
+        if standalone.parameters.used_by(level, group.name)
+    ]
     region.parameter_groups.delete(region.name, level, group.name, users)
     return {}
 

@@ -97,9 +97,9 @@ class Standalone(Cluster):
             return active.status if core.status == AVAILABLE else core.status
 
     def active_node(self) -> Node | None:
-        """Return the node that serves, None while none runs."""
+        """Return the node that serves, or will when it runs again; None before there is one."""
         active = self.core.writer_member()
-        return active.node if active is not None and active.node.pid is not None else None
+        return active.node if active is not None else None
 
     def record(self) -> StandaloneRecord:
         """Return the instance as the API shows it now; its zones follow a failover late."""
