@@ -129,4 +129,5 @@ def test_nonsense_gets_no_answer_and_ends_nothing(gate: tuple[str, int]) -> None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.sendto(b"", gate)
         client.sendto(b"nonsense", gate)
+        client.sendto(dns.message.make_response(dns.message.make_query("a.", "A")).to_wire(), gate)
     assert ask(gate, NAME).rcode() == dns.rcode.NOERROR

@@ -59,8 +59,12 @@ class Calls:
             if not events & select.POLLIN:
                 return  # Hung up: nobody is left who could call.
             notice = self._notices.receive()
-            if notice is not None:
+            if notice is None:
+                continue
+            try:
                 self._answer(notice)
+            except Exception:  # noqa: BLE001 - one bad call must not leave all others waiting
+                _log.exception("a call of process %d was not answered", notice.thread)
 
     def _answer(self, notice: Notice) -> None:
         try:
@@ -71,7 +75,7 @@ class Calls:
         except ProcessLookupError:
             pass  # The caller was killed meanwhile, and waits for no answer.
         except OSError as error:
-            _log.warning("a call of process %d failed: %s", notice.thread, error)
+            _log.debug("a call of process %d fails: %s", notice.thread, error)
             self._notices.fail(notice, error.errno or errno.EIO)
 
     def _socket(self, notice: Notice) -> None:

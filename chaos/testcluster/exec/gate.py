@@ -50,19 +50,14 @@ class Gate:
 
     def _answer(self, packet: bytes, client: tuple[str, int]) -> None:
         try:
-            reply = self._reply(packet)
-            if reply is not None:
-                self._listener.sendto(reply, client)
-        except OSError as error:
+            self._listener.sendto(self._reply(packet), client)
+        except (OSError, ValueError, dns.exception.DNSException) as error:
             _log.debug("no answer to %s: %s", client, error)
         finally:
             self._pending.release()
 
-    def _reply(self, packet: bytes) -> bytes | None:
-        try:
-            query = dns.message.from_wire(packet)
-        except dns.exception.DNSException:
-            return None
+    def _reply(self, packet: bytes) -> bytes:
+        query = dns.message.from_wire(packet)
         name = query.question[0].name.to_text(omit_final_dot=True) if query.question else ""
         if self._name_server.serves(name):
             return self._forwarded(packet)
@@ -71,7 +66,7 @@ class Gate:
         reply.set_rcode(dns.rcode.NXDOMAIN)
         return reply.to_wire()
 
-    def _forwarded(self, packet: bytes) -> bytes | None:
+    def _forwarded(self, packet: bytes) -> bytes:
         server = (self._name_server.address, self._name_server.port)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as onward:
             onward.settimeout(_ANSWER_TIMEOUT_S)
