@@ -8,7 +8,8 @@ import pytest
 from fix_control_plane import REGION, unique_id
 from fix_rds_model import Served
 
-from chaos.testcluster.metrics.sampling import NAMESPACE, Sampler
+from chaos.testcluster.metrics.catalogue import NAMESPACE
+from chaos.testcluster.metrics.sampling import Sampler
 from chaos.testcluster.metrics.store import Metric
 from chaos.testcluster.metrics.telemetry import Telemetry
 from chaos.wait import wait_until

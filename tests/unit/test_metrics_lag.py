@@ -8,7 +8,6 @@ import pytest
 
 from chaos.testcluster.metrics.answers import Answer
 from chaos.testcluster.metrics.lag import Lags, WriterTrack
-from chaos.testcluster.metrics.store import Sample
 from chaos.testcluster.metrics.subjects import Subject
 
 
@@ -52,13 +51,13 @@ def test_each_kind_of_reader_publishes_its_own_metric() -> None:
     answers = {"w": answer(11.0, 2000), "near": answer(11.0, 2000)}
     found = lags.samples(EVERYBODY, answers | {"slow": behind, "far": behind, "copy": behind})
     assert found == {
-        "near": {"AuroraReplicaLag": Sample(0.0, "Milliseconds")},
-        "slow": {"AuroraReplicaLag": Sample(1000.0, "Milliseconds")},
-        "far": {"AuroraGlobalDBReplicationLag": Sample(1000.0, "Milliseconds")},
-        "copy": {"ReplicaLag": Sample(1.0, "Seconds")},
+        "near": {"AuroraReplicaLag": 0.0},
+        "slow": {"AuroraReplicaLag": 1000.0},
+        "far": {"AuroraGlobalDBReplicationLag": 1000.0},
+        "copy": {"ReplicaLag": 1.0},
         "w": {
-            "AuroraReplicaLagMaximum": Sample(1000.0, "Milliseconds"),
-            "AuroraReplicaLagMinimum": Sample(0.0, "Milliseconds"),
+            "AuroraReplicaLagMaximum": 1000.0,
+            "AuroraReplicaLagMinimum": 0.0,
         },
     }
 

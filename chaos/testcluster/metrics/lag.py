@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from chaos.testcluster.metrics.answers import Answer
-from chaos.testcluster.metrics.store import Sample
 from chaos.testcluster.metrics.subjects import Subject
 
 _REMEMBERED = 3_600  # seconds: longer lags are told as this long
@@ -54,14 +53,14 @@ class Lags:
 
     def samples(
         self, present: Sequence[Subject], answers: Mapping[str, Answer]
-    ) -> dict[str, dict[str, Sample]]:
+    ) -> dict[str, dict[str, float]]:
         """Return the samples of one round, by address: of each reader, and of all for its writer."""
         sources = {subject.follows for subject in present if subject.follows is not None}
         self._tracks = {source: self._tracks.get(source) or WriterTrack() for source in sources}
         for source, track in self._tracks.items():
             if (written := answers.get(source)) is not None:
                 track.note(written.at_s, written.lsn)
-        samples: dict[str, dict[str, Sample]] = {}
+        samples: dict[str, dict[str, float]] = {}
         of_writer: dict[str, list[float]] = {}
         for reader in present:
             answer = answers.get(reader.address)
@@ -70,16 +69,15 @@ class Lags:
                 continue
             lag_s = self._tracks[reader.follows].lag_s(answer.at_s, answer.lsn)
             if reader.cluster is None:
-                samples[reader.address] = {"ReplicaLag": Sample(lag_s, "Seconds")}
+                samples[reader.address] = {"ReplicaLag": lag_s}
             elif reader.is_abroad:
-                lag = Sample(1000 * lag_s, "Milliseconds")
-                samples[reader.address] = {"AuroraGlobalDBReplicationLag": lag}
+                samples[reader.address] = {"AuroraGlobalDBReplicationLag": 1000 * lag_s}
             else:
-                samples[reader.address] = {"AuroraReplicaLag": Sample(1000 * lag_s, "Milliseconds")}
+                samples[reader.address] = {"AuroraReplicaLag": 1000 * lag_s}
                 of_writer.setdefault(reader.follows, []).append(1000 * lag_s)
         for address, lags in of_writer.items():
             samples[address] = {
-                "AuroraReplicaLagMaximum": Sample(max(lags), "Milliseconds"),
-                "AuroraReplicaLagMinimum": Sample(min(lags), "Milliseconds"),
+                "AuroraReplicaLagMaximum": max(lags),
+                "AuroraReplicaLagMinimum": min(lags),
             }
         return samples

@@ -1,10 +1,9 @@
 """Sampling every instance once a second, and publishing it under RDS's metric names and dimensions.
 
-Names, units and dimensions: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/
-"Amazon CloudWatch metrics for Amazon Aurora". What needs the engine is asked with one kept session an
-instance, which is not counted; a stopped or silent server publishes what the machine alone can tell, a
-paused one zeros, and none is woken. CommitLatency is not published: PostgreSQL does not measure it.
-A Serverless instance's CPUUtilization and FreeableMemory are of its maximum capacity, as on Aurora.
+`catalogue` has the metrics, `subjects` the dimensions. What needs the engine is asked with one kept
+session an instance, which is not counted; a stopped or silent server publishes what the machine alone
+can tell, a paused one zeros, and none is woken. CommitLatency is not published: PostgreSQL does not
+measure it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -20,6 +19,7 @@ import psutil
 from chaos.clock import NS, MonotonicClock
 from chaos.testcluster.metrics.answers import QUESTION, Answer
 from chaos.testcluster.metrics.asking import Questioner
+from chaos.testcluster.metrics.catalogue import METRICS, NAMESPACE
 from chaos.testcluster.metrics.lag import Lags
 from chaos.testcluster.metrics.store import KEPT_S, Sample, TooManyMetrics
 from chaos.testcluster.metrics.subjects import Subject, WatchedEstate, subjects
@@ -29,7 +29,6 @@ from chaos.testcluster.serverless.settings import class_acu
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "AWS/RDS"
 INTERVAL_S = 1.0
 
 _ANSWER_TIMEOUT_S = 0.5
@@ -121,42 +120,41 @@ class Sampler:
         rows = self._questioner.ask(askable, _ANSWER_TIMEOUT_S, keep=idle)
         return {address: Answer.of(row) for address, row in rows.items()}
 
-    def _publish(self, subject: Subject, at_s: float, samples: dict[str, Sample]) -> None:
+    def _publish(self, subject: Subject, at_s: float, values: Mapping[str, float]) -> None:
         store = self._telemetry.monitoring(subject.region).metrics
+        samples = {name: Sample(value, METRICS[name].unit) for name, value in values.items()}
         try:
             store.publish(NAMESPACE, subject.dimension_sets, at_s, samples)
         except TooManyMetrics as error:
             log.warning("metrics of %s are not kept: %s", subject.instance, error)
 
-    def _samples(self, subject: Subject, answer: Answer | None, at_s: float) -> dict[str, Sample]:
+    def _samples(self, subject: Subject, answer: Answer | None, at_s: float) -> dict[str, float]:
         samples = _capacity(subject)
         if subject.is_paused:
-            for name, unit in (("CPUUtilization", "Percent"), ("DatabaseConnections", "Count")):
-                samples[name] = Sample(0.0, unit)
-            return samples
+            return {**samples, "CPUUtilization": 0.0, "DatabaseConnections": 0.0}
         used = usage(subject.pid) if subject.pid is not None else None
         if subject.pid is None or used is None:
             return {}
         before = self._before.get(subject.address)
         self._before[subject.address] = _Before(subject.pid, at_s, used, answer)
-        samples["FreeableMemory"] = Sample(_freeable(subject, used), "Bytes")
+        samples["FreeableMemory"] = _freeable(subject, used)
         if before is not None and before.pid == subject.pid and at_s > before.at_s:
             cores = max(used.cpu_s - before.usage.cpu_s, 0.0) / (at_s - before.at_s)
             share = 100 * cores / (subject.cores or os.cpu_count() or 1)
-            samples["CPUUtilization"] = Sample(min(share, 100.0), "Percent")
+            samples["CPUUtilization"] = min(share, 100.0)
         if answer is not None:
             same = before is not None and before.pid == subject.pid
             samples.update(_engine(subject, answer, before.answer if before and same else None))
         return samples
 
 
-def _capacity(subject: Subject) -> dict[str, Sample]:
+def _capacity(subject: Subject) -> dict[str, float]:
     if subject.max_acu is None or subject.capacity_acu is None:
         return {}
     capacity = 0.0 if subject.is_paused else subject.capacity_acu
     return {
-        "ServerlessDatabaseCapacity": Sample(capacity, "Count"),
-        "ACUUtilization": Sample(100 * capacity / subject.max_acu, "Percent"),
+        "ServerlessDatabaseCapacity": capacity,
+        "ACUUtilization": 100 * capacity / subject.max_acu,
     }
 
 
@@ -171,29 +169,29 @@ def _freeable(subject: Subject, used: Usage) -> float:
     return max(acu * _ACU_BYTES - used.memory_bytes, 0.0)
 
 
-def _engine(subject: Subject, now: Answer, before: Answer | None) -> dict[str, Sample]:
+def _engine(subject: Subject, now: Answer, before: Answer | None) -> dict[str, float]:
     samples = {
-        "DatabaseConnections": Sample(now.connections, "Count"),
-        "DBLoad": Sample(now.busy, "None"),
-        "DBLoadCPU": Sample(now.on_cpu, "None"),
-        "DBLoadNonCPU": Sample(now.busy - now.on_cpu, "None"),
+        "DatabaseConnections": now.connections,
+        "DBLoad": now.busy,
+        "DBLoadCPU": now.on_cpu,
+        "DBLoadNonCPU": now.busy - now.on_cpu,
     }
     if subject.cluster is not None:
-        samples["EngineUptime"] = Sample(now.uptime_s, "Seconds")
+        samples["EngineUptime"] = now.uptime_s
         if before is not None and now.at_s > before.at_s:
             samples.update(_rates(subject, now, before))
     return samples
 
 
-def _rates(subject: Subject, now: Answer, before: Answer) -> dict[str, Sample]:
+def _rates(subject: Subject, now: Answer, before: Answer) -> dict[str, float]:
     """Return what Aurora alone publishes of the work since the last sample."""
     passed_s = now.at_s - before.at_s
     deadlocks = max(now.deadlocks - before.deadlocks, 0)
-    samples = {"Deadlocks": Sample(deadlocks / passed_s, "Count/Second")}
+    samples = {"Deadlocks": deadlocks / passed_s}
     if subject.is_writer:
         commits = max(now.commits - before.commits, 0)
-        samples["CommitThroughput"] = Sample(commits / passed_s, "Count/Second")
+        samples["CommitThroughput"] = commits / passed_s
     hits, reads = now.hits - before.hits, now.reads - before.reads
     if hits + reads > 0:
-        samples["BufferCacheHitRatio"] = Sample(100 * hits / (hits + reads), "Percent")
+        samples["BufferCacheHitRatio"] = 100 * hits / (hits + reads)
     return samples
