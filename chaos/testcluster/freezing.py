@@ -70,13 +70,19 @@ class Freezer:
         """Stop single processes; harmless where the whole server is stopped or they have ended."""
         with self._lock:
             if not self._reasons:
-                _send(pids, signal.SIGSTOP)
+                _send_to_known(pids, signal.SIGSTOP)
 
     def run(self, pids: Iterable[int]) -> None:
         """Let single processes run again, unless the whole server is to be stopped."""
         with self._lock:
             if not self._reasons:
-                _send(pids, signal.SIGCONT)
+                _send_to_known(pids, signal.SIGCONT)
+
+
+def _send_to_known(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(PermissionError):  # It ended, and the number is somebody else's.
+            _send([pid], number)
 
 
 def _send(pids: Iterable[int], number: signal.Signals) -> None:

@@ -12,6 +12,7 @@ they bound is users' sessions alone, and on an average over some tens of millise
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 from chaos.clock import NS, Clock, MonotonicClock
 from chaos.testcluster.node import Node
 from chaos.testcluster.serverless.census import Census, supported
+
+log = logging.getLogger(__name__)
 
 _BURST_S = 0.5  # so long may a rested server take all it can get, in terms of its share
 _BURST_MIN_S = 0.05
@@ -138,9 +141,12 @@ class Governor:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(5)
         with self._lock:
-            for node, bound in self._bound.items():
-                self._release(node, bound)
+            self._release_all()
             self._bound.clear()
+
+    def _release_all(self) -> None:
+        for node, bound in self._bound.items():
+            self._release(node, bound)
 
     def _start(self) -> None:
         if self._thread is None and supported():
@@ -173,7 +179,12 @@ class Governor:
             self._changed.clear()
             now_ns = self._clock.now_ns()
             with self._lock:
-                nap_s = self._look(now_ns, (now_ns - before_ns) / NS)
+                try:
+                    nap_s = self._look(now_ns, (now_ns - before_ns) / NS)
+                except OSError:  # Nobody is to stay stopped because something could not be read.
+                    log.exception("shares of the processors are not kept for a moment")
+                    self._release_all()
+                    nap_s = _NAP_MAX_S
             before_ns = now_ns
 
     def _look(self, now_ns: int, passed_s: float) -> float | None:
