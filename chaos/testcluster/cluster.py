@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from chaos.errors import HostError, WaitTimeout
-from chaos.testcluster import events
+from chaos.testcluster import deletion, events
 from chaos.testcluster.addresses import choose_port
 from chaos.testcluster.cloning import Origin, require_origin
 from chaos.testcluster.cluster_changes import ClusterModification
@@ -36,7 +36,6 @@ from chaos.testcluster.core import (
     Core,
     Member,
     endpoint_hash,
-    require_cluster_available,
 )
 from chaos.testcluster.endpoint_changes import EndpointChanges
 from chaos.testcluster.failover import Failover
@@ -70,7 +69,6 @@ from chaos.wait import wait_until
 log = logging.getLogger(__name__)
 
 _READY_TIMEOUT_S = 30.0
-_LAST_INSTANCES_TIMEOUT_S = 60.0
 
 
 class Cluster:
@@ -207,42 +205,15 @@ class Cluster:
         Raises:
             ApiError: it is protected, busy, or has instances that are not being deleted.
         """
-        core = self.core
-        with core.lock:
-            if core.spec.settings.get("DeletionProtection"):
-                raise ApiError(
-                    "InvalidParameterCombination",
-                    "Cannot delete protected Cluster, please disable deletion protection and try "
-                    "again.",
-                )
-            if any(member.status != DELETING for member in core.members.values()):
-                raise ApiError(
-                    "InvalidDBClusterStateFault",
-                    "Cluster cannot be deleted, it still contains DB instances in non-deleting "
-                    "state.",
-                )
-            require_cluster_available(core)
-            core.status = DELETING
-        delays = core.pacer.next("deletion of the cluster")
 
-        def work() -> None:
-            core.pause(delays.delete)
-            wait_until(
-                lambda: not core.members or core.closing.is_set(),
-                f"the last instances of {core.spec.id} to go",
-                timeout_s=core.pacer.profile.delete.high_s + _LAST_INSTANCES_TIMEOUT_S,
-            )
+        def end() -> None:
             self.close()
             forget()
-            core.record(events.CLUSTER_DELETED, core.spec.id)
 
-        core.background("deletion", work, failed=self._not_deleted)
+        deletion.begin(self.core, end)
 
     def _not_filled(self) -> None:
         self.core.status = CLONING_FAILED
-
-    def _not_deleted(self) -> None:
-        self.core.status = AVAILABLE
 
     def close(self) -> None:
         """Kill every server and remove all data; bounded, and harmless a second time."""
@@ -355,6 +326,15 @@ class Cluster:
             ApiError: as the API would refuse it.
         """
         retag(self.core, instance, add=add, remove=remove)
+
+    def log(self, instance: str) -> Path:
+        """Return the log file of an instance's server.
+
+        Raises:
+            ApiError: there is no such instance.
+        """
+        with self.core.lock:
+            return self.core.require_member(instance).node.log
 
     @property
     def parameters(self) -> ParameterState:

@@ -68,6 +68,7 @@ class Node(Interrogated):
         super().__init__(identifier, address, foundation.port, foundation.template.control_password)
         self.directory = directory
         self.data = directory / "data"
+        self.log = directory / "server.log"  # what its servers say, from the first start on
         self.requests = directory / "requests"  # of SQL functions to the control plane
         self.freezer = Freezer(self.data)
         self.silence = Silence(self.data, self.freezer)
@@ -119,7 +120,7 @@ class Node(Interrogated):
     def log_tail(self, lines: int = 5) -> str:
         """Return the last lines of the server's log, on one line."""
         try:
-            text = (self.directory / "server.log").read_text(errors="replace")
+            text = self.log.read_text(errors="replace")
         except FileNotFoundError:
             return "no log"
         return " | ".join(text.splitlines()[-lines:])
@@ -202,7 +203,7 @@ class Node(Interrogated):
             self._configure(upstream)
             self.requests.mkdir(mode=0o700, exist_ok=True)
             self._foundation.account.give(self.requests)
-            with (self.directory / "server.log").open("ab") as output:
+            with self.log.open("ab") as output:
                 self._process = self._foundation.account.spawn(
                     [
                         self._foundation.binaries.program("postgres"),

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from fix_server import LiveCluster
 
+from chaos.wait import wait_until
+
 AWS = Path(sys.executable).parent / "aws"
 
 
@@ -66,3 +68,27 @@ def test_the_cli_fails_a_cluster_over(aws, live: LiveCluster) -> None:  # noqa: 
     assert json.loads(done.stdout)["DBCluster"]["Status"] == "failing-over"
     live.await_available(members=3)
     assert live.api_writer() == target
+
+
+def test_the_cli_makes_awaits_and_deletes_a_cluster(aws, live: LiveCluster) -> None:  # noqa: ANN001
+    named = ("--db-cluster-identifier", "by-cli")
+    made = aws(
+        *("create-db-cluster", *named, "--engine", "aurora-postgresql"),
+        *("--master-username", "boss", "--master-user-password", "a-secret-of-mine"),
+        *("--serverless-v2-scaling-configuration", "MinCapacity=0.5,MaxCapacity=4"),
+        *("--tags", "Key=gameday,Value=allowed", "--no-deletion-protection"),
+    )
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["DBCluster"]["Status"] == "creating"
+
+    def statuses() -> list[str]:
+        found = live.rds.describe_db_clusters()["DBClusters"]
+        return [c["Status"] for c in found if c["DBClusterIdentifier"] == "by-cli"]
+
+    wait_until(lambda: statuses() == ["available"], "the cluster", timeout_s=30)
+    # Each waits half a minute between two looks, so it is to be content with the first one.
+    assert aws("wait", "db-cluster-available", *named).returncode == 0
+    deleted = aws("delete-db-cluster", *named, "--skip-final-snapshot")
+    assert deleted.returncode == 0, deleted.stderr
+    wait_until(lambda: statuses() == [], "its end", timeout_s=30)
+    assert aws("wait", "db-cluster-deleted", *named).returncode == 0

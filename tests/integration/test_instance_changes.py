@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from fix_cluster_life import add_instance, connect, create_cluster, event_ids
 from fix_rds_model import Refused, Served
 
+from chaos.testcluster import instances
 from chaos.wait import wait_until
 
 STARTED = "SELECT pg_postmaster_start_time()"
@@ -173,3 +175,45 @@ def test_a_member_cannot_be_stopped_started_or_promoted_by_itself(
         )
         refused("DBInstanceNotFound", operation, DBInstanceIdentifier="nobody")
     refused("InvalidDBInstanceState", rds.promote_read_replica, DBInstanceIdentifier=f"{name}-2")
+
+
+def test_the_server_s_log_is_listed_and_read(served: Served, name: str, refused: Refused) -> None:
+    rds, writer = served.rds, f"{name}-1"
+    with connect(served, writer) as session, pytest.raises(psycopg.errors.UndefinedTable):
+        session.execute("SELECT * FROM nowhere_to_be_found")
+    (log,) = rds.describe_db_log_files(DBInstanceIdentifier=writer)["DescribeDBLogFiles"]
+    assert log["Size"] > 0
+    where = {"DBInstanceIdentifier": writer, "LogFileName": log["LogFileName"]}
+    whole = "".join(
+        page["LogFileData"]
+        for page in rds.get_paginator("download_db_log_file_portion").paginate(
+            **where, PaginationConfig={"StartingToken": "0"}, NumberOfLines=2
+        )
+    )
+    assert 'relation "nowhere_to_be_found" does not exist' in whole
+    end = rds.download_db_log_file_portion(**where)
+    assert end["LogFileData"].startswith(whole)
+    assert end["AdditionalDataPending"] is False
+    last = rds.download_db_log_file_portion(**where, NumberOfLines=1)["LogFileData"]
+    assert len(last.splitlines()) == 1
+    assert (
+        rds.describe_db_log_files(DBInstanceIdentifier=writer, FilenameContains="slow")[
+            "DescribeDBLogFiles"
+        ]
+        == []
+    )
+    refused(
+        "DBLogFileNotFoundFault",
+        rds.download_db_log_file_portion,
+        DBInstanceIdentifier=writer,
+        LogFileName="other",
+    )
+
+
+def test_a_cluster_has_at_most_fifteen_readers(
+    served: Served, name: str, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert instances.READERS_MAX == 15
+    monkeypatch.setattr(instances, "READERS_MAX", 1)
+    with pytest.raises(served.rds.exceptions.InstanceQuotaExceededFault, match="1 readers"):
+        add_instance(served, name, 3)

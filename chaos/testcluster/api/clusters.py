@@ -93,6 +93,7 @@ def start_db_cluster(region: Region, parameters: Parameters) -> Result:
 def stop_db_cluster(region: Region, parameters: Parameters) -> Result:
     """StopDBCluster; it stays stopped until it is started (AWS starts it after 7 days)."""
     engine = named_cluster(region, parameters["DBClusterIdentifier"])
+    _require_no_member(region, engine.snapshot().id)
     engine.stop()
     return _shown(engine.snapshot())
 

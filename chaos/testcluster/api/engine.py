@@ -63,6 +63,9 @@ class Engine(Protocol):
     def modify_instance(self, instance: str, changes: InstanceChanges) -> None:
         """Begin to change an instance."""
 
+    def log(self, instance: str) -> Path:
+        """Return the log file of an instance's server."""
+
     def stop(self) -> None:
         """Begin to end all servers."""
 
