@@ -61,7 +61,7 @@ class Rest:
 
         Args:
             instances: their identifiers, the writer's first.
-            still_idle: asked of each before it is stopped.
+            still_idle: asked of each again and again until it is stopped.
         """
         core = self._core
         members = self._take(instances)
@@ -74,8 +74,7 @@ class Rest:
             try:
                 for member in members:
                     core.record(events.PAUSE_STARTED, member.id)
-                core.pause(delays.pause)
-                paused = all(map(still_idle, members))
+                paused = self._stays_idle(members, delays.pause, still_idle)
                 # Readers first, for their stream needs the writer.
                 for member in reversed(members) if paused else ():
                     self._apply_waiting_settings(member)
@@ -89,6 +88,17 @@ class Rest:
                 self._give_back(members)
 
         core.background("pause", work, failed=lambda: self._run(members, capacity=False))
+
+    def _stays_idle(
+        self, members: Sequence[Member], for_s: float, still_idle: Callable[[Member], bool]
+    ) -> bool:
+        end_s = self._now_s() + for_s
+        while all(map(still_idle, members)):
+            left_s = end_s - self._now_s()
+            if left_s <= 0:
+                return True
+            self._core.pause(min(left_s, _SETTLE_S))
+        return False
 
     def _apply_waiting_settings(self, member: Member) -> None:
         core = self._core
