@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -17,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from fix_control_plane import REGION, ControlPlane, rds_client
 
+from chaos.testcluster.records import EventRecord
 from chaos.wait import wait_until
 
 Ask = Callable[..., Any]
@@ -265,6 +267,24 @@ def test_descriptions_are_those_of_some_time_ago(disturb: Ask, client: Ask) -> N
     rds_control_end(rds, identifier)
     assert writer() != before
     assert len(rds.describe_db_instances()["DBInstances"]) == 4
+
+
+def test_events_are_described_late(disturb: Ask, client: Ask, control_plane: ControlPlane) -> None:
+    identifier = disturb("api-stale", behind_s=600, operations=["DescribeEvents"])
+    rds = client(**ONCE)
+    happened = EventRecord(
+        at=datetime.now(UTC),  # noqa: TID251 - as the event log writes it
+        region=REGION,
+        source_type="db-cluster",
+        source_id="orders",
+        event_id="RDS-EVENT-0071",
+        categories=("failover",),
+        message="Completed failover to DB instance: orders-instance-002",
+    )
+    control_plane.cluster.happened.append(happened)
+    assert rds.describe_events()["Events"] == []
+    rds_control_end(rds, identifier)
+    assert [e["Message"] for e in rds.describe_events()["Events"]] == [happened.message]
 
 
 def rds_control_end(rds: Any, identifier: str) -> None:

@@ -10,10 +10,12 @@ from chaos.testcluster.api.behaviour import (
     Behaviour,
     Fixed,
     Loss,
+    Lost,
     Rule,
     Stale,
     Throttle,
     Treatment,
+    treated,
 )
 from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.past import Timeline
@@ -161,6 +163,33 @@ def test_a_stale_answer_is_asked_for_as_of_so_long_ago(
     assert behaviour.treatment("rds", "DescribeDBClusters").view is same
     assert behaviour.treatment("rds", "FailoverDBCluster").view is None
     assert asked == [clock.now_ns() - 2_000_000_000]
+
+
+def test_a_request_is_carried_out_as_its_treatment_says() -> None:
+    waited: list[float] = []
+
+    def carried_out(treatment: Treatment, *, closing: bool = False) -> str:
+        def pause(delay_s: float) -> bool:
+            waited.append(delay_s)
+            return closing
+
+        return treated(treatment, pause, lambda _: done.append("done") or "answer")
+
+    done: list[str] = []
+    assert carried_out(FINE) == "answer"
+    assert carried_out(Treatment(delay_s=2)) == "answer"
+    assert (waited, done) == ([2], ["done", "done"])
+    with pytest.raises(ApiError, match="broken") as first:
+        carried_out(Treatment(error=BROKEN))
+    assert first.value is not BROKEN, "each request raises an error of its own"
+    with pytest.raises(Lost):
+        carried_out(Treatment(loss=Loss()))
+    with pytest.raises(Lost):
+        carried_out(Treatment(delay_s=2), closing=True)
+    assert len(done) == 2
+    with pytest.raises(Lost):
+        carried_out(Treatment(loss=Loss(is_carried_out=True)))
+    assert len(done) == 3
 
 
 def test_a_timeline_tells_what_held_at_an_instant() -> None:

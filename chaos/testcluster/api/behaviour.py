@@ -249,20 +249,20 @@ class Lost(Exception):  # noqa: N818 - not an error: the answer is withheld on p
         self.loss = loss
 
 
-def treated(treatment: Treatment, pause: Callable[[float], object], act: Callable[[View], T]) -> T:
+def treated(treatment: Treatment, pause: Callable[[float], bool], act: Callable[[View], T]) -> T:
     """Carry a request out as its treatment says and return its result.
 
     Args:
         treatment: of the request.
-        pause: waits so many seconds.
+        pause: waits so many seconds, and tells whether the server closes meanwhile.
         act: does what the request asks, with the Region as the view shows it.
 
     Raises:
         ApiError: the request is refused.
         Lost: no answer is to be given.
     """
-    if treatment.delay_s:
-        pause(treatment.delay_s)
+    if treatment.delay_s and pause(treatment.delay_s):
+        raise Lost(Loss())
     if treatment.loss is not None and not treatment.loss.is_carried_out:
         raise Lost(treatment.loss)
     if treatment.error is not None:  # A new one, since each bears the traceback of its request.

@@ -108,11 +108,11 @@ class Services:
     Args:
         services: what is offered.
         estate: what they show and command.
-        pause: waits so many seconds, or less when the server closes.
+        pause: waits so many seconds, and tells whether the server closes meanwhile.
     """
 
     def __init__(
-        self, services: Sequence[Service], estate: ServedEstate, pause: Callable[[float], object]
+        self, services: Sequence[Service], estate: ServedEstate, pause: Callable[[float], bool]
     ) -> None:
         self._services = {service.name: service for service in services}
         self._estate = estate
