@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from chaos.cli.target import Target
+from chaos.cli.target import Target, opened
 from chaos.model.history import OperationLog, load_operations
 from chaos.model.operation import Kind, Outcome
+from chaos.testcluster.records import ClusterSpec
 from chaos.wait import wait_until
 from loadgen import ledger
 from loadgen.config import ArmTraffic, TrafficConfig
@@ -21,6 +24,14 @@ SETTLED = 100
 """Writes in a row that show how an arm will stay: 4 s, several lifetimes of the endpoint's name."""
 SHOWN = 20
 """Writes after that on which it is judged."""
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """A cluster whose name stays with the demoted writer far longer than an arm ever waits."""
+    log = tmp_path_factory.mktemp("poisoned") / "cluster.log"
+    with opened(None, ClusterSpec(dns_flip_s=6), log, lambda _: None) as found:
+        yield found
 
 
 def writes(folder: Path, arm: str) -> tuple[OperationLog, np.ndarray]:
