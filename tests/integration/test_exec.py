@@ -81,6 +81,18 @@ for _ in sys.stdin:
 """
 
 
+HEED = """
+import signal, sys
+def heed(number, _):
+    print("got", number, flush=True)
+    sys.exit(3)
+signal.signal(int(sys.argv[1]), heed)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
 def test_psql_finds_the_cluster_and_can_verify_it(beside: Beside) -> None:
     cluster, reader = (beside.live.state.access.endpoints[name] for name in ("cluster", "reader"))
     writer = beside.live.api_writer()
@@ -151,13 +163,11 @@ def test_a_program_without_an_answer_to_a_signal_ends_us_by_it(beside: Beside) -
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_to_us_is_the_programs(beside: Beside, number: signal.Signals) -> None:
-    name = number.name.removeprefix("SIG")
-    script = f"trap 'echo got {name}; exit 3' {name}; echo ready; while :; do sleep 0.05; done"
-    with beside.start("bash", "-c", script) as program:
+    with beside.start(sys.executable, "-c", HEED, str(number.value)) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
         program.send_signal(number)
-        assert program.stdout.readline() == f"got {name}\n"
+        assert program.stdout.readline() == f"got {number.value}\n"
         assert program.wait(TIMEOUT_S) == 3
 
 

@@ -51,6 +51,7 @@ PLACES: dict[str, set[str]] = {
     "boto3": {"chaos.aws"},
     "botocore": {"chaos.aws", "chaos.testcluster"},
     "psycopg": {"chaos.db", "loadgen", "chaos.testcluster"},
+    "cryptography": {"chaos.testcluster"},
     "sqlalchemy": {"chaos.db", "loadgen", "chaos.testcluster"},
     "locust": {"loadgen"},
     "gevent": {"loadgen"},

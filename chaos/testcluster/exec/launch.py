@@ -175,8 +175,8 @@ def _become(
         told.send(_reason(error).encode()[:_MESSAGE_MAX])
         os._exit(1)
     try:
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)  # Python has changed these.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these.
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvpe(command[0], list(command), dict(environment))  # noqa: S606 - the user's program
     except BaseException as error:  # noqa: BLE001 - as above
