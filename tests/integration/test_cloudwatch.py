@@ -19,9 +19,11 @@ from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from fix_cloudwatch import Observed
+from fix_control_plane import REGION
 
 from chaos.testcluster.api.wire import service_model
 from chaos.testcluster.metrics.store import Metric, Point
+from chaos.testcluster.parameter_groups import Group, Level
 
 START = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 START_S = START.timestamp()
@@ -352,6 +354,18 @@ def test_resources_are_found_by_their_tags(observed: Observed) -> None:
     assert found(ResourceTypeFilters=["rds:cluster"]) == []
     assert found(TagFilters=[{"Key": "team"}]) == instances[:1]
     assert found(TagFilters=[{"Key": "gameday", "Values": ["x", "allowed"]}]) == instances
+    cluster.parameter_groups.create(
+        REGION,
+        Group(
+            level=Level.CLUSTER,
+            name="tuned",
+            family="aurora-postgresql15",
+            description="d",
+            tags={"gameday": "allowed"},
+        ),
+    )
+    assert found(ResourceTypeFilters=["rds:cluster-pg"]) == ["cluster-pg:tuned"]
+    cluster.parameter_groups.delete(REGION, Level.CLUSTER, "tuned", ())
     both = [{"Key": "team", "Values": ["orders"]}, {"Key": "gameday", "Values": ["no"]}]
     assert found(TagFilters=both) == []
     arn = f"arn:aws:rds:eu-west-1:000000000000:{instances[1]}"
