@@ -17,6 +17,7 @@ from chaos.testcluster.serverless.settings import STATIC, engine_settings
 
 if TYPE_CHECKING:
     from chaos.testcluster.core import Core, Member
+    from chaos.testcluster.node import Node
 
 _AS_THE_WRITER = (
     "max_connections",
@@ -44,13 +45,13 @@ class InstanceSettings:
     def of(self, member: Member) -> Mapping[str, str]:
         """Return what an instance is to start with now."""
         wanted = self._wanted(member)
-        writer = self._core.writer_member()
-        if writer is None or writer is member:
+        origin = self._origin(member)
+        if origin is None:
             return wanted
         least = {
             name: value
             for name in _AS_THE_WRITER
-            if (value := writer.node.started_with(name)) is not None
+            if (value := origin.started_with(name)) is not None
             and int(value) > int(wanted.get(name, "0"))
         }
         return {**wanted, **least}
@@ -64,14 +65,20 @@ class InstanceSettings:
 
     def cannot_follow(self, reader: Member) -> bool:
         """Tell whether a running reader has less of a setting than its running writer needs."""
-        writer = self._core.writer_member()
-        if writer is None or writer is reader:
-            return False
-        return any(
+        origin = self._origin(reader)
+        return origin is not None and any(
             int(reader.node.started_with(name) or 0) < int(value)
             for name in _AS_THE_WRITER
-            if (value := writer.node.started_with(name)) is not None
+            if (value := origin.started_with(name)) is not None
         )
+
+    def _origin(self, member: Member) -> Node | None:
+        """Return the node that a reader replays: its writer, or the source of a secondary's first."""
+        core = self._core
+        writer = core.writer_member()
+        if writer is None or writer is member:
+            return core.source() if core.source is not None else None
+        return writer.node
 
     def _wanted(self, member: Member) -> dict[str, str]:
         wanted: dict[str, str] = {}

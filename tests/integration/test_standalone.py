@@ -7,11 +7,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from fix_control_plane import unique_id
 from fix_rds_model import Refused, Served
 from fix_standalone import Instance, create
 from psycopg import errors
 
 from chaos.testcluster.disturbances.node import Hang
+from chaos.wait import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,33 @@ def test_without_its_standby_it_serves_and_gives_a_failover_up(pair: Instance) -
     with core.lock:
         standby.status = "available"
     pair.await_("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", 1, "sync")
+
+
+def test_more_connections_reach_both_nodes(pair: Instance) -> None:
+    rds, name = pair.served.rds, unique_id("more")
+    family = f"postgres{pair.shown['EngineVersion'].partition('.')[0]}"
+    rds.create_db_parameter_group(
+        DBParameterGroupName=name, DBParameterGroupFamily=family, Description="more"
+    )
+    change = {"ParameterName": "max_connections", "ApplyMethod": "pending-reboot"}
+    rds.modify_db_parameter_group(
+        DBParameterGroupName=name, Parameters=[{**change, "ParameterValue": "1200"}]
+    )
+    rds.modify_db_instance(DBInstanceIdentifier="pair", DBParameterGroupName=name)
+    rds.reboot_db_instance(DBInstanceIdentifier="pair")
+    pair.await_status()
+    assert pair.sql("SHOW max_connections") == "1200"
+    core = pair.served.estate.cluster_of("pair").core
+
+    def both_have_them() -> bool:
+        return all(
+            m.healthy and m.node.started_with("max_connections") == "1200" for m in core.others()
+        )
+
+    wait_until(both_have_them, "the standby to have them too", timeout_s=60)
+    pair.await_("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", 1, "sync")
+    told = pair.events().count("0049")
+    rds.reboot_db_instance(DBInstanceIdentifier="pair", ForceFailover=True)
+    pair.await_event("0049", told + 1)
+    pair.await_status()
+    assert pair.sql("SHOW max_connections") == "1200"

@@ -124,7 +124,7 @@ def test_a_parameter_group_of_its_family_reaches_postgresql(
 def test_a_replica_follows_reads_only_and_can_be_promoted(one: Instance, refused: Refused) -> None:
     rds = one.served.rds
     one.run("CREATE TABLE sold AS SELECT 1 AS n")
-    replica = replica_of(one)
+    replica = replica_of(one, DBInstanceClass="db.t4g.micro")
     assert one.shown["ReadReplicaDBInstanceIdentifiers"] == [replica.name]
     assert replica.shown["ReadReplicaSourceDBInstanceIdentifier"] == one.name
     (info,) = replica.shown["StatusInfos"]

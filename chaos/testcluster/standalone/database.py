@@ -73,7 +73,7 @@ class Standalone(Cluster):
         self.doing = ""
         """The status while something is done to the instance as a whole, else empty."""
         self._numbers = 0
-        self.synchrony = Synchrony(self.core)
+        self.synchrony = Synchrony(self.core, self._restart)
         if source is not None:
             self.core.source = source.active_node
 
@@ -321,6 +321,13 @@ class Standalone(Cluster):
             self.spec = replace(self.spec, settings={**self.spec.settings, **settings})
             for member in core.members.values():
                 member.spec = replace(member.spec, settings=self.spec.settings)
+
+    def gave_up(self) -> None:
+        """Go on with what there is after a change that failed; the caller holds the lock."""
+        for member in self.core.members.values():
+            if member.status == REBOOTING:
+                member.status = AVAILABLE if member.node.pid is not None else FAILED
+        self.doing = ""
 
     def failed(self) -> None:
         """Say that what was being done has failed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
 from chaos.testcluster.core import AVAILABLE, MODIFYING, REBOOTING
 from chaos.testcluster.founding import set_password
@@ -53,7 +54,7 @@ def modify(database: Standalone, asked: StandaloneChanges) -> None:
             (_add_standby if due.multi_az else _remove_standby)(database)
         database.doing = ""
 
-    core.background("modification", work, failed=database.failed)
+    core.background("modification", work, failed=database.gave_up)
 
 
 def _due(
@@ -96,8 +97,13 @@ def _add_standby(database: Standalone) -> None:
     core = database.core
     core.announce(seen.TO_MULTI_AZ)
     standby = database.add_node(None)
-    clone(core, standby)
-    start_in_role(core, standby)
+    try:
+        clone(core, standby)
+        start_in_role(core, standby)
+    except (HostError, WaitTimeout):
+        standby.node.remove()
+        core.remove_member(standby)
+        raise
     with core.lock:
         standby.status = AVAILABLE
         database.spec = replace(database.spec, multi_az=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from chaos.errors import DatabaseError, HostError
+from chaos.testcluster.core import Member
 from chaos.testcluster.node import Node
 from chaos.testcluster.standalone.core import StandaloneCore
 
@@ -21,10 +23,16 @@ _INTERVAL_S = 0.05
 
 
 class Synchrony:
-    """Watches one instance's nodes and sets what commits of the active one wait for."""
+    """Watches one instance's nodes and sets what commits of the active one wait for.
 
-    def __init__(self, core: StandaloneCore) -> None:
+    Args:
+        core: the instance's.
+        restart: restarts a node in the background; called under the core's lock.
+    """
+
+    def __init__(self, core: StandaloneCore, restart: Callable[[Member], None]) -> None:
         self._core = core
+        self._restart = restart
         self._set: tuple[Node, str] | None = None
         self._thread = threading.Thread(target=self._watch, name="synchrony", daemon=True)
 
@@ -58,9 +66,13 @@ class Synchrony:
 
     def _follow(self, source: Node | None) -> None:
         """Stream from where the source's active node is now."""
-        with self._core.lock:
-            active = self._core.writer_member()
+        core = self._core
+        with core.lock:
+            active = core.writer_member()
             if active is None or not active.healthy:
+                return
+            if core.settings.cannot_follow(active):
+                self._restart(active)
                 return
         if source is not None and active.node.upstream != source.address:
             active.node.follow(source.address)
@@ -72,6 +84,8 @@ class Synchrony:
             active, standby = core.writer_member(), core.standby()
             if active is None or active.node.pid is None:
                 return
+            if standby is not None and standby.healthy and core.settings.cannot_follow(standby):
+                self._restart(standby)
             waits = standby is not None and standby.healthy and not standby.node.silence.lasts
             name = f'"{standby.id}"' if standby is not None and waits else ""
         if self._set != (active.node, name):
