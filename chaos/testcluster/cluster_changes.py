@@ -51,7 +51,8 @@ class ClusterModification:
         with core.lock:
             require_cluster_available(core)
             if asked.serverless is not None:
-                validate(asked.serverless)
+                version = core.foundation.binaries.version
+                validate(asked.serverless, engine_version=version)
             changes, pending = _due(core.pending, asked)
             self._require_possible(changes)
             if changes.parameter_group is not None:
@@ -64,10 +65,14 @@ class ClusterModification:
             status = _status(changes)
             if status is not None:
                 core.status = status
+                if changes.port is not None:
+                    self._standstill.claim()
             elif changes.serverless is not None:
                 self._serverless.modify(changes.serverless)
         if status is not None:
-            core.background("modification", lambda: self._run(changes), failed=self._give_up)
+            core.background(
+                "modification", lambda: self._run(changes), failed=lambda: self._give_up(changes)
+            )
 
     def _require_possible(self, changes: ClusterChanges) -> None:
         core = self._core
@@ -123,9 +128,10 @@ class ClusterModification:
         message = kind.message.format(old=old, new=new)
         core.record(kind._replace(message=message), new)
 
-    def _give_up(self) -> None:
-        if self._core.status in {MODIFYING, RENAMING, RESETTING, UPDATING_IAM}:
-            self._core.status = AVAILABLE
+    def _give_up(self, changes: ClusterChanges) -> None:
+        if changes.port is not None:
+            self._standstill.give_up()
+        self._core.status = AVAILABLE
 
 
 def _due(pending: ClusterChanges, asked: ClusterChanges) -> tuple[ClusterChanges, ClusterChanges]:

@@ -63,7 +63,7 @@ class Standstill:
 
         def failed() -> None:
             core.record(events.CLUSTER_STOP_FAILED, core.spec.id)
-            self._give_up()
+            self.give_up()
 
         core.background("stop", work, failed=failed)
 
@@ -94,10 +94,14 @@ class Standstill:
                 core.record(events.INSTANCE_STARTED, member.id)
             core.record(events.CLUSTER_STARTED, core.spec.id)
 
-        core.background("start", work, failed=self._give_up)
+        core.background("start", work, failed=self.give_up)
+
+    def claim(self) -> None:
+        """Take all instances, so that no failover begins until they are restarted; lock is held."""
+        self._mark(MODIFYING)
 
     def change_port(self, port: int) -> None:
-        """Restart every instance on another port; in the background, the cluster is `modifying`."""
+        """Restart every instance on another port; in the background, after `claim`."""
         core = self._core
         with core.lock:
             self._mark(REBOOTING)
@@ -152,7 +156,8 @@ class Standstill:
             member.status = status
             member.in_reader_endpoint = False
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Say how it is with each instance where not all could be done; the lock is held."""
         core = self._core
         for member in core.members.values():
             if member.status in {STOPPING, STARTING, REBOOTING, MODIFYING}:

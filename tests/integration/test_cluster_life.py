@@ -205,3 +205,25 @@ def test_another_password_another_port_another_name(
         rds.modify_db_cluster(
             DBClusterIdentifier=other, NewDBClusterIdentifier=new, ApplyImmediately=True
         )
+
+
+def test_a_paused_instance_wakes_for_a_stop_and_for_another_port(served: Served) -> None:
+    rds = served.rds
+    name = create_cluster(
+        served, ServerlessV2ScalingConfiguration={"MinCapacity": 0, "MaxCapacity": 1}
+    )
+    writer = add_instance(served, name, 1)
+    served.await_available(name, 1)
+    member = served.estate.cluster_of(writer).core.members[writer]
+    wait_until(lambda: member.paused, "the instance to pause", timeout_s=60)
+    assert served.instance(writer)["DBInstanceStatus"] == "available"
+    rds.stop_db_cluster(DBClusterIdentifier=name)
+    await_status(served, name, "stopped")
+    assert not member.paused
+    rds.start_db_cluster(DBClusterIdentifier=name)
+    served.await_available(name, 1)
+    connect(served, writer).close()
+    rds.modify_db_cluster(DBClusterIdentifier=name, Port=7432)
+    served.await_available(name, 1)
+    assert served.instance(writer)["Endpoint"]["Port"] == 7432
+    connect(served, writer).close()

@@ -105,12 +105,13 @@ def new_cluster(parameters: Parameters, *, region: str, version: str) -> tuple[C
             f"The Availability Zones of {region} are {', '.join(sorted(zones))}.",
         )
     scaling = parameters.get("ServerlessV2ScalingConfiguration")
+    named = checked(parameters["DBClusterIdentifier"], "DBClusterIdentifier")
     spec = ClusterSpec(
-        id=checked(parameters["DBClusterIdentifier"], "DBClusterIdentifier"),
+        id=named,
         readers=0,
         region=region,
         port=database_port(parameters),
-        serverless=bounds(None, scaling, parameters["DBClusterIdentifier"]) if scaling else None,
+        serverless=bounds(None, scaling, named, version) if scaling else None,
         tags=tags_by_key(parameters.get("Tags", ())),
         user=master_user(parameters),
         database=database_name(parameters),
@@ -200,7 +201,11 @@ def changes(cluster: ClusterRecord, parameters: Parameters) -> ClusterChanges:
         new_id=None if new_id == cluster.id else new_id,
         port=None if parameters.get("Port") == cluster.port else database_port(parameters),
         password=master_password(password) if password is not None else None,
-        serverless=bounds(cluster, scaling, cluster.id) if scaling else None,
+        serverless=(
+            bounds(cluster.serverless, scaling, cluster.id, cluster.engine_version)
+            if scaling
+            else None
+        ),
         parameter_group=parameters.get("DBClusterParameterGroupName"),
         settings={**_settings(parameters), **_log_exports(cluster, parameters)},
         immediately=parameters.get("ApplyImmediately", False),
@@ -208,15 +213,15 @@ def changes(cluster: ClusterRecord, parameters: Parameters) -> ClusterChanges:
 
 
 def bounds(
-    cluster: ClusterRecord | None, scaling: Mapping[str, Any], name: str
+    before: ServerlessBounds | None, scaling: Mapping[str, Any], name: str, version: str
 ) -> ServerlessBounds:
     """Return the Serverless v2 bounds asked for; one that is not given stays as it is.
 
     Raises:
         ApiError: one is missing, or AWS refuses them.
     """
-    found = completed(cluster.serverless if cluster else None, scaling, name)
-    validate(found)
+    found = completed(before, scaling, name)
+    validate(found, engine_version=version)
     return found
 
 
