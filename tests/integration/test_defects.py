@@ -160,7 +160,7 @@ def test_stale_reader(running: Running) -> None:
 
 def test_poisoned_promotion(running: Running) -> None:
     """Connections by the cluster endpoint land on a reader while its name lags."""
-    with planted(running, "poisoned-promotion", dns_lag_s=2.0):
+    with planted(running, "poisoned-promotion", dns_lag_s=5.0):
         old = running.writer
         running.cluster.failover(None)
         wait_until(
@@ -208,8 +208,9 @@ def test_a_failover_that_is_not_done(
     old, pid = running.writer.id, running.writer.pid
     events = len(running.event_ids("t"))
     with planted(running, kind):
-        running.cluster.failover(None)
-        assert running.record.status == "failing-over"
+        with running.cluster.core.lock:  # It cannot end before it was looked at.
+            running.cluster.failover(None)
+            assert running.record.status == "failing-over"
         wait_until(lambda: running.record.status == "available", "its end", timeout_s=PATIENCE_S)
         wait_until(
             lambda: len(running.event_ids("t")) >= events + len(told),
