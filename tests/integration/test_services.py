@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 from fix_cloudwatch import Observed
 from fix_control_plane import rds_client
 
+from chaos.testcluster.api.actions import ACTIONS
 from chaos.testcluster.api.alarms import ALARM_OPERATIONS
 from chaos.testcluster.api.cloudwatch import METRIC_OPERATIONS
 from chaos.testcluster.api.identity import IDENTITY_OPERATIONS
@@ -95,6 +97,21 @@ def test_an_operation_that_is_not_there_is_refused_with_what_is(observed: Observ
     with pytest.raises(ClientError, match=r"does not offer TagResources\. It offers GetRes"):
         tagging.tag_resources(ResourceARNList=["arn:aws:rds:x"], Tags={"a": "b"})
     tagging.close()
+
+
+def test_a_password_never_reaches_the_log(
+    observed: Observed, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        cast("dict[str, Any]", ACTIONS), "ModifyDBCluster", lambda *_: {"DBCluster": {}}
+    )
+    client = rds_client(observed.url)
+    with caplog.at_level(logging.DEBUG):
+        client.modify_db_cluster(DBClusterIdentifier="orders", MasterUserPassword="hunter22222")
+    client.close()
+    told = [r.getMessage() for r in caplog.records if r.name.startswith("chaos.")]
+    assert any("ModifyDBCluster accepted" in line and "orders" in line for line in told), told
+    assert not any("hunter22222" in line for line in told)
 
 
 def test_a_service_that_is_not_there_is_refused_in_its_own_protocol(observed: Observed) -> None:

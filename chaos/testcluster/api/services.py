@@ -31,6 +31,7 @@ from chaos.testcluster.api.wire import (
     HttpRequest,
     JsonCodec,
     QueryCodec,
+    Request,
     service_model,
 )
 from chaos.testcluster.metrics.monitoring import Monitoring
@@ -100,6 +101,17 @@ def offered_services(monitoring: Callable[[str], Monitoring]) -> tuple[Service, 
 
 def _itself(region: Region) -> Region:
     return region
+
+
+def _told(codec: Codec, request: Request) -> dict[str, Any]:
+    """Return a request's parameters as a log may have them: without what the model calls sensitive."""
+    shape = codec.service.operation_model(request.operation).input_shape
+    secret = {
+        name
+        for name, member in (shape.members.items() if shape is not None else ())
+        if member.metadata.get("sensitive")
+    }
+    return {n: "***" if n in secret else value for n, value in request.parameters.items()}
 
 
 class Services:
