@@ -26,7 +26,8 @@ def create_cluster(served: Served, **more: Any) -> str:
             **more,
         }
     )["DBCluster"]
-    assert (made["DBClusterIdentifier"], made["Status"]) == (name, "creating")
+    assert made["DBClusterIdentifier"] == name
+    assert made["Status"] in {"creating", "available"}, "the latter where nobody ran for a while"
     assert made["DBClusterMembers"] == []
     served.await_available(name, 0)
     return name
@@ -76,6 +77,6 @@ def gone(served: Served, cluster: str) -> bool:
 
 
 @pytest.fixture
-def cluster(served: Served) -> str:
-    """A cluster of the test's own, without instances."""
+def created(served: Served) -> str:
+    """The identifier of a cluster of the test's own, without instances."""
     return create_cluster(served)
