@@ -28,7 +28,12 @@ class Beside:
     """Runs programs beside one cluster, in one mode and as one account."""
 
     def __init__(
-        self, live: LiveCluster, mode: str, account: tuple[int, int] | None = None
+        self,
+        live: LiveCluster,
+        mode: str,
+        account: tuple[int, int] | None = None,
+        *,
+        like_docker: bool = False,
     ) -> None:
         self.live = live
         self._told = {
@@ -39,6 +44,7 @@ class Beside:
             "name_server": asdict(live.state.name_server),
             "mode": mode,
             "account": account,
+            "like_docker": like_docker,
         }
 
     @property

@@ -29,9 +29,10 @@ AWS_ENDPOINT_URL, AWS_REGION, AWS_DEFAULT_REGION, and credentials that are known
 other variable of libpq and of the AWS SDKs, and every proxy, is taken away.
 
 Modes: `namespace` gives the program a network and a resolv.conf of its own, as root or where
-unprivileged user namespaces are allowed. `intercept` needs neither: it answers system calls alone;
-there UDP goes where it likes, and programs with a resolver of their own that compares addresses
-(c-ares, musl, dnspython) find no names. `auto` takes the first that this machine allows."""
+unprivileged user namespaces are allowed. `intercept` needs neither (Docker, Ubuntu 24.04): it answers
+system calls alone; there UDP goes where it likes, and programs with a resolver of their own that
+compares addresses (c-ares, musl, dnspython) find no names. `auto` takes the first that this machine
+allows."""
 
 
 def register(app: typer.Typer) -> None:

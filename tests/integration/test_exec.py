@@ -126,6 +126,17 @@ def test_an_unprivileged_program_reaches_loopback_alone(beside_as_nobody: Beside
     assert beside_as_nobody.output(PSQL, "-At", "-c", WHO) == beside_as_nobody.live.api_writer()
 
 
+def test_a_container_that_forbids_more_is_enough(live: LiveCluster) -> None:
+    """No capability to change namespaces or filters, and nobody may share another's socket."""
+    beside = Beside(live, "intercept", like_docker=True)
+    drop = ("setpriv", "--bounding-set=-sys_admin,-sys_ptrace") if os.geteuid() == 0 else ()
+    with subprocess.Popen(
+        [*drop, *beside.starter, sys.executable, "-c", LOOK], stdout=subprocess.PIPE, text=True
+    ) as program:
+        seen, _ = program.communicate(timeout=TIMEOUT_S)
+    assert json.loads(seen) == SEEN
+
+
 def test_a_running_program_sees_the_endpoint_move(beside: Beside) -> None:
     live = beside.live
     before = live.api_writer()

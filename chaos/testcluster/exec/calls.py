@@ -14,13 +14,21 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import os
 import select
 import socket
 import sys
 import threading
 from dataclasses import dataclass
 
-from chaos.testcluster.exec.kernel import Notice, Notices, machine, memory_of, socket_of
+from chaos.testcluster.exec.kernel import (
+    Notice,
+    Notices,
+    flags_of,
+    machine,
+    memory_of,
+    socket_of,
+)
 
 _CACHES = (b"/run/nscd/", b"/var/run/nscd/", b"/run/systemd/resolve/")
 _DNS_PORT = 53
@@ -113,13 +121,37 @@ class Calls:
 
     def _redirected(self, notice: Notice, descriptor: int) -> bool:
         """Connect a socket to the name server instead, if its kind is to be led there."""
-        with socket_of(notice.thread, descriptor) as theirs:
+        try:
+            shared = socket_of(notice.thread, descriptor)
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.ENOSYS} or self._roads.udp is None:
+                raise
+            self._replace(notice, descriptor, self._roads.udp)
+            return True
+        with shared as theirs:
             road = self._roads.udp if theirs.type == socket.SOCK_DGRAM else self._roads.tcp
             if road is None:
                 return False
             host = road[0] if theirs.family == socket.AF_INET else f"::ffff:{road[0]}"
             self._notices.fail(notice, theirs.connect_ex((host, road[1])))
         return True
+
+    def _replace(self, notice: Notice, descriptor: int, road: Address) -> None:
+        """Give the program another socket where containers forbid to share its own.
+
+        Then a query by TCP cannot be told from one by UDP, to which no answer is too long.
+        """
+        flags = flags_of(notice.thread, descriptor)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as another:
+            another.connect(road)
+            another.setblocking(not flags & os.O_NONBLOCK)
+            self._notices.replace(
+                notice,
+                descriptor,
+                another.fileno(),
+                close_on_exec=bool(flags & os.O_CLOEXEC),
+            )
+        self._notices.fail(notice, 0)
 
 
 def _family(address: bytes) -> int:

@@ -37,6 +37,7 @@ _ALLOW = 0x7FFF0000
 _NOTIFY = 0x7FC00000
 _ERRNO = 0x00050000
 _CONTINUE = 1
+_ADDFD_AT = 1 << 0
 _ADDFD_SEND = 1 << 1
 
 _NOTICE = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif
@@ -130,22 +131,29 @@ def end_with_parent(number: int) -> None:
     _call("prctl", _PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
-def intercept(calls: list[int], *, privileged: bool) -> int:
+def intercept(calls: list[int]) -> int:
     """Hand system calls of this process, and of all it starts, to whoever reads what is returned.
 
     `io_uring`, by which a program can do without those calls, is refused as if it were not there.
 
+    Without CAP_SYS_ADMIN, set-user-id programs have no effect any more.
+
     Args:
         calls: their numbers.
-        privileged: whether CAP_SYS_ADMIN is held; else set-user-id programs have no effect any more.
 
     Returns:
         The descriptor of a `Notices`.
     """
     here = machine()
-    if not privileged:
-        _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     code = _filter(here, calls)
+    try:
+        return _install(here, code)
+    except PermissionError:
+        _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        return _install(here, code)
+
+
+def _install(here: Machine, code: bytes) -> int:
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("@HxxxxxxP", len(code) // _INSTRUCTION.size, ctypes.addressof(buffer))
     argument = ctypes.create_string_buffer(program, len(program))
@@ -228,6 +236,13 @@ class Notices:
         )
         self._answer(_request(_IOW, 3, len(fields)), fields)
 
+    def replace(self, notice: Notice, theirs: int, descriptor: int, *, close_on_exec: bool) -> None:
+        """Put a copy of our descriptor in place of theirs; the call still waits."""
+        fields = _ADDFD.pack(
+            notice.cookie, _ADDFD_AT, descriptor, theirs, os.O_CLOEXEC if close_on_exec else 0
+        )
+        self._answer(_request(_IOW, 3, len(fields)), fields)
+
     def _answer(self, request: int, fields: bytes) -> None:
         try:
             fcntl.ioctl(self._descriptor, request, fields)
@@ -244,6 +259,14 @@ def socket_of(thread: int, descriptor: int) -> socket.socket:
         return socket.socket(fileno=_system_call(machine().pidfd_getfd, reference, descriptor, 0))
     finally:
         os.close(reference)
+
+
+def flags_of(thread: int, descriptor: int) -> int:
+    """Return the `O_...` flags of another process's descriptor."""
+    for line in Path(f"/proc/{thread}/fdinfo/{descriptor}").read_text().splitlines():
+        if line.startswith("flags:"):
+            return int(line.split()[1], 8)
+    raise OSError(errno.EBADF, f"no flags of descriptor {descriptor}")
 
 
 def _process_of(thread: int) -> int:

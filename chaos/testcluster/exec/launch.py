@@ -164,11 +164,11 @@ def _become(
         here = kernel.machine()
         if mode is Mode.NAMESPACE:
             queries = namespace.enter(folder)
-            calls = kernel.intercept([here.socket, here.connect], privileged=True)
+            calls = kernel.intercept([here.socket, here.connect])
             socket.send_fds(told, [b"entered"], [calls, queries.fileno()])
             queries.close()
         else:
-            calls = kernel.intercept([here.connect], privileged=os.geteuid() == 0)
+            calls = kernel.intercept([here.connect])
             socket.send_fds(told, [b"entered"], [calls])
         os.close(calls)
     except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is
