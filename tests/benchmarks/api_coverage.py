@@ -23,7 +23,7 @@ from chaos.testcluster.api.actions import ACTIONS
 
 ROOT = Path(__file__).parents[2]
 NOTES = "GAMEDAY_ANSWERED"  # tests/rds_model.py
-_USES = ("served", "boto_rds", "rds_model")
+_USES = ("fix_rds_model", "boto_rds", "rds_model")
 
 
 def validating_tests() -> list[str]:
