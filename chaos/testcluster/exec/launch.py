@@ -85,7 +85,8 @@ def _run(
     command: Sequence[str], environment: Mapping[str, str], name_server: NameServer, mode: Mode
 ) -> int:
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gameday-exec-")))
+        temporary = tempfile.TemporaryDirectory(prefix="gameday-exec-")
+        folder = Path(stack.enter_context(temporary))
         ours, theirs = socket.socketpair()
         stack.enter_context(ours)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
@@ -96,6 +97,7 @@ def _run(
             _become(command, environment, mode=mode, folder=folder, told=theirs, mask=before)
         theirs.close()
         notices, queries = _entered(ours, pid)
+        temporary.cleanup()  # What is mounted stays, and now nothing of it does if we are killed.
         tcp = (name_server.address, name_server.port)
         if queries is None:
             queries = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
