@@ -3,8 +3,8 @@
     python tests/benchmarks/api_coverage.py [--workers 2] [TEST FILE...]
 
 Runs the integration tests whose clients hold every answer to the service's model (those given, or all),
-and counts. An operation that is offered but never answers is one that always refuses, as what only
-another engine can do. Figures, not a test: the exit status is 0.
+and counts. An operation without an answer always refuses, as what only
+another engine can do does, or is not asked by these tests. Figures, not a test: the exit status is 0.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
     silent = sorted(set(ACTIONS) - seen)
     print(f"offered: {len(ACTIONS)} of RDS's {len(model.operation_names)} operations")
     print(f"answered, every answer valid by the service's model: {len(seen)} of {len(ACTIONS)}")
-    print(f"only refused: {', '.join(silent) or 'none'}")
+    print(f"no answer in these tests (only refused, or not asked): {', '.join(silent) or 'none'}")
 
 
 if __name__ == "__main__":
