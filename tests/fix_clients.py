@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from fix_server import LiveCluster
 
-from chaos.testcluster.state import ClusterState
+from chaos.testcluster.process.state import ClusterState
 from chaos.wait import wait_until
 
 SCRIPT = Path(__file__).parent / "clients" / "sessions.py"

@@ -23,9 +23,8 @@ from chaos.testcluster.api.behaviour import Behaviour
 from chaos.testcluster.api.control import Control, ServerFacts
 from chaos.testcluster.api.server import ApiServer
 from chaos.testcluster.disturbances.registry import Disturbances
-from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.metrics.monitoring import Monitoring
-from chaos.testcluster.parameter_groups import ParameterGroups
+from chaos.testcluster.parameters.parameter_groups import ParameterGroups
 from chaos.testcluster.records import (
     Address,
     Alias,
@@ -41,6 +40,7 @@ from chaos.testcluster.records import (
 )
 from chaos.testcluster.standalone.database import Standalone
 from chaos.testcluster.standalone.registry import Standalones
+from chaos.testcluster.worldwide.global_clusters import GlobalClusters
 
 REGION = "eu-west-1"
 HASH = "abc123def456"

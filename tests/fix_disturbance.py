@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from chaos.testcluster.state import ClusterState
+from chaos.testcluster.process.state import ClusterState
 
 
 class ControlAddress:

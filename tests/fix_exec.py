@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from fix_server import LiveCluster
 
-from chaos.testcluster.postgres import find_postgres
+from chaos.testcluster.postgres.programs import find_postgres
 
 _RUNNER = Path(__file__).with_name("exec_runner.py")
 TIMEOUT_S = 120

@@ -11,11 +11,11 @@ import pytest
 from fix_testcluster import Running
 
 from chaos.errors import HostError
-from chaos.testcluster import health
-from chaos.testcluster.core import Member
+from chaos.testcluster.aurora.core import Member
 from chaos.testcluster.disturbances import DISTURBANCES
 from chaos.testcluster.disturbances.registry import parse
-from chaos.testcluster.sockets import require_filters
+from chaos.testcluster.machine import health
+from chaos.testcluster.machine.sockets import require_filters
 from chaos.wait import wait_until
 
 PATIENCE_S = 60.0

@@ -16,16 +16,16 @@ from gate import Gate
 
 from chaos.model.access import DatabaseAccess
 from chaos.names import NameServer
-from chaos.testcluster.account import server_account
-from chaos.testcluster.addresses import AddressBlock, free_port
-from chaos.testcluster.configuration import CONTROL_ROLE, DATABASE
-from chaos.testcluster.dns import Authority, DnsServer
-from chaos.testcluster.node import Foundation, Node
-from chaos.testcluster.postgres import find_postgres
-from chaos.testcluster.processes import processes_in
+from chaos.testcluster.names.dns import Authority, DnsServer
+from chaos.testcluster.postgres.account import server_account
+from chaos.testcluster.postgres.configuration import CONTROL_ROLE, DATABASE
+from chaos.testcluster.postgres.node import Foundation, Node
+from chaos.testcluster.postgres.processes import processes_in
+from chaos.testcluster.postgres.programs import find_postgres
+from chaos.testcluster.postgres.storage import Storage
+from chaos.testcluster.postgres.template import cached_template
+from chaos.testcluster.process.addresses import AddressBlock, free_port
 from chaos.testcluster.records import Address, Alias
-from chaos.testcluster.storage import Storage
-from chaos.testcluster.template import cached_template
 
 DOMAIN = "outage.test"
 WRITER, READER = "one", "two"

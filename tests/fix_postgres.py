@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from chaos.model.access import DatabaseAccess
-from chaos.testcluster.account import server_account
-from chaos.testcluster.postgres import PostgresBinaries, find_postgres
-from chaos.testcluster.processes import kill_all, processes_in
+from chaos.testcluster.postgres.account import server_account
+from chaos.testcluster.postgres.processes import kill_all, processes_in
+from chaos.testcluster.postgres.programs import PostgresBinaries, find_postgres
 from chaos.wait import wait_until
 
 INSTANCE = "plain-instance-1"

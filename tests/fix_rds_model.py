@@ -16,7 +16,7 @@ from chaos.names import NameServer
 from chaos.testcluster.api.control import Control, ServerFacts
 from chaos.testcluster.api.server import ApiServer
 from chaos.testcluster.estate import Estate, start_cluster
-from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.postgres.programs import PostgresBinaries
 from chaos.testcluster.records import Address, Alias, ClusterSpec
 from chaos.wait import wait_until
 

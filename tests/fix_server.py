@@ -15,10 +15,10 @@ import pytest
 from botocore.config import Config
 
 from chaos import names
-from chaos.testcluster import lifecycle
+from chaos.testcluster.process import lifecycle
+from chaos.testcluster.process.registry import Slot
+from chaos.testcluster.process.state import ClusterState
 from chaos.testcluster.records import ClusterSpec
-from chaos.testcluster.registry import Slot
-from chaos.testcluster.state import ClusterState
 from chaos.wait import wait_until
 
 

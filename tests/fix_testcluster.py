@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from chaos.testcluster.addresses import AddressBlock
-from chaos.testcluster.cluster import Cluster
+from chaos.testcluster.aurora.cluster import Cluster
 from chaos.testcluster.estate import Estate, start_cluster
-from chaos.testcluster.postgres import PostgresBinaries, find_postgres
+from chaos.testcluster.postgres.programs import PostgresBinaries, find_postgres
+from chaos.testcluster.process.addresses import AddressBlock
 from chaos.testcluster.records import Address, Alias, ClusterRecord, ClusterSpec, InstanceRecord
 from chaos.wait import wait_until
 

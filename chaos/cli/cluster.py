@@ -12,7 +12,7 @@ from chaos.cli import execution
 from chaos.cli.options import AsJson, Profile, Quiet
 from chaos.cli.terminal import Terminal
 from chaos.errors import DefinitionError, GamedayError
-from chaos.testcluster import lifecycle
+from chaos.testcluster.process import lifecycle
 from chaos.testcluster.records import ApiError, ClusterSpec, ServerlessBounds
 from chaos.testcluster.serverless.bounds import validate
 

@@ -12,11 +12,11 @@ from chaos.cli.execution import running_cluster
 from chaos.cli.options import AsJson, Quiet
 from chaos.cli.terminal import Terminal
 from chaos.errors import DefinitionError
-from chaos.testcluster import control_address, lifecycle
 from chaos.testcluster.disturbances.base import Disturbance
 from chaos.testcluster.disturbances.defects import DEFECTS, Defect
 from chaos.testcluster.disturbances.registry import parse
-from chaos.testcluster.lifecycle import ClusterState
+from chaos.testcluster.process import control_address, lifecycle
+from chaos.testcluster.process.lifecycle import ClusterState
 from chaos.testcluster.records import ApiError
 
 Defects = Annotated[

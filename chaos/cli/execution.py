@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from chaos.errors import DefinitionError
-from chaos.testcluster import lifecycle
 from chaos.testcluster.exec.environment import Place, environment
 from chaos.testcluster.exec.launch import Mode, end_as, run
-from chaos.testcluster.state import ClusterState
+from chaos.testcluster.process import lifecycle
+from chaos.testcluster.process.state import ClusterState
 
 _HELP = """\
 Run any program with a test cluster where AWS would be.

@@ -18,8 +18,8 @@ from chaos.errors import ControlPlaneError, DefinitionError, GuardRefused
 from chaos.model.access import DatabaseAccess
 from chaos.model.topology import Topology
 from chaos.run.restore import UNDO_TIMEOUT_S
-from chaos.testcluster import lifecycle
-from chaos.testcluster.lifecycle import ClusterState
+from chaos.testcluster.process import lifecycle
+from chaos.testcluster.process.lifecycle import ClusterState
 from chaos.testcluster.records import ClusterSpec
 
 TEST_ACCOUNT = "000000000000"

@@ -19,21 +19,20 @@ from pathlib import Path
 
 from chaos.clock import MonotonicClock
 from chaos.errors import HostError
-from chaos.testcluster.account import server_account
-from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
 from chaos.testcluster.api.behaviour import Behaviour as ApiBehaviour
-from chaos.testcluster.cluster import Cluster
-from chaos.testcluster.directory import make_directory
+from chaos.testcluster.aurora.cluster import Cluster
+from chaos.testcluster.aurora.injections import Injections
 from chaos.testcluster.disturbances.registry import Disturbances
-from chaos.testcluster.dns_behaviour import Behaviour
 from chaos.testcluster.events import EventLog
-from chaos.testcluster.global_clusters import GlobalClusters
 from chaos.testcluster.ground import Ground
-from chaos.testcluster.iam_auth import Door
 from chaos.testcluster.identifiers import is_region
-from chaos.testcluster.injections import Injections
-from chaos.testcluster.postgres import PostgresBinaries
-from chaos.testcluster.reaper import Reaper
+from chaos.testcluster.names.dns_behaviour import Behaviour
+from chaos.testcluster.postgres.account import server_account
+from chaos.testcluster.postgres.programs import PostgresBinaries
+from chaos.testcluster.postgres.template import cached_template
+from chaos.testcluster.process.addresses import AddressBlock, InstanceAddresses
+from chaos.testcluster.process.directory import make_directory
+from chaos.testcluster.process.reaper import Reaper
 from chaos.testcluster.records import (
     Address,
     Alias,
@@ -42,11 +41,12 @@ from chaos.testcluster.records import (
     ClusterSpec,
 )
 from chaos.testcluster.region import Region
-from chaos.testcluster.security import Security
+from chaos.testcluster.security.admission import Security
+from chaos.testcluster.security.iam_auth import Door
 from chaos.testcluster.standalone.database import Standalone
 from chaos.testcluster.standalone.records import StandaloneSpec
 from chaos.testcluster.standalone.registry import Standalones, nodes_of
-from chaos.testcluster.template import cached_template
+from chaos.testcluster.worldwide.global_clusters import GlobalClusters
 
 ZONE = "rds.amazonaws.com"
 

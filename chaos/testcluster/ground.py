@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.testcluster.account import Account
-from chaos.testcluster.addresses import AddressBlock, InstanceAddresses
 from chaos.testcluster.events import EventLog
-from chaos.testcluster.parameter_groups import ParameterGroups
-from chaos.testcluster.postgres import PostgresBinaries
-from chaos.testcluster.power import Power
-from chaos.testcluster.security import Security
-from chaos.testcluster.template import Template
+from chaos.testcluster.machine.power import Power
+from chaos.testcluster.parameters.parameter_groups import ParameterGroups
+from chaos.testcluster.postgres.account import Account
+from chaos.testcluster.postgres.programs import PostgresBinaries
+from chaos.testcluster.postgres.template import Template
+from chaos.testcluster.process.addresses import AddressBlock, InstanceAddresses
+from chaos.testcluster.security.admission import Security
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

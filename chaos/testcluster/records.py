@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from chaos.testcluster.configuration import ADMIN_ROLE, DATABASE
+from chaos.testcluster.postgres.configuration import ADMIN_ROLE, DATABASE
 
 ACCOUNT = "000000000000"  # which AWS never issues
 

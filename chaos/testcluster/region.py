@@ -8,20 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos.errors import HostError
-from chaos.testcluster.cloning import copy_volume
-from chaos.testcluster.cluster import Cluster
-from chaos.testcluster.cluster_changes import IAM
-from chaos.testcluster.global_cluster import GlobalCluster
-from chaos.testcluster.global_clusters import GlobalClusters
+from chaos.testcluster.aurora.cloning import copy_volume
+from chaos.testcluster.aurora.cluster import Cluster
+from chaos.testcluster.aurora.cluster_changes import IAM
 from chaos.testcluster.ground import Ground
-from chaos.testcluster.node import Node
-from chaos.testcluster.parameter_groups import ParameterGroups
+from chaos.testcluster.parameters.parameter_groups import ParameterGroups
+from chaos.testcluster.postgres.node import Node
 from chaos.testcluster.records import (
     ApiError,
     ClusterSpec,
     EventRecord,
 )
 from chaos.testcluster.standalone.registry import Standalones
+from chaos.testcluster.worldwide.global_cluster import GlobalCluster
+from chaos.testcluster.worldwide.global_clusters import GlobalClusters
 
 Make = Callable[[ClusterSpec, str], Cluster]
 """Adds a cluster of a specification, with a password, to its Region."""

@@ -21,9 +21,9 @@ import boto3
 import dns.message
 
 from chaos.clock import NS, MonotonicClock
-from chaos.testcluster import lifecycle
+from chaos.testcluster.process import lifecycle
+from chaos.testcluster.process.state import ClusterState
 from chaos.testcluster.records import ClusterSpec
-from chaos.testcluster.state import ClusterState
 
 CLOCK = MonotonicClock()
 WARM_UP = 20

@@ -21,10 +21,10 @@ from pathlib import Path
 import psycopg
 
 from chaos.clock import NS, MonotonicClock
-from chaos.testcluster.addresses import AddressBlock
-from chaos.testcluster.cluster import Cluster
+from chaos.testcluster.aurora.cluster import Cluster
 from chaos.testcluster.estate import Estate, start_cluster
-from chaos.testcluster.postgres import find_postgres
+from chaos.testcluster.postgres.programs import find_postgres
+from chaos.testcluster.process.addresses import AddressBlock
 from chaos.testcluster.records import Address, Alias, ClusterSpec
 from chaos.wait import wait_until
 

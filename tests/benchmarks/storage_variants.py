@@ -23,14 +23,14 @@ from pathlib import Path
 import psycopg
 
 from chaos.clock import NS, MonotonicClock
-from chaos.testcluster.account import server_account
-from chaos.testcluster.addresses import AddressBlock, free_port
-from chaos.testcluster.configuration import CONTROL_ROLE
-from chaos.testcluster.directory import make_directory
-from chaos.testcluster.node import Foundation, Node
-from chaos.testcluster.postgres import find_postgres
-from chaos.testcluster.storage import Storage
-from chaos.testcluster.template import cached_template
+from chaos.testcluster.postgres.account import server_account
+from chaos.testcluster.postgres.configuration import CONTROL_ROLE
+from chaos.testcluster.postgres.node import Foundation, Node
+from chaos.testcluster.postgres.programs import find_postgres
+from chaos.testcluster.postgres.storage import Storage
+from chaos.testcluster.postgres.template import cached_template
+from chaos.testcluster.process.addresses import AddressBlock, free_port
+from chaos.testcluster.process.directory import make_directory
 from chaos.wait import wait_until
 
 CLOCK = MonotonicClock()

@@ -12,7 +12,7 @@ from fix_disturbance import ControlAddress
 from fix_exec import PSQL, TIMEOUT_S, Beside
 from fix_server import LiveCluster
 
-from chaos.testcluster.postgres import find_postgres
+from chaos.testcluster.postgres.programs import find_postgres
 from chaos.wait import wait_until
 
 PGBENCH = shutil.which("pgbench") or find_postgres().program("pgbench")

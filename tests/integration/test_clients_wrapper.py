@@ -8,7 +8,7 @@ from fix_disturbance import ControlAddress
 from fix_server import LiveCluster
 
 from chaos.errors import HostError
-from chaos.testcluster.sockets import require_filters
+from chaos.testcluster.machine.sockets import require_filters
 from chaos.wait import wait_until
 
 MOVED = "FailoverSuccessError"

@@ -23,7 +23,7 @@ from fix_control_plane import REGION
 
 from chaos.testcluster.api.wire import service_model
 from chaos.testcluster.metrics.store import Metric, Point
-from chaos.testcluster.parameter_groups import Group, Level
+from chaos.testcluster.parameters.parameter_groups import Group, Level
 
 START = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 START_S = START.timestamp()

@@ -14,7 +14,7 @@ from chaos.testcluster.disturbances import DISTURBANCES
 from chaos.testcluster.disturbances.defects import DEFECTS
 from chaos.testcluster.disturbances.registry import parse
 from chaos.testcluster.estate import start_cluster
-from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.postgres.programs import PostgresBinaries
 from chaos.testcluster.records import ApiError, ClusterSpec
 from chaos.wait import wait_until
 

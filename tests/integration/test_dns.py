@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from chaos import names
 from chaos.names import NameServer
-from chaos.testcluster.dns import Authority, DnsServer, Reply
+from chaos.testcluster.names.dns import Authority, DnsServer, Reply
 from chaos.testcluster.records import Address, Alias
 
 CLUSTER = f"orders.cluster-{HASH}.{DOMAIN}"

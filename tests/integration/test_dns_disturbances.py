@@ -12,7 +12,7 @@ from fix_server import LiveCluster
 
 from chaos import names
 from chaos.clock import NS, MonotonicClock
-from chaos.testcluster import lifecycle
+from chaos.testcluster.process import lifecycle
 from chaos.testcluster.records import ClusterSpec
 from chaos.wait import wait_until
 

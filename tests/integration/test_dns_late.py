@@ -13,8 +13,8 @@ import pytest
 from chaos import names
 from chaos.clock import MonotonicClock
 from chaos.names import NameServer
-from chaos.testcluster.dns import Authority, DnsServer
-from chaos.testcluster.dns_behaviour import Behaviour, Failure, Fate, Outcome
+from chaos.testcluster.names.dns import Authority, DnsServer
+from chaos.testcluster.names.dns_behaviour import Behaviour, Failure, Fate, Outcome
 from chaos.testcluster.records import Address
 
 DOMAIN = "rds.amazonaws.com"

@@ -12,8 +12,8 @@ from fix_testcluster import NewCluster, Running
 
 from chaos.clock import MonotonicClock
 from chaos.errors import HostError
-from chaos.testcluster import failover
-from chaos.testcluster.node import Node
+from chaos.testcluster.aurora import failover
+from chaos.testcluster.postgres.node import Node
 from chaos.testcluster.records import ApiError, InstanceSpec
 from chaos.wait import wait_until
 

@@ -16,14 +16,14 @@ import pytest
 from fix_testcluster import PASSWORD, NewCluster, open_estate
 
 from chaos.errors import HostError
-from chaos.testcluster.account import server_account
-from chaos.testcluster.addresses import AddressBlock
-from chaos.testcluster.directory import make_directory
 from chaos.testcluster.estate import Estate, start_cluster
-from chaos.testcluster.postgres import PostgresBinaries
-from chaos.testcluster.processes import processes_in
+from chaos.testcluster.postgres.account import server_account
+from chaos.testcluster.postgres.processes import processes_in
+from chaos.testcluster.postgres.programs import PostgresBinaries
+from chaos.testcluster.postgres.template import cached_template
+from chaos.testcluster.process.addresses import AddressBlock
+from chaos.testcluster.process.directory import make_directory
 from chaos.testcluster.records import ClusterSpec, InstanceSpec
-from chaos.testcluster.template import cached_template
 from chaos.wait import wait_until
 
 
@@ -67,9 +67,9 @@ def test_a_started_cluster_accepts_streams_and_ends_without_a_trace(
 def test_a_killed_owner_leaves_no_server_and_no_folder(tmp_path: Path) -> None:
     program = """
         import sys
-        from chaos.testcluster.addresses import AddressBlock
+        from chaos.testcluster.process.addresses import AddressBlock
         from chaos.testcluster.estate import Estate, start_cluster
-        from chaos.testcluster.postgres import find_postgres
+        from chaos.testcluster.postgres.programs import find_postgres
         from chaos.testcluster.records import ClusterSpec, InstanceSpec
         from pathlib import Path
         directory = Path(sys.argv[1])
@@ -173,7 +173,7 @@ def test_root_runs_servers_unprivileged(
     new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch, *, namespaces: bool
 ) -> None:
     if not namespaces:
-        monkeypatch.setattr("chaos.testcluster.account.shutil.which", lambda _: None)
+        monkeypatch.setattr("chaos.testcluster.postgres.account.shutil.which", lambda _: None)
     running = new_cluster(readers=1)
     assert running.writer.pid is not None
     uids = psutil.Process(running.writer.pid).uids()

@@ -11,7 +11,7 @@ import pytest
 from fix_exec import PSQL, TIMEOUT_S
 
 from chaos.errors import ExitCode
-from chaos.testcluster import lifecycle
+from chaos.testcluster.process import lifecycle
 from chaos.testcluster.records import ClusterSpec
 from chaos.wait import wait_until
 

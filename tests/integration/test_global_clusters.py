@@ -10,7 +10,7 @@ from fix_control_plane import unique_id
 from fix_rds_model import Refused, Served
 from fix_testcluster import PASSWORD, Connection, Running
 
-from chaos.testcluster.cluster import Cluster
+from chaos.testcluster.aurora.cluster import Cluster
 from chaos.wait import wait_until
 
 TIMEOUT_S = 30

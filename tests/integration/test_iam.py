@@ -13,9 +13,9 @@ import pytest
 from botocore import auth
 from fix_testcluster import NewCluster, Running
 
-from chaos.testcluster.cluster_changes import IAM
-from chaos.testcluster.iam_auth import ACCESS_KEY, SECRET_KEY
+from chaos.testcluster.aurora.cluster_changes import IAM
 from chaos.testcluster.records import ClusterChanges
+from chaos.testcluster.security.iam_auth import ACCESS_KEY, SECRET_KEY
 from chaos.wait import wait_until
 
 REFUSED = 'LDAP authentication failed for user "joe"'

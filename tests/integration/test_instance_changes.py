@@ -9,7 +9,7 @@ import pytest
 from fix_cluster_life import add_instance, connect, create_cluster, event_ids
 from fix_rds_model import Refused, Served
 
-from chaos.testcluster import instances
+from chaos.testcluster.aurora import instances
 from chaos.wait import wait_until
 
 STARTED = "SELECT pg_postmaster_start_time()"

@@ -20,10 +20,10 @@ from fix_server import LiveCluster, processes_below
 
 from chaos import names
 from chaos.errors import DefinitionError, HostError
-from chaos.testcluster import lifecycle
+from chaos.testcluster.process import lifecycle
+from chaos.testcluster.process.registry import Slot
+from chaos.testcluster.process.state import ClusterState
 from chaos.testcluster.records import ClusterSpec, ServerlessBounds
-from chaos.testcluster.registry import Slot
-from chaos.testcluster.state import ClusterState
 from chaos.wait import wait_until
 from chaos.worker import WorkerProcess
 
@@ -32,7 +32,7 @@ SMALL = ClusterSpec(id="small", readers=0)
 PARENT = """
 import json, sys
 from pathlib import Path
-from chaos.testcluster import lifecycle
+from chaos.testcluster.process import lifecycle
 from chaos.testcluster.records import ClusterSpec
 embedded = lifecycle.embedded(ClusterSpec(id="orphan", readers=1), Path(sys.argv[1]))
 print(json.dumps(embedded.state.as_json()), flush=True)

@@ -10,12 +10,12 @@ import pytest
 from fix_server import LiveCluster
 from fix_testcluster import Running
 
-from chaos.testcluster.configuration import CONTROL_ROLE
 from chaos.testcluster.metrics.asking import Place, Questioner
 from chaos.testcluster.metrics.catalogue import NAMESPACE
 from chaos.testcluster.metrics.sampling import Sampler
 from chaos.testcluster.metrics.store import Metric
 from chaos.testcluster.metrics.telemetry import Telemetry
+from chaos.testcluster.postgres.configuration import CONTROL_ROLE
 from chaos.wait import wait_until
 
 REGION = "eu-west-1"

@@ -16,9 +16,9 @@ from fix_faults import PATIENCE_S, Faults
 from fix_testcluster import Running
 
 from chaos.clock import MonotonicClock
-from chaos.testcluster.processes import processes_in
+from chaos.testcluster.machine.sockets import tap
+from chaos.testcluster.postgres.processes import processes_in
 from chaos.testcluster.records import ApiError
-from chaos.testcluster.sockets import tap
 from chaos.wait import wait_until
 
 Session = psycopg.Connection[tuple[object, ...]]
@@ -173,11 +173,11 @@ def test_our_copies_of_a_servers_sockets_are_its_own_and_are_closed_with_it(
 def test_without_the_privileges_it_says_what_is_needed() -> None:
     program = """
         from chaos.errors import GamedayError
-        from chaos.testcluster.addresses import AddressBlock
+        from chaos.testcluster.process.addresses import AddressBlock
         from chaos.testcluster.disturbances import DISTURBANCES
         from chaos.testcluster.disturbances.registry import parse
         from chaos.testcluster.estate import Estate, start_cluster
-        from chaos.testcluster.postgres import find_postgres
+        from chaos.testcluster.postgres.programs import find_postgres
         from chaos.testcluster.records import ClusterSpec
         estate = Estate(block=AddressBlock.lease(), binaries=find_postgres())
         try:

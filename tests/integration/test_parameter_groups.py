@@ -11,7 +11,7 @@ import pytest
 from fix_rds_model import Refused, Served
 from fix_testcluster import PASSWORD
 
-from chaos.testcluster.parameters import PARAMETERS
+from chaos.testcluster.parameters.offered import PARAMETERS
 from chaos.wait import wait_until
 
 Parameter = dict[str, str]

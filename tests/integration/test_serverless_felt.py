@@ -14,7 +14,7 @@ from fix_testcluster import PASSWORD, Connection, NewCluster, Running, open_esta
 
 from chaos.testcluster.api.describe import db_cluster
 from chaos.testcluster.estate import start_cluster
-from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.postgres.programs import PostgresBinaries
 from chaos.testcluster.records import ClusterChanges, ClusterSpec, InstanceSpec, ServerlessBounds
 from chaos.wait import wait_until
 

@@ -11,7 +11,7 @@ import pytest
 from fix_testcluster import PASSWORD, Connection, Running, open_estate
 
 from chaos.testcluster.estate import start_cluster
-from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.postgres.programs import PostgresBinaries
 from chaos.testcluster.profiles import Range
 from chaos.testcluster.records import (
     ClusterChanges,

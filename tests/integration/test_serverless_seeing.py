@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from fix_postgres import PlainPostgres
 
-from chaos.testcluster.freezing import Freezer
+from chaos.testcluster.postgres.freezing import Freezer
 from chaos.testcluster.serverless.census import Census
 from chaos.testcluster.serverless.listening import addresses_called
 from chaos.wait import wait_until

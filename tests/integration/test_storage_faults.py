@@ -196,10 +196,10 @@ def test_a_killed_owner_leaves_no_mount_and_no_folder(tmp_path: Path) -> None:
     program = """
         import sys
         from pathlib import Path
-        from chaos.testcluster.addresses import AddressBlock
+        from chaos.testcluster.process.addresses import AddressBlock
         from chaos.testcluster.disturbances.storage import FullDisk
         from chaos.testcluster.estate import Estate, start_cluster
-        from chaos.testcluster.postgres import find_postgres
+        from chaos.testcluster.postgres.programs import find_postgres
         from chaos.testcluster.records import ClusterSpec
         estate = Estate(
             block=AddressBlock.lease(), binaries=find_postgres(), directory=Path(sys.argv[1])

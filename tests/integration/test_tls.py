@@ -10,9 +10,9 @@ import pytest
 from fix_testcluster import PASSWORD, NewCluster, Running
 
 from chaos.testcluster import estate
-from chaos.testcluster.certificates import CertificateAuthority, write_authority
-from chaos.testcluster.cluster_changes import IAM
+from chaos.testcluster.aurora.cluster_changes import IAM
 from chaos.testcluster.records import ApiError, ClusterChanges
+from chaos.testcluster.security.certificates import CertificateAuthority, write_authority
 
 USED = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 

@@ -8,7 +8,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from chaos.testcluster.certificates import CertificateAuthority, EndpointTls, write_authority
+from chaos.testcluster.security.certificates import (
+    CertificateAuthority,
+    EndpointTls,
+    write_authority,
+)
 
 SUFFIX = "cabc.eu-west-1.rds.amazonaws.com"
 

@@ -8,9 +8,9 @@ import pytest
 
 from chaos.cli import main
 from chaos.errors import DefinitionError, ExitCode
-from chaos.testcluster import lifecycle
+from chaos.testcluster.process import lifecycle
+from chaos.testcluster.process.server_config import ServerConfig
 from chaos.testcluster.records import ClusterSpec
-from chaos.testcluster.server_config import ServerConfig
 
 
 def gameday(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -12,7 +12,7 @@ import pytest
 from chaos.errors import HostError
 from chaos.model.access import DatabaseAccess
 from chaos.names import NameServer
-from chaos.testcluster.state import ClusterState, read_state, write_state
+from chaos.testcluster.process.state import ClusterState, read_state, write_state
 
 SERVER = NameServer(address="127.77.9.1", port=5300, domain="eu-west-1.rds.amazonaws.com")
 STATE = ClusterState(

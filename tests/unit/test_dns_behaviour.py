@@ -13,8 +13,8 @@ import dns.rdatatype
 import pytest
 
 from chaos.clock import NS
-from chaos.testcluster.dns import LATE_MAX, Authority, LateReplies, Reply
-from chaos.testcluster.dns_behaviour import (
+from chaos.testcluster.names.dns import LATE_MAX, Authority, LateReplies, Reply
+from chaos.testcluster.names.dns_behaviour import (
     Behaviour,
     Failure,
     Fate,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.testcluster.endpoint_changes import new_group
-from chaos.testcluster.endpoints import Candidate, CustomEndpoint, Group, targets
+from chaos.testcluster.aurora.endpoint_changes import new_group
+from chaos.testcluster.aurora.endpoints import Candidate, CustomEndpoint, Group, targets
 from chaos.testcluster.records import ApiError
 
 WRITER = Candidate("w", is_writer=True, serves=True)

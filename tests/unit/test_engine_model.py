@@ -12,15 +12,15 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from chaos.errors import DefinitionError, HostError
-from chaos.testcluster.account import Account
-from chaos.testcluster.configuration import NodeSettings
-from chaos.testcluster.core import Member, endpoint_hash
-from chaos.testcluster.election import class_size, ranked
-from chaos.testcluster.postgres import PostgresBinaries
+from chaos.testcluster.aurora.core import Member, endpoint_hash
+from chaos.testcluster.aurora.election import class_size, ranked
+from chaos.testcluster.postgres.account import Account
+from chaos.testcluster.postgres.configuration import NodeSettings
+from chaos.testcluster.postgres.programs import PostgresBinaries
+from chaos.testcluster.postgres.storage import Storage, segment_suffix
 from chaos.testcluster.profiles import AURORA, FAST, Delays, Pacer, profile_named
 from chaos.testcluster.records import ApiError, InstanceSpec, ServerlessBounds
 from chaos.testcluster.serverless.bounds import validate
-from chaos.testcluster.storage import Storage, segment_suffix
 
 
 def test_the_kth_failover_of_a_seed_is_the_same_whatever_else_happens() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import HostError
-from chaos.testcluster import postgres
-from chaos.testcluster.postgres import find_postgres
+from chaos.testcluster.postgres.programs import find_postgres
+from chaos.testcluster.postgres.programs import programs as postgres
 
 
 def install(folder: Path, version: str) -> Path:
@@ -28,7 +28,7 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(postgres.ENVIRONMENT, raising=False)
     monkeypatch.setattr(postgres, "_PATTERNS", ())
     monkeypatch.setattr(postgres, "_WHEELS", ())
-    monkeypatch.setattr("chaos.testcluster.postgres.shutil.which", lambda _: None)
+    monkeypatch.setattr("chaos.testcluster.postgres.programs.shutil.which", lambda _: None)
 
 
 def test_none_says_what_to_install() -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from chaos.model.access import DatabaseAccess
 from chaos.names import NameServer
-from chaos.testcluster.addresses import AddressBlock
-from chaos.testcluster.dns import Authority, DnsServer
 from chaos.testcluster.exec.environment import Place, environment
 from chaos.testcluster.exec.gate import Gate
 from chaos.testcluster.exec.namespace import without_caches
+from chaos.testcluster.names.dns import Authority, DnsServer
+from chaos.testcluster.process.addresses import AddressBlock
 from chaos.testcluster.records import Address
 
 NAME = "shop-1.cabc.eu-west-1.rds.amazonaws.com"

@@ -8,14 +8,14 @@ from typing import cast
 
 import pytest
 
-from chaos.testcluster.core import Member
+from chaos.testcluster.aurora.core import Member
 from chaos.testcluster.disturbances import DISTURBANCES
 from chaos.testcluster.disturbances.registry import parse
-from chaos.testcluster.holding import _State, _state
-from chaos.testcluster.local_disk import _unescaped
-from chaos.testcluster.power import Power
+from chaos.testcluster.machine.holding import _State, _state
+from chaos.testcluster.machine.local_disk import _unescaped
+from chaos.testcluster.machine.power import Power
+from chaos.testcluster.machine.sockets import Tapped, accept_waiting, tap
 from chaos.testcluster.records import ApiError
-from chaos.testcluster.sockets import Tapped, accept_waiting, tap
 
 
 class Paper:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from chaos.testcluster.health import Pulse, feel
-from chaos.testcluster.sockets import Tapped
+from chaos.testcluster.machine.health import Pulse, feel
+from chaos.testcluster.machine.sockets import Tapped
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
-from chaos.testcluster.iam_auth import (
+from chaos.testcluster.security.iam_auth import (
     ACCESS_KEY,
     SECRET_KEY,
     Door,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.testcluster import iam_directory
-from chaos.testcluster.iam_auth import Door, TokenRefused
-from chaos.testcluster.iam_directory import TokenDirectory
+from chaos.testcluster.security.admission import iam_directory
+from chaos.testcluster.security.iam_auth import Door, TokenRefused
+from chaos.testcluster.security.iam_directory import TokenDirectory
 
 DOOR = Door(hosts={"h"}, port=5432, region="eu-west-1")
 SUCCESS, AUTH_METHOD, INVALID = 0, 7, 49

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.testcluster.parameter_groups import (
+from chaos.testcluster.parameters.offered import PARAMETERS, offered, settings
+from chaos.testcluster.parameters.parameter_groups import (
     IMMEDIATE,
     PENDING_REBOOT,
     Change,
@@ -12,7 +13,6 @@ from chaos.testcluster.parameter_groups import (
     Level,
     ParameterGroups,
 )
-from chaos.testcluster.parameters import PARAMETERS, offered, settings
 from chaos.testcluster.records import ApiError
 
 HERE = "eu-west-1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from chaos.testcluster.parameters import PARAMETERS
+from chaos.testcluster.parameters.offered import PARAMETERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "rds-resources.md"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import HostError
-from chaos.testcluster.registry import Slot, state_directory
+from chaos.testcluster.process.registry import Slot, state_directory
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slot:
 
 
 def test_a_slot_is_held_by_one_and_free_after(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaos.testcluster.registry._TAKE_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("chaos.testcluster.process.registry._TAKE_TIMEOUT_S", 0.0)
     assert not slot.is_held()
     with slot.held():
         assert slot.is_held()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos.testcluster.configuration import AccessRules
+from chaos.testcluster.postgres.configuration import AccessRules
+from chaos.testcluster.postgres.template import Template
 from chaos.testcluster.records import ApiError
-from chaos.testcluster.security import Access, Security
-from chaos.testcluster.template import Template
+from chaos.testcluster.security.admission import Access, Security
 
 OWN = [
     "host all rdsadmin 127.0.0.0/8 scram-sha-256",

@@ -17,7 +17,7 @@ from chaos.testcluster.api.describe_standalone import find
 from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.lookup import Action, Result, named_instance
 from chaos.testcluster.api.selection import Parameters, matching, page
-from chaos.testcluster.parameters import AURORA, POSTGRES, family_of
+from chaos.testcluster.parameters.offered import AURORA, POSTGRES, family_of
 from chaos.testcluster.records import ApiError
 
 ORDERABLE_MAX = 1000

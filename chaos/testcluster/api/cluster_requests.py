@@ -13,8 +13,8 @@ from typing import Any
 from chaos.testcluster.api import describe
 from chaos.testcluster.api.lookup import refuse, tags_by_key
 from chaos.testcluster.api.selection import Parameters
-from chaos.testcluster.cloning import Origin
-from chaos.testcluster.core import Core
+from chaos.testcluster.aurora.cloning import Origin
+from chaos.testcluster.aurora.core import Core
 from chaos.testcluster.identifiers import checked
 from chaos.testcluster.records import (
     ApiError,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaos.testcluster.identifiers import arn
-from chaos.testcluster.parameters import default_group
+from chaos.testcluster.parameters.offered import default_group
 from chaos.testcluster.records import ACCOUNT, ClusterRecord, EventRecord, InstanceRecord
 from chaos.testcluster.serverless.bounds import as_shown
 

@@ -7,8 +7,8 @@ from typing import Any
 from chaos.testcluster.api import describe
 from chaos.testcluster.api.engine import Region
 from chaos.testcluster.identifiers import arn, bare, parse_arn
-from chaos.testcluster.parameter_state import GROUP_SETTING
-from chaos.testcluster.parameters import POSTGRES, default_group
+from chaos.testcluster.parameters.offered import POSTGRES, default_group
+from chaos.testcluster.parameters.parameter_state import GROUP_SETTING
 from chaos.testcluster.records import ACCOUNT, ApiError
 from chaos.testcluster.standalone.database import Standalone
 from chaos.testcluster.standalone.records import StandaloneRecord

@@ -8,7 +8,7 @@ from typing import Any
 from chaos.testcluster.api.engine import Engine, Region
 from chaos.testcluster.api.lookup import Action, Result, named_cluster, tags_by_key
 from chaos.testcluster.api.selection import Parameters, matching, page
-from chaos.testcluster.endpoint_changes import new_group, not_found
+from chaos.testcluster.aurora.endpoint_changes import new_group, not_found
 from chaos.testcluster.identifiers import arn, bare, checked
 from chaos.testcluster.records import ApiError, ClusterRecord, EndpointRecord
 

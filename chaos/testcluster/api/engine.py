@@ -6,14 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from chaos.testcluster.cloning import Origin
+from chaos.testcluster.aurora.cloning import Origin
+from chaos.testcluster.aurora.endpoint_changes import EndpointChanges
 from chaos.testcluster.disturbances.registry import Disturbances
-from chaos.testcluster.endpoint_changes import EndpointChanges
-from chaos.testcluster.global_cluster import GlobalCluster
-from chaos.testcluster.global_clusters import GlobalClusters
-from chaos.testcluster.node import Node
-from chaos.testcluster.parameter_groups import ParameterGroups
-from chaos.testcluster.parameter_state import ParameterState
+from chaos.testcluster.parameters.parameter_groups import ParameterGroups
+from chaos.testcluster.parameters.parameter_state import ParameterState
+from chaos.testcluster.postgres.node import Node
 from chaos.testcluster.records import (
     ClusterChanges,
     ClusterRecord,
@@ -23,6 +21,8 @@ from chaos.testcluster.records import (
     InstanceSpec,
 )
 from chaos.testcluster.standalone.registry import Standalones
+from chaos.testcluster.worldwide.global_cluster import GlobalCluster
+from chaos.testcluster.worldwide.global_clusters import GlobalClusters
 
 if TYPE_CHECKING:
     from chaos.testcluster.api.behaviour import Behaviour

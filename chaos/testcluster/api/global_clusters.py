@@ -9,11 +9,11 @@ from chaos.testcluster.api.describe import tags
 from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.lookup import Action, Result, refuse, tags_by_key
 from chaos.testcluster.api.selection import Parameters, matching, page
-from chaos.testcluster.core import FAILING_OVER
-from chaos.testcluster.global_cluster import GlobalCluster, cluster_arn
+from chaos.testcluster.aurora.core import FAILING_OVER
+from chaos.testcluster.aurora.view import ENGINE
 from chaos.testcluster.identifiers import arn, bare, checked
 from chaos.testcluster.records import ACCOUNT, ApiError
-from chaos.testcluster.view import ENGINE
+from chaos.testcluster.worldwide.global_cluster import GlobalCluster, cluster_arn
 
 
 def create_global_cluster(region: Region, parameters: Parameters) -> Result:

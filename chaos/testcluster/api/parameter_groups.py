@@ -10,8 +10,7 @@ from chaos.testcluster.api.engine import Engine, Region
 from chaos.testcluster.api.lookup import Action, Result, tags_by_key
 from chaos.testcluster.api.selection import Parameters, matching, page
 from chaos.testcluster.identifiers import arn, bare
-from chaos.testcluster.parameter_groups import IMMEDIATE, PENDING_REBOOT, Change, Group, Level
-from chaos.testcluster.parameters import (
+from chaos.testcluster.parameters.offered import (
     AURORA,
     DYNAMIC,
     FORCE_SSL,
@@ -21,6 +20,13 @@ from chaos.testcluster.parameters import (
     default_group,
     offered,
     require_family,
+)
+from chaos.testcluster.parameters.parameter_groups import (
+    IMMEDIATE,
+    PENDING_REBOOT,
+    Change,
+    Group,
+    Level,
 )
 from chaos.testcluster.records import ACCOUNT, ApiError
 

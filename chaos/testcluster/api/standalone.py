@@ -19,7 +19,7 @@ from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.lookup import Action, Result, refuse, tags_by_key
 from chaos.testcluster.api.selection import Parameters
 from chaos.testcluster.identifiers import checked
-from chaos.testcluster.parameters import POSTGRES
+from chaos.testcluster.parameters.offered import POSTGRES
 from chaos.testcluster.records import ApiError
 from chaos.testcluster.standalone.database import Standalone
 from chaos.testcluster.standalone.modification import modify

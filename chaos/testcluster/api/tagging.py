@@ -9,7 +9,7 @@ from chaos.testcluster.api import describe
 from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.selection import Parameters, following
 from chaos.testcluster.identifiers import arn
-from chaos.testcluster.parameter_groups import Level
+from chaos.testcluster.parameters.parameter_groups import Level
 from chaos.testcluster.records import ACCOUNT, ApiError
 
 RESOURCES_MAX = 100

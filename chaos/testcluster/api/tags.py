@@ -18,7 +18,7 @@ from chaos.testcluster.api.lookup import (
 )
 from chaos.testcluster.api.selection import Parameters, matching
 from chaos.testcluster.identifiers import parse_arn
-from chaos.testcluster.parameter_groups import Level
+from chaos.testcluster.parameters.parameter_groups import Level
 from chaos.testcluster.records import ApiError
 
 Retag = Callable[..., None]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.testcluster.core import AVAILABLE, Core, Member
+from chaos.testcluster.aurora.core import AVAILABLE, Core, Member
+from chaos.testcluster.aurora.sabotage import replay
 from chaos.testcluster.disturbances.base import Disturbance, Ending
 from chaos.testcluster.records import ApiError
-from chaos.testcluster.sabotage import replay
 
 if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from chaos.testcluster.disturbances.base import LONGEST_S, Disturbance, Ending
-from chaos.testcluster.dns_behaviour import (
+from chaos.testcluster.names.dns_behaviour import (
     Failure,
     Fate,
     Flap,
@@ -20,7 +20,7 @@ from chaos.testcluster.dns_behaviour import (
 from chaos.testcluster.records import ApiError
 
 if TYPE_CHECKING:
-    from chaos.testcluster.cluster import Cluster
+    from chaos.testcluster.aurora.cluster import Cluster
     from chaos.testcluster.estate import Estate
 
 LATEST_S = 60.0

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from chaos.testcluster.disturbances.base import Disturbance, Ending
 from chaos.testcluster.disturbances.node import FILTERS, available, require_first
-from chaos.testcluster.holding import HELD_BY, hold
-from chaos.testcluster.loss import Loss
-from chaos.testcluster.sockets import require_filters
+from chaos.testcluster.machine.holding import HELD_BY, hold
+from chaos.testcluster.machine.loss import Loss
+from chaos.testcluster.machine.sockets import require_filters
 
 if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from chaos.testcluster.core import Core, Member, require_available
+from chaos.testcluster.aurora.core import Core, Member, require_available
 from chaos.testcluster.disturbances.base import Disturbance, Ending
-from chaos.testcluster.freezing import HANG
+from chaos.testcluster.machine.sockets import require_filters
+from chaos.testcluster.postgres.freezing import HANG
 from chaos.testcluster.records import ApiError
-from chaos.testcluster.sockets import require_filters
 
 if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from chaos.testcluster.disturbances.base import Disturbance, Ending
 from chaos.testcluster.disturbances.network import DELAY_MS_MAX
 from chaos.testcluster.disturbances.node import available, require_first
-from chaos.testcluster.holding import HELD_BY, hold
-from chaos.testcluster.local_disk import NEEDS, FullLocalDisk
+from chaos.testcluster.machine.holding import HELD_BY, hold
+from chaos.testcluster.machine.local_disk import NEEDS, FullLocalDisk
 from chaos.testcluster.records import ApiError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chaos.model.access import DatabaseAccess
-from chaos.testcluster.iam_auth import ACCESS_KEY, SECRET_KEY
+from chaos.testcluster.security.iam_auth import ACCESS_KEY, SECRET_KEY
 
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy"}
 _LIBPQ = re.compile(r"PG[A-Z]+")  # `PG_COLOR` and the like lead nowhere

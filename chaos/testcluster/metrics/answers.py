@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chaos.testcluster.configuration import CONTROL_ROLE
 from chaos.testcluster.metrics.asking import Row
+from chaos.testcluster.postgres.configuration import CONTROL_ROLE
 
 # Connections and active sessions are clients' alone; transactions are all, the service's own too.
 QUESTION = f"""

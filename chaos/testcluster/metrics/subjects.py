@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from chaos.testcluster.configuration import CONTROL_ROLE
-from chaos.testcluster.core import Core, Member
+from chaos.testcluster.aurora.core import Core, Member
 from chaos.testcluster.metrics.asking import Place
 from chaos.testcluster.metrics.store import Dimensions
+from chaos.testcluster.postgres.configuration import CONTROL_ROLE
 from chaos.testcluster.serverless.settings import SERVERLESS_CLASS
 
 

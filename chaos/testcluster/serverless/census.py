@@ -17,7 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.testcluster.configuration import CONTROL_ROLE
+from chaos.testcluster.postgres.configuration import CONTROL_ROLE
 
 # A session is titled by cluster, user, database, the client's host and port, and its activity.
 _SESSION = re.compile(r"postgres: (?:\S+: )?(?P<user>\S.*?) \S+ [^\s()]+\(\d+\)(?: |$)")

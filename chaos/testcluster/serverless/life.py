@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from chaos.clock import NS, Clock, MonotonicClock
-from chaos.testcluster.core import AVAILABLE, MODIFYING, Core, Member
+from chaos.testcluster.aurora.core import AVAILABLE, MODIFYING, Core, Member
 from chaos.testcluster.records import ApiError, ServerlessBounds
 from chaos.testcluster.serverless import bounds as limits
 from chaos.testcluster.serverless.capacity import Load, Scaler, wanted_capacity, with_writer

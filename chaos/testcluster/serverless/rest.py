@@ -17,8 +17,8 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from chaos.testcluster import events
-from chaos.testcluster.core import AVAILABLE, Core, Member
-from chaos.testcluster.readers import restart
+from chaos.testcluster.aurora.core import AVAILABLE, Core, Member
+from chaos.testcluster.aurora.readers import restart
 from chaos.testcluster.serverless.capacity import within
 from chaos.testcluster.serverless.census import Census
 from chaos.testcluster.serverless.listening import addresses_called

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chaos.clock import NS, Clock, MonotonicClock
-from chaos.testcluster.node import Node
+from chaos.testcluster.postgres.node import Node
 from chaos.testcluster.serverless.census import Census, supported
 
 log = logging.getLogger(__name__)

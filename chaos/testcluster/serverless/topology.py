@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from chaos.testcluster.core import AVAILABLE, Core, Member
+from chaos.testcluster.aurora.core import AVAILABLE, Core, Member
 from chaos.testcluster.serverless.capacity import Place
 from chaos.testcluster.serverless.pausing import Resting
 from chaos.testcluster.serverless.settings import SERVERLESS_CLASS, class_acu

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from chaos.testcluster.core import Core, Member
+from chaos.testcluster.aurora.core import Core, Member
 from chaos.testcluster.events import EventKind
-from chaos.testcluster.parameters import POSTGRES
+from chaos.testcluster.parameters.offered import POSTGRES
 from chaos.testcluster.records import ApiError
 from chaos.testcluster.standalone.events import OF_THE_ACTIVE_NODE, OF_THE_PAIR
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from chaos.testcluster import events
-from chaos.testcluster.cluster import Cluster
-from chaos.testcluster.core import (
+from chaos.testcluster.aurora.cluster import Cluster
+from chaos.testcluster.aurora.core import (
     AVAILABLE,
     CREATING,
     DELETING,
@@ -23,12 +23,12 @@ from chaos.testcluster.core import (
     Member,
     require_available,
 )
-from chaos.testcluster.founding import set_up
+from chaos.testcluster.aurora.founding import set_up
+from chaos.testcluster.aurora.readers import clone, start_in_role
 from chaos.testcluster.ground import Ground
-from chaos.testcluster.node import Node
-from chaos.testcluster.parameter_groups import Level
-from chaos.testcluster.parameter_state import GROUP_SETTING
-from chaos.testcluster.readers import clone, start_in_role
+from chaos.testcluster.parameters.parameter_groups import Level
+from chaos.testcluster.parameters.parameter_state import GROUP_SETTING
+from chaos.testcluster.postgres.node import Node
 from chaos.testcluster.records import Address, Alias, ApiError, ClusterSpec, InstanceSpec
 from chaos.testcluster.standalone import events as seen
 from chaos.testcluster.standalone.core import StandaloneCore

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
-from chaos.testcluster.core import AVAILABLE, MODIFYING, REBOOTING
-from chaos.testcluster.founding import set_password
-from chaos.testcluster.readers import clone, restart, start_in_role
+from chaos.testcluster.aurora.core import AVAILABLE, MODIFYING, REBOOTING
+from chaos.testcluster.aurora.founding import set_password
+from chaos.testcluster.aurora.readers import clone, restart, start_in_role
 from chaos.testcluster.records import ApiError
 from chaos.testcluster.standalone import events as seen
 from chaos.testcluster.standalone.database import Standalone

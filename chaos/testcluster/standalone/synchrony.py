@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable
 
 from chaos.errors import DatabaseError, HostError
-from chaos.testcluster.core import Member
-from chaos.testcluster.node import Node
+from chaos.testcluster.aurora.core import Member
+from chaos.testcluster.postgres.node import Node
 from chaos.testcluster.standalone.core import StandaloneCore
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""One Aurora cluster: its instances, failovers, changes, endpoints and defects."""

@@ -1,0 +1,1 @@
+"""What the machine under a server does to it: silence, loss, delay, no power, no space."""

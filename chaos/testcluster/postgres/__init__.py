@@ -1,0 +1,1 @@
+"""Single PostgreSQL servers: their programs, data, configuration and processes."""

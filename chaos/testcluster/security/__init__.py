@@ -1,0 +1,1 @@
+"""Who may connect: certificates, passwords, IAM tokens."""

@@ -1,0 +1,1 @@
+"""Global clusters, whose members are in different Regions."""
