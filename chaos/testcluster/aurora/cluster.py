@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from chaos.errors import HostError, WaitTimeout
-from chaos.testcluster import deletion, events
+from chaos.testcluster import events
+from chaos.testcluster.aurora import deletion
 from chaos.testcluster.aurora.cloning import Origin, require_origin
 from chaos.testcluster.aurora.cluster_changes import ClusterModification
 from chaos.testcluster.aurora.core import (
