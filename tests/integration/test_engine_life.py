@@ -155,7 +155,7 @@ def test_two_builders_of_one_template_both_get_it(
     assert [p.name for p in (tmp_path / "gameday" / "templates").iterdir()] == [
         found[0].archive.parent.name
     ]
-    assert (found[0].archive.parent / "roles.json").stat().st_mode & 0o077 == 0
+    assert (found[0].archive.parent / "facts.json").stat().st_mode & 0o077 == 0
 
 
 def test_a_cache_that_cannot_be_written_is_a_clear_error(

@@ -11,7 +11,7 @@ from fix_faults import PATIENCE_S, Faults, Writing
 from fix_testcluster import NewCluster, Running
 
 from chaos.errors import DatabaseError
-from chaos.testcluster.postgres.programs import interrogation
+from chaos.testcluster.postgres import interrogation
 from chaos.testcluster.records import ApiError
 from chaos.wait import wait_until
 

@@ -20,7 +20,7 @@ from fix_server import LiveCluster, processes_below
 
 from chaos import names
 from chaos.errors import DefinitionError, HostError
-from chaos.testcluster.process import lifecycle
+from chaos.testcluster.process import control_address, lifecycle
 from chaos.testcluster.process.registry import Slot
 from chaos.testcluster.process.state import ClusterState
 from chaos.testcluster.records import ClusterSpec, ServerlessBounds
@@ -32,7 +32,7 @@ SMALL = ClusterSpec(id="small", readers=0)
 PARENT = """
 import json, sys
 from pathlib import Path
-from chaos.testcluster.process import lifecycle
+from chaos.testcluster.process import control_address, lifecycle
 from chaos.testcluster.records import ClusterSpec
 embedded = lifecycle.embedded(ClusterSpec(id="orphan", readers=1), Path(sys.argv[1]))
 print(json.dumps(embedded.state.as_json()), flush=True)
@@ -188,7 +188,7 @@ def test_up_replaces_what_a_killed_server_left(state_directory: Path, gone: Gone
 def test_a_server_that_hangs_is_said_and_can_be_taken_down(
     state_directory: Path, gone: Gone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(control_address, "ANSWER_TIMEOUT_S", 0.3)
     state = lifecycle.up(SMALL)
     os.kill(state.pid, signal.SIGSTOP)
     assert lifecycle.status("small")[0].status_json()["state"] == "not answering"

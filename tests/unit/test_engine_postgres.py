@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import HostError
+from chaos.testcluster.postgres import programs as postgres
 from chaos.testcluster.postgres.programs import find_postgres
-from chaos.testcluster.postgres.programs import programs as postgres
 
 
 def install(folder: Path, version: str) -> Path:

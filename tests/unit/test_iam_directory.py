@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.testcluster.security.admission import iam_directory
+from chaos.testcluster.security import iam_directory
 from chaos.testcluster.security.iam_auth import Door, TokenRefused
 from chaos.testcluster.security.iam_directory import TokenDirectory
 

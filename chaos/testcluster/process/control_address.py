@@ -20,14 +20,14 @@ def ask(
     command: str,
     fields: Mapping[str, Any] | None = None,
     *,
-    timeout_s: float = ANSWER_TIMEOUT_S,
+    timeout_s: float | None = None,
 ) -> dict[str, Any]:
     """Send a request to the control address and return its answer.
 
     Raises:
         HostError: it does not answer, or not with success; with what it says.
     """
-    connection = http.client.HTTPConnection(*state.control, timeout=timeout_s)
+    connection = http.client.HTTPConnection(*state.control, timeout=timeout_s or ANSWER_TIMEOUT_S)
     try:
         connection.request(
             method,
