@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from fix_clients import NewClient, address_of, await_moved, fail_over, settled_writer
 from fix_disturbance import ControlAddress
-from fix_exec import PSQL, TIMEOUT_S, Beside
+from fix_exec import PSQL, TIMEOUT_S, Beside, possible
 from fix_server import LiveCluster
 
 from chaos.testcluster.postgres.programs import find_postgres
@@ -30,7 +30,7 @@ SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT sum(bbalance) FROM 
 @pytest.fixture
 def beside(noted: LiveCluster) -> Beside:
     """Runs programs for which the cluster's names resolve as AWS's do."""
-    return Beside(noted, "auto", None)
+    return possible(Beside(noted, "auto", None))
 
 
 def every_host(live: LiveCluster) -> str:
@@ -137,7 +137,7 @@ def test_pgbench_is_told_of_no_transaction_that_a_failover_loses(
         wait_until(
             lambda: noted.sql(old, "SELECT count(*) FROM pgbench_history") > 100,
             "transactions",
-            timeout_s=30,
+            timeout_s=60,
         )
         fail_over(noted)
         output, complaints = load.communicate(timeout=TIMEOUT_S)
