@@ -1,5 +1,13 @@
 """The fixtures' plugin list: one concern each, below `tests/fix_*.py`; append yours."""
 
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and however busy the machine is: a gate decides by the code alone.
+settings.register_profile(
+    "gate", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("gate")
+
 pytest_plugins = [
     "fix_history",
     "fix_postgres",

@@ -21,7 +21,7 @@ from chaos.testcluster.process.state import ClusterState
 from chaos.wait import wait_until
 
 SCRIPT = Path(__file__).parent / "clients" / "sessions.py"
-ANSWER_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 30.0
 
 WHO = "SELECT aurora_db_instance_identifier(), pg_is_in_recovery()"
@@ -182,7 +182,7 @@ def await_moved(live: LiveCluster, old: str) -> str:
         cluster = live.cluster()["Status"]
         return live.api_writer() != old and {cluster, *statuses} == {"available"}
 
-    wait_until(moved, "another writer", timeout_s=30)
+    wait_until(moved, "another writer", timeout_s=60)
     return live.api_writer()
 
 

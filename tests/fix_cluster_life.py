@@ -56,7 +56,7 @@ def connect(
     return psycopg.connect(
         host=served.address(instance),
         autocommit=True,
-        connect_timeout=5,
+        connect_timeout=30,
         **{"port": port, "user": USER, "password": secret, "dbname": DATABASE, **options},
     )
 

@@ -57,7 +57,7 @@ class PlainPostgres:
         with self._log.open("wb") as log:
             self._process = account.spawn([*command, *settings], log=log)
         wait_until(
-            self._answers, "PostgreSQL to accept", timeout_s=20, errors=(psycopg.OperationalError,)
+            self._answers, "PostgreSQL to accept", timeout_s=60, errors=(psycopg.OperationalError,)
         )
         self.execute(
             "CREATE FUNCTION aurora_db_instance_identifier() RETURNS text LANGUAGE sql"

@@ -82,7 +82,7 @@ class Served:
                 and states == ["available"] * instances
             )
 
-        wait_until(settled, f"{cluster} to be available", timeout_s=30, interval_s=0.05)
+        wait_until(settled, f"{cluster} to be available", timeout_s=60, interval_s=0.05)
 
 
 @contextmanager

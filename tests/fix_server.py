@@ -69,7 +69,7 @@ class LiveCluster:
         """The first value that a statement gives at an endpoint."""
         parameters = self.state.access.parameters(endpoint)
         (address,) = self.resolve(endpoint).addresses
-        with psycopg.connect(**parameters, hostaddr=address, connect_timeout=5) as connection:
+        with psycopg.connect(**parameters, hostaddr=address, connect_timeout=30) as connection:
             row = connection.execute(statement).fetchone()  # type: ignore[call-overload]
         return row[0]
 
@@ -84,7 +84,7 @@ class LiveCluster:
                 and self.dns_writer() == self.api_writer()
             )
 
-        wait_until(settled, "the cluster to be available", timeout_s=30, interval_s=0.05)
+        wait_until(settled, "the cluster to be available", timeout_s=60, interval_s=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +124,11 @@ def gone() -> Callable[[ClusterState], None]:
         wait_until(
             lambda: not psutil.pid_exists(state.pid) or _is_zombie(state.pid),
             "the server to end",
-            timeout_s=10,
+            timeout_s=60,
         )
-        wait_until(lambda: not Path(state.directory).exists(), "its folder to go", timeout_s=10)
+        wait_until(lambda: not Path(state.directory).exists(), "its folder to go", timeout_s=60)
         wait_until(
-            lambda: not processes_below(state.directory), "its processes to end", timeout_s=10
+            lambda: not processes_below(state.directory), "its processes to end", timeout_s=60
         )
         slot = Slot.of(state.id)
         left = [path for path in slot.path.parent.glob(f"*{state.id}*") if path != slot.log]

@@ -61,7 +61,7 @@ class Running:
             "user": record.user,
             "password": PASSWORD,
             "dbname": record.database,
-            "connect_timeout": 3,
+            "connect_timeout": 30,
             "autocommit": True,
             **options,
         }
@@ -73,10 +73,10 @@ class Running:
             i.status == "available" and i.pid is not None for i in record.instances
         )
 
-    def await_settled(self, timeout_s: float = 20) -> None:
+    def await_settled(self, timeout_s: float = 60) -> None:
         wait_until(self.settled, "the cluster to be available", timeout_s=timeout_s)
 
-    def await_writer(self, instance: str, timeout_s: float = 20) -> None:
+    def await_writer(self, instance: str, timeout_s: float = 60) -> None:
         """Wait until the API shows this writer and everything is available."""
         wait_until(
             lambda: self.writer.id == instance and self.settled(),

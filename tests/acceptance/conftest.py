@@ -41,7 +41,7 @@ class Gameday:
         )
 
     def __call__(
-        self, *arguments: str, timeout_s: float = 90, **environment: str
+        self, *arguments: str, timeout_s: float = 300, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments, **environment)
         try:

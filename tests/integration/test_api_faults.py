@@ -191,7 +191,7 @@ def test_a_slow_answer_comes_after_a_client_s_patience_and_the_operation_is_done
     disturb: Ask, client: Ask, control_plane: ControlPlane
 ) -> None:
     """The client has given up before the failover begins, which is what makes slowness dangerous."""
-    disturb("api-slow", delay_s=1.5, operations=["FailoverDBCluster"])
+    disturb("api-slow", delay_s=5, operations=["FailoverDBCluster"])
     rds = client(read_timeout=0.3, **ONCE)
     with pytest.raises(ReadTimeoutError):
         rds.failover_db_cluster(DBClusterIdentifier="orders")

@@ -110,7 +110,7 @@ def test_idle_connections_to_the_old_writer_are_closed_by_the_tracker(
     client.begin("execute", "used", sql=IN_FLIGHT)
     fail_over(noted)
     assert client.answer()["error"] == MOVED
-    wait_until(lambda: client.result("is_closed", "idle"), "the idle one to close", timeout_s=30)
+    wait_until(lambda: client.result("is_closed", "idle"), "the idle one to close", timeout_s=60)
     assert not client.result("is_closed", "used")
     assert client.who("used") == (settled_writer(noted), False)
 
@@ -160,7 +160,7 @@ def test_a_custom_endpoint_keeps_a_connection_within_its_members(
         ]
         return bool(found["Status"] == "available")
 
-    wait_until(available, "the custom endpoint to be available", timeout_s=30)
+    wait_until(available, "the custom endpoint to be available", timeout_s=60)
     client = new_client(noted.state)
     for _ in range(60):  # The name leads to either of them; only the writer's sessions end.
         client.wrapper(
@@ -179,7 +179,7 @@ def test_a_custom_endpoint_keeps_a_connection_within_its_members(
     wait_until(
         lambda: sessions(noted, old) > 1 and sessions(noted, outside) == 0,
         "the wrapper's monitor to watch the writer",
-        timeout_s=30,
+        timeout_s=60,
     )
     client.begin("execute", "pair", sql=IN_FLIGHT)
     noted.rds.failover_db_cluster(

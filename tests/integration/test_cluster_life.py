@@ -69,7 +69,7 @@ def test_a_cluster_is_created_filled_and_deleted_without_a_trace(
                 session.execute("SELECT pg_last_wal_replay_lsn() >= %s", lsn).fetchone() == (True,)
             ),
             "the reader to follow",
-            timeout_s=30,
+            timeout_s=60,
         )
         assert session.execute("SELECT one FROM kept").fetchone() == (1,)
 
@@ -105,13 +105,13 @@ def test_a_cluster_is_created_filled_and_deleted_without_a_trace(
     )
     answer = delete(DBClusterIdentifier=name, SkipFinalSnapshot=True)["DBCluster"]
     assert answer["Status"] == "deleting"
-    wait_until(lambda: gone(served, name), "the cluster to go", timeout_s=30)
+    wait_until(lambda: gone(served, name), "the cluster to go", timeout_s=60)
     assert event_ids(served, name) == ["0170", "0171"]
     assert not before.core.directory.exists()
     assert not any(Path(f"/proc/{pid}").exists() for pid in _pids(before))
     free = served.estate.ground.addresses
     assert addresses <= set(free.next(245))
-    wait_until(lambda: not before.core.busy, "its threads to end", timeout_s=30)
+    wait_until(lambda: not before.core.busy, "its threads to end", timeout_s=60)
 
 
 def _pids(cluster: Any) -> list[int]:
@@ -160,7 +160,7 @@ def await_status(served: Served, cluster: str, status: str) -> None:
     wait_until(
         lambda: served.cluster(cluster)["Status"] == status,
         f"{cluster} to be {status}",
-        timeout_s=30,
+        timeout_s=60,
     )
 
 
@@ -187,7 +187,7 @@ def test_another_password_another_port_another_name(
     applied = rds.modify_db_cluster(DBClusterIdentifier=created, Port=6432, ApplyImmediately=True)
     assert applied["DBCluster"]["Status"] in {"renaming", "available"}
     new = f"{created}-renamed"
-    wait_until(lambda: gone(served, created), "the old name to go", timeout_s=30)
+    wait_until(lambda: gone(served, created), "the old name to go", timeout_s=60)
     served.await_available(new, 1)
     after = served.cluster(new)
     assert "PendingModifiedValues" not in after

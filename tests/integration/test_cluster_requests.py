@@ -167,5 +167,5 @@ def test_a_password_changed_without_instances_is_the_first_writer_s(served: Serv
     wait_until(
         lambda: served.rds.describe_db_clusters()["DBClusters"] == [],
         "the cluster to go with its last instance",
-        timeout_s=30,
+        timeout_s=60,
     )

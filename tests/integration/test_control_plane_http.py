@@ -70,6 +70,12 @@ def test_another_service_is_told_which_there_are(control_plane: ControlPlane) ->
     client = rds_client(control_plane.url, service="sns")
     with pytest.raises(ClientError, match="offers rds, monitoring, sts, tagging, not 'sns'"):
         client.list_topics()
+    for service, method in (("s3", "list_buckets"), ("lambda", "list_functions")):
+        client = rds_client(control_plane.url, service=service)
+        with pytest.raises(ClientError, match=f"offers rds, monitoring, .* not '{service}'"):
+            getattr(client, method)()
+    with pytest.raises(ClientError, match="not 's3'"):
+        rds_client(control_plane.url, service="s3").put_object(Bucket="b", Key="k", Body=b"x")
 
 
 def test_a_bug_of_ours_is_answered_as_aws_answers_its_own(
@@ -90,7 +96,7 @@ def send(
     plane: ControlPlane, method: str, path: str, body: Any = None, **headers: str
 ) -> tuple[int, bytes]:
     """Send what no SDK would; the answer's status and body."""
-    connection = http.client.HTTPConnection(*plane.address, timeout=5)
+    connection = http.client.HTTPConnection(*plane.address, timeout=30)
     with contextlib.closing(connection):
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, fields)

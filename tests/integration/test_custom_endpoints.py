@@ -44,7 +44,7 @@ def endpoint(orders: Served) -> Iterator[Any]:
     yield create
     for name in made:
         orders.rds.delete_db_cluster_endpoint(DBClusterEndpointIdentifier=name)
-    wait_until(lambda: not custom(orders), "the endpoints to be gone", timeout_s=30)
+    wait_until(lambda: not custom(orders), "the endpoints to be gone", timeout_s=60)
 
 
 def custom(served: Served, **wanted: Any) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def status(served: Served, name: str) -> str:
 
 
 def await_status(served: Served, name: str, wanted: str) -> None:
-    wait_until(lambda: status(served, name) == wanted, f"{name} to be {wanted}", timeout_s=30)
+    wait_until(lambda: status(served, name) == wanted, f"{name} to be {wanted}", timeout_s=60)
 
 
 def at(served: Served, *numbers: int) -> set[str]:
@@ -184,7 +184,7 @@ def test_a_member_that_is_down_is_not_handed_out_and_a_deleted_one_leaves_the_li
             orders.rds.reboot_db_instance(DBInstanceIdentifier="extra")
         return orders.behind(listed) == at(orders, 3)
 
-    wait_until(left_out_while_rebooting, "the reboot to be seen", timeout_s=30, interval_s=0.01)
+    wait_until(left_out_while_rebooting, "the reboot to be seen", timeout_s=60, interval_s=0.01)
     orders.await_available("orders", 4)
     assert orders.behind(listed) == {extra, *at(orders, 3)}
     orders.rds.delete_db_instance(DBInstanceIdentifier="extra")
@@ -230,7 +230,7 @@ def test_what_is_refused(orders: Served, endpoint: Any, refused: Refused) -> Non
     )
     delete = rds.delete_db_cluster_endpoint
     refused("DBClusterEndpointNotFoundFault", delete, DBClusterEndpointIdentifier="none")
-    busy = wait_until(lambda: refusal_while_modifying(rds), "it to be busy", timeout_s=30)
+    busy = wait_until(lambda: refusal_while_modifying(rds), "it to be busy", timeout_s=60)
     assert "modifying" in busy
     await_status(orders, "e1", "available")
 

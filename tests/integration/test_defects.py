@@ -18,7 +18,7 @@ from chaos.testcluster.postgres.programs import PostgresBinaries
 from chaos.testcluster.records import ApiError, ClusterSpec
 from chaos.wait import wait_until
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,10 @@ def planted(running: Running, kind: str, **parameters: Any) -> Iterator[None]:
     defect = parse({"kind": kind, **parameters}, DISTURBANCES)
     active = running.estate.disturbances.begin(defect)
     assert running.estate.disturbances.active() == (active,)
-    yield
-    running.estate.disturbances.end(active.id)
+    try:
+        yield
+    finally:  # The next test has the same cluster, whatever became of this one.
+        running.estate.disturbances.end(active.id)
     wait_until(lambda: healthy(running), "the cluster to be healthy", timeout_s=PATIENCE_S)
 
 

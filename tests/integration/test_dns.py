@@ -47,13 +47,13 @@ class Served:
 
     def send(self, query: dns.message.Message, *, tcp: bool = False) -> dns.message.Message:
         transport = dns.query.tcp if tcp else dns.query.udp
-        return transport(query, self.address, port=5300, timeout=2)
+        return transport(query, self.address, port=5300, timeout=30)
 
     def packet(self, packet: bytes) -> bytes | None:
         """Send raw bytes over UDP, then ask something: a reply to the bytes would come first."""
         probe = dns.message.make_query(CLUSTER, "A")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(2)
+            client.settimeout(30)
             client.connect((self.address, 5300))
             client.send(packet)
             client.send(probe.to_wire())
@@ -202,7 +202,7 @@ def test_what_does_not_fit_a_packet_is_asked_again_over_tcp() -> None:
 
 
 def test_several_queries_share_a_tcp_connection(served: Served) -> None:
-    with socket.create_connection((served.address, 5300), timeout=2) as connection:
+    with socket.create_connection((served.address, 5300), timeout=30) as connection:
         for name in (CLUSTER, WRITER_INSTANCE):
             query = dns.message.make_query(name, "A")
             dns.query.send_tcp(connection, query)

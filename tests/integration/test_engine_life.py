@@ -95,7 +95,7 @@ def test_a_killed_owner_leaves_no_server_and_no_folder(tmp_path: Path) -> None:
     wait_until(
         lambda: not directory.exists() and not any(alive(pid) for pid in pids),
         "the reaper",
-        timeout_s=10,
+        timeout_s=60,
     )
 
 

@@ -13,7 +13,7 @@ from fix_testcluster import PASSWORD, Connection, Running
 from chaos.testcluster.aurora.cluster import Cluster
 from chaos.wait import wait_until
 
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 INSTANCE = {"DBInstanceClass": "db.serverless", "Engine": "aurora-postgresql"}
 
 

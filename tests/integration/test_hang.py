@@ -138,9 +138,10 @@ def test_a_hang_is_refused_where_it_makes_no_sense(
     faults.end(hang)
     with pytest.raises(ApiError, match="no disturbance"):
         faults.end(hang)
-    faults.running.cluster.reboot(reader.id)
-    with pytest.raises(ApiError, match="not in available state; it is rebooting"):
-        faults.begin("hang", instance=reader.id)
+    with faults.running.cluster.core.lock:  # It cannot end before it was looked at.
+        faults.running.cluster.reboot(reader.id)
+        with pytest.raises(ApiError, match="not in available state; it is rebooting"):
+            faults.begin("hang", instance=reader.id)
 
 
 def test_a_hung_writer_without_readers_is_restarted_in_place(new_cluster: NewCluster) -> None:

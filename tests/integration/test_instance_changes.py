@@ -97,7 +97,7 @@ def test_a_renamed_instance_has_another_endpoint_and_is_the_same(
     wait_until(
         lambda: other in {m["DBInstanceIdentifier"] for m in _members(served, name)},
         "the new name",
-        timeout_s=30,
+        timeout_s=60,
     )
     served.await_available(name, 2)
     after = served.instance(other)
@@ -121,14 +121,14 @@ def test_a_renamed_instance_has_another_endpoint_and_is_the_same(
                 == (1,)
             ),
             "the reader to know the new name",
-            timeout_s=30,
+            timeout_s=60,
         )
     back = served.rds.modify_db_instance
     back(DBInstanceIdentifier=other, NewDBInstanceIdentifier=writer, ApplyImmediately=True)
     wait_until(
         lambda: writer in {m["DBInstanceIdentifier"] for m in _members(served, name)},
         "the old name",
-        timeout_s=30,
+        timeout_s=60,
     )
     served.await_available(name, 2)
 

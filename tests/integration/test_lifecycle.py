@@ -161,7 +161,7 @@ def test_down_after_a_killed_server(state_directory: Path, gone: Gone, with_reap
     if with_reaper:
         kill(reaper_of(state).pid)
     kill(state.pid)
-    wait_until(lambda: not Slot.of("killed").is_held(), "the server to die", timeout_s=10)
+    wait_until(lambda: not Slot.of("killed").is_held(), "the server to die", timeout_s=60)
     (found,) = lifecycle.status("killed")
     assert not found.alive
     assert found.status_json()["state"] == "dead"
@@ -176,7 +176,7 @@ def test_up_replaces_what_a_killed_server_left(state_directory: Path, gone: Gone
     first = lifecycle.up(SMALL)
     kill(reaper_of(first).pid)
     kill(first.pid)
-    wait_until(lambda: not Slot.of("small").is_held(), "the server to die", timeout_s=10)
+    wait_until(lambda: not Slot.of("small").is_held(), "the server to die", timeout_s=60)
     second = lifecycle.up(SMALL)
     assert not Path(first.directory).exists()
     assert processes_below(first.directory) == []
@@ -244,7 +244,7 @@ def test_a_start_that_is_interrupted_leaves_nothing(
     slot = Slot.of("interrupted")
 
     def interrupted(worker: WorkerProcess) -> ClusterState:
-        wait_until(slot.is_held, "the server to begin", timeout_s=20)
+        wait_until(slot.is_held, "the server to begin", timeout_s=60)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(lifecycle, "_announced", interrupted)

@@ -49,7 +49,7 @@ class Watch:
             found.extend([] if value is None else [value])
             return value is not None
 
-        wait_until(published, f"{name} of {dimensions}", timeout_s=30)
+        wait_until(published, f"{name} of {dimensions}", timeout_s=60)
         return found[-1]
 
     def seen_of(self, instance: str, name: str) -> float:
@@ -58,7 +58,7 @@ class Watch:
     def await_value(
         self, what: str, instance: str, name: str, is_right: Callable[[float | None], bool]
     ) -> None:
-        wait_until(lambda: is_right(self.of(instance, name)), what, timeout_s=30)
+        wait_until(lambda: is_right(self.of(instance, name)), what, timeout_s=60)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_work_shows_in_processor_time(shared_cluster: Running, watch: Watch) -> 
             used = watch.of(writer.id, "CPUUtilization")
             return used is not None and used > 0
 
-        wait_until(busy, "processor time to be used", timeout_s=30)
+        wait_until(busy, "processor time to be used", timeout_s=60)
 
 
 def test_a_reader_that_does_not_replay_lags_more_and_more(
@@ -204,12 +204,12 @@ def test_a_question_to_a_stopped_server_is_bounded(shared_cluster: Running) -> N
         return sorted(answers) == sorted(names)
 
     try:
-        wait_until(lambda: answered_by(asked), "all to answer", timeout_s=30)
+        wait_until(lambda: answered_by(asked), "all to answer", timeout_s=60)
         with stopped(shared_cluster, asked[1]):
             left = [asked[0], asked[2]]
-            wait_until(lambda: answered_by(left), "the others to answer", timeout_s=30)
+            wait_until(lambda: answered_by(left), "the others to answer", timeout_s=60)
             assert asked[1] not in questioner.ask(places, 0.2), "a late one is not asked again"
-        wait_until(lambda: answered_by(asked), "all to answer again", timeout_s=30)
+        wait_until(lambda: answered_by(asked), "all to answer again", timeout_s=60)
     finally:
         questioner.close()
 
@@ -254,6 +254,6 @@ def test_a_server_publishes_what_boto3_reads(live: LiveCluster) -> None:
             Namespace=NAMESPACE, MetricName="EngineUptime", Dimensions=dimensions
         )["Metrics"],
         "metrics of the engine",
-        timeout_s=30,
+        timeout_s=60,
     )
     cloudwatch.close()

@@ -57,7 +57,7 @@ def test_an_instance_and_its_replica_publish_what_rds_does(
         sampler.sample()
         return published(replica, "ReplicaLag") and published(source, "CPUUtilization")
 
-    wait_until(complete, "samples of both", timeout_s=30)
+    wait_until(complete, "samples of both", timeout_s=60)
     assert published(source, "DatabaseConnections")
     assert published(source, "FreeableMemory")
     assert not published(source, "ReplicaLag")

@@ -111,7 +111,7 @@ def test_a_cluster_group_is_taken_over_at_a_reboot_and_then_at_once(
     wait_until(
         lambda: shown(orders, "orders-instance-1", "timezone") == "Europe/Berlin",
         "the writer to take the time zone over",
-        timeout_s=30,
+        timeout_s=60,
     )
     assert shown(orders, "orders-instance-1", "statement_timeout") == "0"
     assert shown(orders, "orders-instance-1", "lock_timeout") == "0"
@@ -127,7 +127,7 @@ def test_a_cluster_group_is_taken_over_at_a_reboot_and_then_at_once(
             and set(cluster_status(orders).values()) == {"in-sync"}
         ),
         "the defaults to be back",
-        timeout_s=30,
+        timeout_s=60,
     )
 
 
@@ -151,13 +151,13 @@ def test_forced_tls_refuses_plaintext_until_it_is_reset(orders: Served, family: 
             return "no pg_hba.conf entry" in str(error)
         return False
 
-    wait_until(is_refused, "plaintext to be refused", timeout_s=30)
+    wait_until(is_refused, "plaintext to be refused", timeout_s=60)
     assert shown(orders, "orders-instance-1", "rds.force_ssl", sslmode="require") == "1"
     rds.reset_db_cluster_parameter_group(
         DBClusterParameterGroupName="secure",
         Parameters=[{"ParameterName": "rds.force_ssl", "ApplyMethod": "immediate"}],
     )
-    wait_until(lambda: not is_refused(), "plaintext to be let in", timeout_s=30)
+    wait_until(lambda: not is_refused(), "plaintext to be let in", timeout_s=60)
 
 
 def test_an_instance_group_goes_over_the_cluster_s_and_limits_connections(
@@ -211,7 +211,7 @@ def test_an_instance_group_goes_over_the_cluster_s_and_limits_connections(
             row = reader.execute("SELECT to_regclass('after_all') IS NOT NULL").fetchone()
         return row == (True,)
 
-    wait_until(replayed, "the reader to replay", timeout_s=30, errors=(psycopg.OperationalError,))
+    wait_until(replayed, "the reader to replay", timeout_s=60, errors=(psycopg.OperationalError,))
     # A new instance is made with the group that it names.
     rds.modify_db_instance(
         DBInstanceIdentifier="orders-instance-1", DBParameterGroupName=f"default.{family}"

@@ -45,7 +45,26 @@ def running(postgres_binaries: PostgresBinaries) -> Iterator[Running]:
         )
         running.cluster.create_instance(InstanceSpec(id=ALONE, promotion_tier=2))
         running.await_settled(TIMEOUT_S)
+        with connected(running, WRITER) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 0 AS n")
         yield running
+
+
+def keep(connection: Connection) -> int:
+    """Write another row and return it."""
+    row = connection.execute("INSERT INTO kept SELECT max(n) + 1 FROM kept RETURNING n").fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+def await_kept(connection: Connection, number: int) -> None:
+    """Wait until an instance shows a row; a reader may sleep before it has the table itself."""
+    wait_until(
+        lambda: connection.execute("SELECT max(n) FROM kept").fetchone() == (number,),
+        f"row {number}",
+        timeout_s=TIMEOUT_S,
+        errors=(psycopg.errors.UndefinedTable,),
+    )
 
 
 def instance(running: Running, name: str) -> InstanceRecord:
@@ -106,8 +125,7 @@ def await_told(running: Running, name: str, *events: str, after: list[str]) -> N
 
 def test_the_first_connection_to_an_idle_cluster_waits_and_is_served(running: Running) -> None:
     with connected(running, WRITER) as connection:
-        connection.execute("CREATE TABLE kept (n int)")
-        connection.execute("INSERT INTO kept VALUES (1)")
+        written = keep(connection)
         with connected(running, ALONE):
             before = told_awake(running, WRITER, READER, ALONE)
     await_all_paused(running)
@@ -118,7 +136,7 @@ def test_the_first_connection_to_an_idle_cluster_waits_and_is_served(running: Ru
         await_told(running, name, PAUSED, after=before[name])
         assert all_told(running, name)[-2:] == [PAUSE_STARTED, PAUSED]
     with connected(running, WRITER) as connection:
-        assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
+        assert connection.execute("SELECT max(n) FROM kept").fetchone() == (written,)
         for name in (WRITER, READER):
             await_told(running, name, PAUSED, RESUME_STARTED, RESUMED, after=before[name])
         assert instance(running, WRITER).capacity_acu != 0
@@ -130,16 +148,12 @@ def test_waking_a_reader_of_tier_2_wakes_the_writer_first_and_it_catches_up(
 ) -> None:
     await_all_paused(running)
     with connected(running, WRITER) as connection:
-        connection.execute("INSERT INTO kept VALUES (2)")
+        written = keep(connection)
     await_all_paused(running)
     with connected(running, ALONE) as connection:
         assert not instance(running, WRITER).paused
         assert not instance(running, READER).paused
-        wait_until(
-            lambda: connection.execute("SELECT max(n) FROM kept").fetchone() == (2,),
-            "what was written while it slept",
-            timeout_s=TIMEOUT_S,
-        )
+        await_kept(connection, written)
         told_awake(running, WRITER, READER, ALONE)
     order = [
         event.source_id
@@ -188,12 +202,13 @@ def test_a_connection_while_it_is_pausing_cancels_the_pause(running: Running) ->
 
 
 def test_a_failover_of_a_paused_cluster_wakes_it_and_loses_nothing(running: Running) -> None:
+    with connected(running, WRITER) as connection:
+        written = keep(connection)
     await_all_paused(running)
     running.cluster.failover(READER)
     running.await_writer(READER, TIMEOUT_S)
     with connected(running, READER) as connection:
-        assert connection.execute("SELECT max(n) FROM kept").fetchone() == (2,)
-        connection.execute("INSERT INTO kept VALUES (3)")
+        assert keep(connection) == written + 1
 
 
 def test_a_paused_instance_that_is_killed_comes_back(running: Running) -> None:
@@ -209,8 +224,10 @@ def test_a_paused_instance_that_is_killed_comes_back(running: Running) -> None:
 
 
 def test_a_reboot_and_a_change_of_bounds_wake_it_for_good(running: Running) -> None:
+    with connected(running, running.writer.id) as connection:
+        written = keep(connection)
     await_all_paused(running)
-    running.cluster.reboot(READER)  # which is the writer by now
+    running.cluster.reboot(running.writer.id)
     running.await_settled(TIMEOUT_S)
     await_all_paused(running)
     rescale(running, ServerlessBounds(min_acu=0.5, max_acu=4))
@@ -220,5 +237,6 @@ def test_a_reboot_and_a_change_of_bounds_wake_it_for_good(running: Running) -> N
         timeout_s=TIMEOUT_S,
     )
     assert running.record.serverless == ServerlessBounds(min_acu=0.5, max_acu=4)
-    with connected(running, WRITER) as connection:
-        assert connection.execute("SELECT max(n) FROM kept").fetchone() == (3,)
+    for name in (WRITER, READER):
+        with connected(running, name) as connection:
+            await_kept(connection, written)

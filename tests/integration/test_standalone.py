@@ -60,6 +60,7 @@ def test_it_stops_starts_and_keeps_its_data(single: Instance, refused: Refused) 
     refused("InvalidDBInstanceState", rds.start_db_instance, DBInstanceIdentifier=single.name)
     rds.reboot_db_instance(DBInstanceIdentifier=single.name)
     single.await_event("0006")
+    single.await_status()
     assert single.events() == ["0005", "0087", "0088", "0004", "0006"]
 
 

@@ -17,6 +17,12 @@ from chaos.testcluster.security.certificates import CertificateAuthority, write_
 USED = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 
+@pytest.fixture(autouse=True)
+def tls(shared_cluster: Running) -> None:
+    if not shared_cluster.estate.ground.template.tls:
+        pytest.skip("THIS POSTGRESQL WAS BUILT WITHOUT OPENSSL, so there is nothing to verify")
+
+
 def used(running: Running, host: str, address: str, **options: object) -> tuple[object, ...] | None:
     """Whether a connection to an address, by a name, has TLS, and which."""
     with running.connect(host, hostaddr=address, **options) as connection:
@@ -86,7 +92,7 @@ def test_a_new_writer_can_be_verified(new_cluster: NewCluster) -> None:
     running = new_cluster(readers=1)
     (reader,) = running.readers
     running.cluster.failover(reader.id)
-    running.await_writer(reader.id, 30)
+    running.await_writer(reader.id, 60)
     for instance in running.record.instances:
         assert used(
             running, running.record.cluster_endpoint, instance.address, **verified(running)
