@@ -10,6 +10,7 @@ from fix_control_plane import unique_id
 from fix_rds_model import Refused, Served
 from fix_testcluster import PASSWORD, Connection, Running
 
+from chaos.errors import DatabaseError
 from chaos.testcluster.aurora.cluster import Cluster
 from chaos.wait import wait_until
 
@@ -133,6 +134,11 @@ def test_a_switchover_loses_nothing_and_comes_back(world: World, refused: Refuse
         GlobalClusterIdentifier=world.id,
         TargetDbClusterIdentifier=world.far_arn,
     )
+    refused(  # It would come up as a second writer.
+        "InvalidDBInstanceState",
+        world.near_rds.reboot_db_instance,
+        DBInstanceIdentifier=f"{world.id}-near-instance-1",
+    )
     world.await_settled()
     assert world.primary() == world.far_arn
     assert [i.is_writer for i in world.near.record.instances] == [False, False]
@@ -152,6 +158,36 @@ def test_a_switchover_loses_nothing_and_comes_back(world: World, refused: Refuse
         session.execute("INSERT INTO kept VALUES (1003)")
     await_rows(world.near, everything | {1003})
     await_rows(world.far, everything | {1003})
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+def test_where_the_target_cannot_be_promoted_the_primary_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, lossy: bool
+) -> None:
+    with world.writer() as session:
+        session.execute("CREATE TABLE kept (n int)")
+        session.execute("INSERT INTO kept VALUES (1)")
+    await_rows(world.far, {1})
+    before, head = world.primary(), world.far.cluster.core.writer_member()
+    assert head is not None
+
+    def promote() -> None:
+        raise DatabaseError("it ended")
+
+    monkeypatch.setattr(head.node, "promote", promote)
+    world.served.estate.global_clusters.change_primary(
+        world.id, world.far_arn, allows_data_loss=lossy
+    )
+    wait_until(
+        lambda: world.event_ids(world.far)[-1] == "0241" and world.settled(),
+        "the former roles",
+        timeout_s=TIMEOUT_S,
+    )
+    assert world.primary() == before
+    with world.writer() as session:
+        session.execute("INSERT INTO kept VALUES (2)")
+    await_rows(world.near, {1, 2})
+    await_rows(world.far, {1, 2})
 
 
 def test_a_failover_promotes_what_is_there_and_rebuilds_the_old_primary(world: World) -> None:

@@ -20,7 +20,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
-from chaos.errors import HostError, WaitTimeout
+from chaos.errors import DatabaseError, HostError, WaitTimeout
 from chaos.testcluster import events
 from chaos.testcluster.aurora.cloning import copy_volume, require_origin
 from chaos.testcluster.aurora.cluster import Cluster
@@ -121,15 +121,15 @@ class RoleExchange:
             ApiError: one of them is busy.
         """
         world, old, new = self._world, self._old.core, self._new.core
-        require_head(self._new)
-        if not self._lossy:
-            require_head(self._old)
-        world.exchange = Exchange(self._old, self._new, self._lossy)
-        world.status = FAILING_OVER if self._lossy else "switching-over"
-        for core in (old, new):
-            with core.lock:
-                core.status = FAILING_OVER
-        self._head(new).status = REBOOTING
+        with new.lock, old.lock:
+            heads = [require_head(self._new)]
+            if not self._lossy:
+                heads.append(require_head(self._old))
+            world.exchange = Exchange(self._old, self._new, self._lossy)
+            world.status = FAILING_OVER if self._lossy else "switching-over"
+            old.status = new.status = FAILING_OVER
+            for head in heads:  # Who restarted the old one meanwhile would make a second writer.
+                head.status = REBOOTING
         new.background("change of the primary cluster", self._run, failed=self._failed)
 
     def _run(self) -> None:
@@ -137,8 +137,7 @@ class RoleExchange:
         delays = new.pacer.next("global switchover")
         if self._lossy:
             new.pause(delays.shutdown)
-            for member in _claimed(old):
-                member.node.kill()
+            self._fence()
         else:
             self._record(events.SWITCHOVER_STARTED)
             new.pause(delays.shutdown)
@@ -146,7 +145,13 @@ class RoleExchange:
                 self._cancel()
                 return
         new.pause(delays.promote)
-        self._promote()
+        try:
+            self._head(new).node.promote()
+        except (HostError, DatabaseError, WaitTimeout, OSError) as error:
+            log.warning("%s cannot be promoted: %s", new.spec.id, error)
+            self._give_up_target()
+            return
+        self._become_primary()
         if self._lossy:
             for cluster in self._world.secondaries:
                 cluster.core.background(
@@ -165,18 +170,26 @@ class RoleExchange:
         )
         self._settle()
 
+    def _fence(self) -> None:
+        """End all of the old primary's servers; whatever else starts one of them makes it a reader."""
+        old, head = self._old.core, self._head(self._new.core)
+        with old.lock:
+            old.source = lambda: head.node
+        _claimed(old)
+        for member in old.others():
+            member.node.kill()
+
     def _stop_writes(self) -> bool:
         """Shut the old primary's writer down, and tell whether the target then gets all it wrote."""
         old, new = self._old.core, self._new.core
         writer = self._head(old)
-        with old.lock:
-            writer.status = REBOOTING
         # A clean end gives every stream what was written last, its own end included.
         writer.node.shut_down(grace_s=_CLEAN_SHUTDOWN_S)
         self._record(events.SWITCHOVER_OLD_DOWN, self._old)
         self._record(events.SWITCHOVER_WAITING)
         storage, foundation = old.foundation.storage, old.foundation
         target = self._head(new).node
+        target.replay.catch_up()
 
         def synchronized() -> bool:
             new.pause(0)
@@ -192,11 +205,10 @@ class RoleExchange:
             return False
         return True
 
-    def _promote(self) -> None:
-        """Make the target the primary; its other nodes follow the same node as before."""
+    def _become_primary(self) -> None:
+        """Make the promoted target the primary; its other nodes follow the same node as before."""
         new, world = self._new.core, self._world
         head = self._head(new)
-        head.node.promote()
         with new.lock:
             new.source = None
             new.shown_writer = new.dns_writer = new.writer
@@ -232,15 +244,36 @@ class RoleExchange:
 
     def _cancel(self) -> None:
         """Give the old primary its writer back."""
-        old = self._old.core
-        writer = self._head(old)
-        start_writer(old, writer)
-        with old.lock:
-            writer.status = AVAILABLE
-            old.status = AVAILABLE
-        self._head(self._new.core).status = AVAILABLE
+        start_writer(self._old.core, self._head(self._old.core))
+        self._release_old()
+        with self._new.core.lock:
+            self._head(self._new.core).status = AVAILABLE
         self._record(events.SWITCHOVER_CANCELLED)
         self._settle()
+
+    def _give_up_target(self) -> None:
+        """Leave the roles as they were, after a promotion that failed, and give the target new data."""
+        new = self._new.core
+        self._head(new).node.kill()  # Before anything else: it may be writable all the same.
+        self._release_old()
+        self._record(events.GLOBAL_FAILOVER_FAILED if self._lossy else events.SWITCHOVER_CANCELLED)
+        self._settle()
+        new.background(
+            "resynchronization",
+            functools.partial(self._resynchronize, self._new),
+            failed=functools.partial(_lost, new),
+        )
+
+    def _release_old(self) -> None:
+        """Let the old primary be one again; its monitor restarts what is down, as what has died."""
+        old = self._old.core
+        with old.lock:
+            if self._world.primary is self._old:
+                old.source = None
+            for member in old.members.values():
+                if member.status == REBOOTING:
+                    member.status = AVAILABLE
+            old.status = AVAILABLE
 
     def _settle(self) -> None:
         with self._new.core.lock:
@@ -251,7 +284,7 @@ class RoleExchange:
     def _failed(self) -> None:
         self._record(events.GLOBAL_FAILOVER_FAILED if self._lossy else events.SWITCHOVER_FAILED)
         _lost(self._new.core)
-        _lost(self._old.core)
+        self._release_old()
         self._settle()
 
     @staticmethod
