@@ -10,8 +10,7 @@ it from then on stays, and finds a writer. Were they ended after the promotion, 
 new writer by a session on every instance, as AWS's drivers do, would lose the one on the right instance.
 
 The old writer is dead before anything is promoted, always, and so is a reader whose promotion failed
-before the next one's begins: two writers are impossible. API and DNS follow at their own pace; when
-both have, the cluster is `available`. The delays are modelled.
+before the next one's begins: two writers are impossible. API and DNS follow at a pace of their own.
 """
 
 from __future__ import annotations
@@ -170,7 +169,7 @@ class Failover:
 
     def _run(self, plan: Plan) -> None:
         core = self._core
-        core.await_awake([plan.target])
+        core.await_awake([plan.old, plan.target])  # A pause may be restarting the old one just now.
         self._fence(plan)
         if not core.spec.read_availability:
             self._restart_readers(plan)
@@ -366,10 +365,7 @@ class Failover:
             self._revive(member)
 
     def _revive(self, member: Member) -> None:
-        """Bring a killed reader that could not be promoted back to being a reader.
-
-        It may have begun a history of its own, which nobody else shares: so it is cloned again.
-        """
+        """Clone a killed reader that was not promoted: it may have begun a history of its own."""
         core = self._core
 
         def work() -> None:
@@ -395,7 +391,7 @@ class Failover:
 
     def _failed(self, plan: Plan) -> None:
         for member in (plan.old, plan.target):
-            if member.status == REBOOTING:
+            if member.status == REBOOTING or (member is plan.old and plan.delete_old):
                 member.status = AVAILABLE if member.node.pid is not None else FAILED
                 member.in_reader_endpoint = member.status == AVAILABLE
         self._core.shown_writer = self._core.dns_writer = self._core.writer
