@@ -14,6 +14,7 @@ from chaos.testcluster.aurora.core import (
     FAILING_OVER,
     MODIFYING,
     REBOOTING,
+    RENAMING,
     STARTING,
     STOPPED,
     STOPPING,
@@ -196,8 +197,8 @@ class Instances:
                 )
             if core.status in {STOPPED, STOPPING, STARTING}:
                 require_cluster_available(core)
-            if member.status in {CREATING, REBOOTING}:
-                require_available(member)
+            if member.status in {CREATING, MODIFYING, REBOOTING, RENAMING}:
+                require_available(member)  # Somebody else is at work on it.
             if core.writer != member.id:
                 self._remove(member, is_last=False)
                 return
@@ -229,9 +230,9 @@ class Instances:
             keep = keep and member.node.data.is_dir()  # Not where it could not even be created.
             dormant = member.node.release(core.directory / "volume") if keep else None
             member.node.remove()
-            core.remove_member(member)
-            if is_last:
-                with core.lock:
+            with core.lock:
+                core.remove_member(member)
+                if is_last:
                     core.dormant = dormant
                     core.writer = core.shown_writer = core.dns_writer = None
             core.record(events.INSTANCE_DELETED, member.id)
