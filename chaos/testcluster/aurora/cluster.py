@@ -228,9 +228,8 @@ class Cluster:
         self._monitor.join(1.0)
         self._serverless.close()
         core.end_background()
-        for node in nodes:
-            _end(node)
-        for member in core.others():
+        for member in core.others():  # Work that was going on may have added one.
+            _end(member.node)
             core.remove_member(member)
         shutil.rmtree(core.directory, ignore_errors=True)
 

@@ -162,6 +162,7 @@ class Standstill:
         for member in core.members.values():
             if member.status in {STOPPING, STARTING, REBOOTING, MODIFYING}:
                 member.status = AVAILABLE if member.node.pid is not None else FAILED
+                member.in_reader_endpoint = member.status == AVAILABLE
         core.status = AVAILABLE
 
 

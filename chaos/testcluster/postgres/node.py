@@ -166,6 +166,7 @@ class Node(Interrogated):
 
     def release(self, place: Path) -> Path:
         """Move this stopped node's data directory to `place` and return that."""
+        unmount_all(self.data)  # What is mounted in it would go with it, and nobody would find it.
         self.data.rename(place)
         return place
 
