@@ -134,7 +134,8 @@ def test_a_place_with_a_blank_is_read_from_the_table_of_mounts() -> None:
         ({"kind": "disk-congestion", "cluster": "a", "maximum_ms": 101}, "equal to 100"),
         ({"kind": "hang", "instance": "a", "for_s": 0}, "for_s: Input should be greater than 0"),
         ({"kind": "hang", "instance": "a", "four_s": 1}, "four_s: Extra inputs"),
-        ({"kind": "hung", "instance": "a"}, "did you mean hang"),
+        ({"kind": "power-loss"}, "power-loss: name either an instance or a zone"),
+        ({"kind": "hung", "instance": "a"}, r"'hung' \(did you mean hang\?\); there are: crash"),
     ],
 )
 def test_wrong_parameters_are_refused_by_name(fields: dict[str, object], why: str) -> None:

@@ -121,12 +121,10 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         if path.startswith(PREFIX):
             self._reply_control("GET", path, b"")
-        elif path == "/" and "Action=" in query:
-            self._reply_aws(path, query.encode())
-        elif path == "/":
+        elif path == "/" and not self._is_for_aws(query):
             self._reply(HTTPStatus.OK, "text/plain; charset=utf-8", HINT.encode())
         else:
-            self._reply(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", HINT.encode())
+            self._reply_elsewhere(path, query.encode())
 
     def do_POST(self) -> None:
         body = self._body()
@@ -146,12 +144,27 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/" or path.startswith(RPC_PREFIX):
             self._reply_aws(path, body)
         else:
-            self._reply(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", HINT.encode())
+            self._reply_elsewhere(path, body)
 
     def do_DELETE(self) -> None:
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         if path.startswith(PREFIX):
             self._reply_control("DELETE", path, b"")
+        else:
+            self._reply_elsewhere(path, query.encode())
+
+    def do_PUT(self) -> None:
+        body = self._body()
+        if body is not None:
+            self._reply_elsewhere(self.path.partition("?")[0], body)
+
+    def _is_for_aws(self, query: str) -> bool:
+        return "Action=" in query or self.headers.get("Authorization", "").startswith("AWS4-")
+
+    def _reply_elsewhere(self, path: str, form: bytes) -> None:
+        """Tell an SDK of a service that is not there in AWS's words, anybody else in ours."""
+        if self._is_for_aws(self.path.partition("?")[2]):
+            self._reply_aws(path, form)
         else:
             self._reply(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", HINT.encode())
 

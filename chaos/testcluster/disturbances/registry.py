@@ -136,14 +136,15 @@ def parse(fields: Mapping[str, Any], known: Mapping[str, type[Disturbance]]) -> 
     kind = str(fields.get("kind", ""))
     if kind not in known:
         near = difflib.get_close_matches(kind, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = f" (did you mean {near[0]}?)" if near else ""
         raise ApiError(
-            "InvalidParameterValue", f"no disturbance {kind!r}{hint} There are: {', '.join(known)}"
+            "InvalidParameterValue", f"no disturbance {kind!r}{hint}; there are: {', '.join(known)}"
         )
     try:
         return known[kind].model_validate(fields)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or kind}: {e['msg']}" for e in error.errors()
+            ": ".join([*map(str, e["loc"]), e["msg"].removeprefix("Value error, ")])
+            for e in error.errors()
         )
         raise ApiError("InvalidParameterValue", f"{kind}: {wrong}") from error
