@@ -143,13 +143,13 @@ def test_ctrl_c_restores_and_leaves_no_process(
     assert tree, told
     for number in signals:
         process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 5, told + out + err
     assert "Traceback" not in out + err
     wait_until(
         lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in tree),
         "every child process to be gone",
-        timeout_s=10,
+        timeout_s=60,
         errors=(psutil.NoSuchProcess,),
     )
     verdict = gameday.verdict()

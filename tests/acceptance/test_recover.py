@@ -87,6 +87,6 @@ def test_a_killed_runner_leaves_no_process_of_an_embedded_cluster(
     assert len(tree) > 5
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    _, alive = psutil.wait_procs(tree, timeout=20)
+    _, alive = psutil.wait_procs(tree, timeout=60)
     assert alive == []
     assert "nothing is left" in gameday("recover").stderr

@@ -211,7 +211,7 @@ def test_the_ledger_waits_for_the_writer_through_a_failover(target: Target, tmp_
     wait_until(
         demoted,
         "the name to lead to the demoted writer",
-        timeout_s=20,
+        timeout_s=60,
         errors=(psycopg.OperationalError,),
     )
     hasty = ledger.reconcile(access, tmp_path, run, writer_timeout_s=0)
@@ -242,7 +242,7 @@ def test_the_ledger_waits_for_a_writer_that_is_down(target: Target, tmp_path: Pa
         return False
 
     target.rds.reboot(writer.id)
-    wait_until(refused, "the writer to be down", timeout_s=20, interval_s=0.01)
+    wait_until(refused, "the writer to be down", timeout_s=60, interval_s=0.01)
     found = ledger.reconcile(access, tmp_path, tmp_path.name)
     assert found.complete, found.why
     assert (found.read_from, found.arms[ARM].lost) == (writer.id, 1)

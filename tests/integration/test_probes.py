@@ -309,7 +309,7 @@ def follow_a_promotion(rig: Rig, watch: Watch) -> None:
     wait_until(
         lambda: "25006 ReadOnlySqlTransaction" in watch.errors("cluster"),
         "a write to meet the reader",
-        timeout_s=15,
+        timeout_s=60,
     )
     before_ns = CLOCK.now_ns()
     rig.nodes[READER].promote()
@@ -323,7 +323,7 @@ def follow_a_promotion(rig: Rig, watch: Watch) -> None:
         names = load_operations(watch.folder / "operations", PROBE_ARM).names
         return last["outcome"] == Outcome.OK and names[last["instance"]] == READER
 
-    wait_until(writes, "writes on the new writer", timeout_s=15)
+    wait_until(writes, "writes on the new writer", timeout_s=60)
     assert watch.seen("role", WRITER)[-1].value == "unreachable"
 
 
@@ -377,12 +377,12 @@ def test_probes_end_when_the_process_that_started_them_is_killed(rig: Rig, tmp_p
     parent.stdin.flush()
     pid = int(parent.stdout.readline())
     records = tmp_path / "operations" / f"{PROBE_ARM}.ops"
-    wait_until(lambda: records.stat().st_size, "the first records", timeout_s=15)
+    wait_until(lambda: records.stat().st_size, "the first records", timeout_s=60)
     parent.send_signal(signal.SIGKILL)
     parent.wait(10)
     parent.stdin.close()
     parent.stdout.close()
-    wait_until(lambda: not psutil.pid_exists(pid), f"probes {pid} to end", timeout_s=15)
+    wait_until(lambda: not psutil.pid_exists(pid), f"probes {pid} to end", timeout_s=60)
     log = load_operations(tmp_path / "operations", PROBE_ARM)
     assert (log.operations["outcome"] == Outcome.OK).any()
     drop(rig.access, run)

@@ -88,11 +88,11 @@ class Rig:
         wait_until(
             lambda: np.count_nonzero(self.writes(arm)["outcome"] == outcome) > more_than,
             f"{outcome.name} writes of {arm}",
-            timeout_s=20,
+            timeout_s=60,
         )
 
     def await_error(self, arm: str, error: str) -> None:
-        wait_until(lambda: error in self.errors(arm), f"{error} in {arm}", timeout_s=20)
+        wait_until(lambda: error in self.errors(arm), f"{error} in {arm}", timeout_s=60)
 
     def await_newer_success(self, arm: str) -> None:
         """Wait until a write that was intended after now has succeeded."""
@@ -103,7 +103,7 @@ class Rig:
             newer = writes[writes["intended_ns"] > now_ns]
             return bool(np.any(newer["outcome"] == Outcome.OK))
 
-        wait_until(succeeded, f"a new write of {arm} to succeed", timeout_s=40)
+        wait_until(succeeded, f"a new write of {arm} to succeed", timeout_s=60)
 
     def terminate_sessions(self) -> int:
         rows = self.postgres.execute(
@@ -245,7 +245,7 @@ def test_read_only_poisons_default_pool_and_resilient_gets_over_it(rig: Rig) -> 
     wait_until(
         lambda: np.count_nonzero(rig.writes("default-pool")["intended_ns"] > poisoned_from_ns) > 20,
         "more writes of default-pool",
-        timeout_s=20,
+        timeout_s=60,
     )
     rig.stop()
     assert "25006 ReadOnlySqlTransaction" in rig.errors("resilient")
@@ -321,7 +321,7 @@ def test_a_worker_ends_and_keeps_its_records_when_the_runner_is_killed(rig: Rig)
         assert runner.stdout.readline() == "ready\n"
         (worker,) = alive_workers(rig.folder)
         os.kill(runner.pid, signal.SIGKILL)
-    psutil.wait_procs([worker], timeout=10)
+    psutil.wait_procs([worker], timeout=60)
     assert not worker.is_running()
     account = ledger.reconcile(rig.postgres.access(), rig.folder, rig.run).arms["resilient"]
     assert account.acknowledged == account.applied_once > 0
@@ -341,7 +341,7 @@ def test_a_dead_worker_is_noticed_and_named(rig: Rig) -> None:
             return "resilient" in str(error)
         return False
 
-    wait_until(noticed, "the dead worker to be noticed", timeout_s=5)
+    wait_until(noticed, "the dead worker to be noticed", timeout_s=60)
     with pytest.raises(HostError, match=r"traffic of arm resilient.*exit status -9"):
         rig.stop()
     rig.traffic = None
@@ -362,7 +362,7 @@ def test_a_full_disk_ends_the_arm_with_a_clear_error_and_keeps_what_was_written(
             return "resilient ended: disk full" in str(error)
         return False
 
-    wait_until(full, "the full disk to be noticed", timeout_s=15)
+    wait_until(full, "the full disk to be noticed", timeout_s=60)
     with pytest.raises(HostError, match="disk full"):
         rig.stop()
     rig.traffic = None
