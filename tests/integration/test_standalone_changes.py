@@ -11,6 +11,8 @@ from fix_rds_model import Refused, Served
 from fix_standalone import SECRET, Instance, create
 from psycopg import errors
 
+from chaos.testcluster.disturbances.storage import ReplicationLag
+from chaos.testcluster.records import ApiError
 from chaos.wait import wait_until
 
 
@@ -151,14 +153,16 @@ def test_a_replica_follows_reads_only_and_can_be_promoted(one: Instance, refused
 def test_a_replica_lags_for_real(one: Instance) -> None:
     one.run("CREATE TABLE lagging AS SELECT 1 AS n")
     replica = replica_of(one)
-    node = one.served.estate.cluster_of(replica.name).core.require_member(replica.name).node
-    node.set({"recovery_min_apply_delay": "1h"})
+    disturbances = one.served.estate.disturbances
+    with pytest.raises(ApiError, match="is the writer"):
+        disturbances.begin(ReplicationLag(instance=one.name, lag_s=3600))
+    lags = disturbances.begin(ReplicationLag(instance=replica.name, lag_s=3600))
     replica.await_("SHOW recovery_min_apply_delay", "1h", "the delay to be in force")
     one.run("INSERT INTO lagging VALUES (2)")
     lag = "SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()"
     replica.await_(lag, True, "the replica to lag")
     assert replica.sql("SELECT count(*) FROM lagging") == 1
-    node.set({"recovery_min_apply_delay": None})
+    disturbances.end(lags.id)
     replica.await_("SELECT count(*) FROM lagging", 2, "the replica to catch up")
     one.served.rds.delete_db_instance(DBInstanceIdentifier=replica.name)
     gone(replica)
@@ -175,6 +179,7 @@ def test_replicas_outlive_a_failover_and_the_deletion_of_their_source(served: Se
     source.await_status()
     source.run("INSERT INTO sold VALUES (2)")
     replica.await_("SELECT count(*) FROM sold", 2, "the replica to follow the new active node")
+    served.rds.reboot_db_instance(DBInstanceIdentifier=replica.name)  # It is busy just now.
     served.rds.delete_db_instance(DBInstanceIdentifier=source.name, SkipFinalSnapshot=True)
     gone(source)
     replica.await_event("0057")

@@ -239,7 +239,7 @@ class Failover:
                 self._await_caught_up(candidate)
             candidate.node.promote(keep_sessions=True)
         else:
-            candidate.node.follow(source_address(self._core))
+            candidate.node.follow(source_address(self._core, candidate))
 
     def _await_caught_up(self, candidate: Member) -> None:
         """Wait until a reader has replayed all that storage holds of the fenced writer's history.

@@ -46,7 +46,7 @@ def start_writer(core: Core, member: Member) -> None:
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            power.start(core, member, None if core.source is None else source_address(core))
+            power.start(core, member, None if core.source is None else source_address(core, member))
         except HostError as error:
             log.warning("attempt %d to start %s: %s", attempt, member.id, error)
             core.pause(_RETRY_S)
@@ -57,16 +57,13 @@ def start_writer(core: Core, member: Member) -> None:
             return
 
 
-def source_address(core: Core) -> str:
-    """Return the address of the primary cluster's writer, for a secondary's.
+def source_address(core: Core, member: Member) -> str:
+    """Return the address that a secondary's first node streams from: the primary's writer's.
 
-    Raises:
-        HostError: there is none now.
+    While there is none, it is where that was before: the node serves what it has, and never writes.
     """
     source = core.source() if core.source is not None else None
-    if source is None:
-        raise HostError(f"cluster {core.spec.id} has no primary cluster with a writer to follow")
-    return source.address
+    return source.address if source is not None else member.node.upstream or member.node.address
 
 
 def start_reader(core: Core, member: Member) -> None:

@@ -43,7 +43,7 @@ class ReplicationLag(Disturbance):
         """
         require_first(estate, self, self.instance)
         with available(estate, self.instance) as (core, member):
-            if core.writer == member.id:
+            if core.writer == member.id and core.source is None:
                 raise ApiError(
                     "InvalidDBInstanceState",
                     f"Instance {member.id} is the writer; only readers lag.",
@@ -71,7 +71,7 @@ class ReplicaFailure(Disturbance):
         """
         require_first(estate, self, self.instance)
         with available(estate, self.instance) as (core, member):
-            if core.writer == member.id:
+            if core.writer == member.id and core.source is None:
                 raise ApiError(
                     "InvalidDBInstanceState",
                     f"Instance {member.id} is the writer, which nothing is replicated to.",

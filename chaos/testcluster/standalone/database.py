@@ -34,7 +34,9 @@ from chaos.testcluster.standalone import events as seen
 from chaos.testcluster.standalone.core import StandaloneCore
 from chaos.testcluster.standalone.records import StandaloneChanges, StandaloneRecord, StandaloneSpec
 from chaos.testcluster.standalone.synchrony import Synchrony
+from chaos.wait import wait_until
 
+_BUSY_TIMEOUT_S = 120.0
 _SURFACE = Path(__file__).with_name("surface.sql")
 
 
@@ -172,7 +174,7 @@ class Standalone(Cluster):
             with core.lock:
                 member.status = core.status = AVAILABLE
                 core.shown_writer = core.dns_writer = core.writer
-                self.doing = ""
+                self.done()
             self._monitor.start()
             self.synchrony.start()
             core.announce(events.INSTANCE_CREATED)
@@ -294,10 +296,28 @@ class Standalone(Cluster):
             with core.lock:
                 core.source = None
             core.announce(seen.REPLICATION_ENDED)
-            core.require_member(self.id).node.promote()
-            self.doing = ""
+            node = core.require_member(self.id).node
+            node.replay.catch_up()
+            node.promote()
+            self.done()
 
         core.background("promotion", work, failed=self.failed)
+
+    def lose_source(self) -> None:
+        """Take writes, as the source is deleted; once what is being done to this instance is done."""
+        core = self.core
+
+        def free() -> bool:
+            core.pause(0)
+            return self.source is None or self.status in {AVAILABLE, DELETING, FAILED}
+
+        def work() -> None:
+            wait_until(free, f"{self.id} to be free for its promotion", timeout_s=_BUSY_TIMEOUT_S)
+            with core.lock:
+                if self.source is not None and self.status == AVAILABLE:
+                    self.promote()
+
+        core.background("promotion without a source", work, failed=lambda: None)
 
     def require_available(self) -> None:
         """Raise InvalidDBInstanceState unless the instance is available."""
@@ -327,7 +347,13 @@ class Standalone(Cluster):
         for member in self.core.members.values():
             if member.status == REBOOTING:
                 member.status = AVAILABLE if member.node.pid is not None else FAILED
-        self.doing = ""
+        self.done()
+
+    def done(self) -> None:
+        """Say that what was being done is done; a deletion, accepted meanwhile, goes on."""
+        with self.core.lock:
+            if self.doing != DELETING:
+                self.doing = ""
 
     def failed(self) -> None:
         """Say that what was being done has failed."""

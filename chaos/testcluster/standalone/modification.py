@@ -52,7 +52,7 @@ def modify(database: Standalone, asked: StandaloneChanges) -> None:
             _change_class(database, due.instance_class, delays.reboot)
         if due.multi_az is not None:
             (_add_standby if due.multi_az else _remove_standby)(database)
-        database.doing = ""
+        database.done()
 
     core.background("modification", work, failed=database.gave_up)
 

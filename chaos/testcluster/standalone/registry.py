@@ -83,7 +83,7 @@ class Standalones:
         replicas = self.replicas(instance)
         instance.end(functools.partial(self._forget, instance))
         for replica in replicas:
-            replica.promote()
+            replica.lose_source()
 
     def _forget(self, instance: Standalone) -> None:
         with self._lock:
