@@ -167,7 +167,7 @@ class Region:
 
     def require_free_instance(self, instance: str) -> None:
         """Raise DBInstanceAlreadyExists if any cluster has an instance of that identifier."""
-        taken = any(instance in cluster.core.members for cluster in self.clusters())
+        taken = any(cluster.core.has_taken(instance) for cluster in self.clusters())
         if taken or self.standalones.find(instance) is not None:
             raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
 

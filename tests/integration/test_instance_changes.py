@@ -133,6 +133,41 @@ def test_a_renamed_instance_has_another_endpoint_and_is_the_same(
     served.await_available(name, 2)
 
 
+def test_an_instance_that_is_renamed_has_both_names_and_is_left_alone(
+    served: Served, name: str, refused: Refused
+) -> None:
+    reader, other = f"{name}-2", f"{name}-other"
+    core = served.estate.region("eu-west-1").cluster(name).core
+    rename = {"DBInstanceIdentifier": reader, "NewDBInstanceIdentifier": other}
+    end = core.pacer.fix("modify", 1.0)
+    served.rds.modify_db_instance(**rename, ApplyImmediately=True)
+    for taken in (reader, other):
+        refused(
+            "DBInstanceAlreadyExists",
+            served.rds.create_db_instance,
+            DBInstanceIdentifier=taken,
+            DBClusterIdentifier=name,
+            DBInstanceClass="db.serverless",
+            Engine="aurora-postgresql",
+        )
+    refused("InvalidDBInstanceState", served.rds.delete_db_instance, DBInstanceIdentifier=reader)
+    end()
+    wait_until(
+        lambda: other in {m["DBInstanceIdentifier"] for m in _members(served, name)},
+        "the new name",
+        timeout_s=60,
+    )
+    served.await_available(name, 2)
+    back = {"DBInstanceIdentifier": other, "NewDBInstanceIdentifier": reader}
+    served.rds.modify_db_instance(**back, ApplyImmediately=True)
+    wait_until(
+        lambda: reader in {m["DBInstanceIdentifier"] for m in _members(served, name)},
+        "the old name",
+        timeout_s=60,
+    )
+    served.await_available(name, 2)
+
+
 def _members(served: Served, cluster: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = served.cluster(cluster)["DBClusterMembers"]
     return found

@@ -93,6 +93,8 @@ class Member:
     in_reader_endpoint: bool = False
     parameters: InForce = field(default_factory=InForce)
     pending: InstanceChanges = field(default_factory=InstanceChanges)
+    renaming_to: str | None = None
+    """The identifier that it is about to get, which nobody else can have any more."""
 
     @property
     def id(self) -> str:
@@ -194,15 +196,22 @@ class Core:
             return None
         return max(self.bounds.min_acu, 0.5)
 
+    def has_taken(self, instance: str) -> bool:
+        """Tell whether an instance has that identifier, or is about to get it; needs no lock."""
+        return any(instance in {m.id, m.renaming_to} for m in tuple(self.members.values()))
+
     def rename_member(self, member: Member, new: str) -> None:
         """Give an instance another identifier, wherever the cluster uses it; the lock is held."""
         old = member.id
-        member.spec = replace(member.spec, id=new)
+        member.spec, member.renaming_to = replace(member.spec, id=new), None
         member.node.identifier = new
         self.members = {m.id: m for m in self.members.values()}
         for role in ("writer", "shown_writer", "dns_writer"):
             if getattr(self, role) == old:
                 setattr(self, role, new)
+        for names in ("api_names", "sql_names"):
+            if getattr(self.defects, names) == old:
+                setattr(self.defects, names, new)
         self.endpoints = {
             name: endpoint.renamed(old, new) for name, endpoint in self.endpoints.items()
         }

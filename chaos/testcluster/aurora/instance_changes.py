@@ -59,10 +59,14 @@ class InstanceModification:
                 return
             member.status = MODIFYING if changes.new_id is None else RENAMING
             member.in_reader_endpoint = False
+            member.renaming_to = changes.new_id
+
+        def failed() -> None:
+            member.renaming_to = None
+            self._instances.lost(member)
+
         core.background(
-            f"modification of {instance}",
-            lambda: self._run(member, changes),
-            failed=lambda: self._instances.lost(member),
+            f"modification of {instance}", lambda: self._run(member, changes), failed=failed
         )
 
     def _run(self, member: Member, changes: InstanceChanges) -> None:

@@ -104,7 +104,7 @@ class Instances:
         if GROUP_SETTING in spec.settings:
             core.parameters.require(Level.INSTANCE, str(spec.settings[GROUP_SETTING]))
         with core.lock:
-            if spec.id in core.members:
+            if core.has_taken(spec.id):
                 raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
             if core.status not in {CREATING, MODIFYING}:
                 require_cluster_available(core)
