@@ -15,6 +15,7 @@ from dataclasses import replace
 from chaos.testcluster import events
 from chaos.testcluster.aurora.core import (
     AVAILABLE,
+    FAILING_OVER,
     MODIFYING,
     RENAMING,
     RESETTING,
@@ -101,8 +102,13 @@ class ClusterModification:
         if changes.new_id is not None:
             self._rename(changes.new_id)
         with core.lock:
-            core.status = AVAILABLE
-            if changes.serverless is not None:
+            # A writer that died on its new port is failed over already: that sets the status.
+            fails_over = core.status == FAILING_OVER
+            if not fails_over:
+                core.status = AVAILABLE
+            if changes.serverless is not None and fails_over:
+                core.bounds = core.defects.settable(changes.serverless, core.bounds)
+            elif changes.serverless is not None:
                 self._serverless.modify(changes.serverless)
 
     def _reset(self, password: str) -> None:

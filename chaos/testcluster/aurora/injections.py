@@ -77,7 +77,7 @@ class Injections:
             try:
                 self._end_former(disturbance)
                 self._estate.disturbances.begin(disturbance)
-            except (ApiError, GamedayError) as error:
+            except (ApiError, GamedayError, OSError) as error:
                 log.warning("asked for by SQL, and not done: %s: %s", disturbance, error)
 
     def _end_former(self, disturbance: Disturbance) -> None:

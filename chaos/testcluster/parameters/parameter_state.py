@@ -126,12 +126,13 @@ class ParameterState:
             return
         with core.lock:
             members = [m for m in core.members.values() if self._uses(level, name, m)]
-            self._applying |= {(level, m.id) for m in members}
+            applying = {(level, m.id) for m in members}  # One may be renamed meanwhile.
+            self._applying |= applying
         delay_s = core.pacer.next("change of parameters").modify
 
         def settle() -> None:
             with core.lock:
-                self._applying -= {(level, m.id) for m in members}
+                self._applying -= applying
 
         def work() -> None:
             core.pause(delay_s)

@@ -45,14 +45,14 @@ class Rest:
         self._core = core
         self._now_s = now_s
         self._lock = threading.Lock()
-        self._moving: set[str] = set()
+        self._moving: list[Member] = []  # not by name: one may be renamed meanwhile
         self._paused_at: dict[str, float] = {}
 
     @property
     def moving(self) -> frozenset[str]:
         """The instances that are being paused or woken."""
         with self._lock:
-            return frozenset(self._moving)
+            return frozenset(member.id for member in self._moving)
 
     # -- pausing ---------------------------------------------------------------------------------
 
@@ -236,17 +236,19 @@ class Rest:
     def _take(self, instances: Iterable[str]) -> list[Member]:
         """Return the members of these names with which nothing else is going on yet."""
         with self._core.lock, self._lock:
+            moving = {member.id for member in self._moving}
             found = [
                 member
                 for name in instances
-                if name not in self._moving and (member := self._core.members.get(name)) is not None
+                if name not in moving and (member := self._core.members.get(name)) is not None
             ]
-            self._moving.update(member.id for member in found)
+            self._moving += found
             return found
 
     def _give_back(self, members: Iterable[Member]) -> None:
         with self._lock:
-            self._moving.difference_update(member.id for member in members)
+            given = {id(member) for member in members}
+            self._moving = [member for member in self._moving if id(member) not in given]
 
 
 def _users_on(member: Member, *, or_new: bool = False) -> bool:
