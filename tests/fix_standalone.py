@@ -120,4 +120,4 @@ def single(served: Served) -> Iterator[Instance]:
     yield made
     delete(made)
     waiter = served.rds.get_waiter("db_instance_deleted")
-    waiter.wait(DBInstanceIdentifier=made.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    waiter.wait(DBInstanceIdentifier=made.name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})

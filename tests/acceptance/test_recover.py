@@ -61,7 +61,7 @@ def test_a_deleted_reader_comes_back_after_kill_9(
     wait_until(
         lambda: members(gameday, standing) == before,
         "every member to be back",
-        timeout_s=30,
+        timeout_s=60,
         interval_s=0.5,
     )
     assert "nothing to recover" in gameday("recover").stderr

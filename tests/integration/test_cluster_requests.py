@@ -126,7 +126,7 @@ def test_what_may_be_asked_of_a_cluster_without_instances(served: Served, refuse
         refused("DBClusterNotFoundFault", operation, DBClusterIdentifier="nobody")
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     rds.get_waiter("db_cluster_deleted").wait(
-        DBClusterIdentifier=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        DBClusterIdentifier=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )
 
 
@@ -138,7 +138,7 @@ def test_a_password_changed_without_instances_is_the_first_writer_s(served: Serv
     served.await_available(name, 0)
     writer = add_instance(served, name, 1)
     served.rds.get_waiter("db_instance_available").wait(
-        DBInstanceIdentifier=writer, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        DBInstanceIdentifier=writer, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         connect(served, writer, dbname="postgres")
@@ -152,7 +152,7 @@ def test_a_password_changed_without_instances_is_the_first_writer_s(served: Serv
     # Also where it is changed while the data lie without an instance.
     served.rds.delete_db_instance(DBInstanceIdentifier=writer)
     served.rds.get_waiter("db_instance_deleted").wait(
-        DBInstanceIdentifier=writer, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        DBInstanceIdentifier=writer, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )
     served.rds.modify_db_cluster(
         DBClusterIdentifier=name, MasterUserPassword="third-secret", ApplyImmediately=True

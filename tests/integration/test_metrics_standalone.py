@@ -40,13 +40,13 @@ def test_an_instance_and_its_replica_publish_what_rds_does(
         BackupRetentionPeriod=1,
     )
     served.rds.get_waiter("db_instance_available").wait(
-        DBInstanceIdentifier=source, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        DBInstanceIdentifier=source, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )
     served.rds.create_db_instance_read_replica(
         DBInstanceIdentifier=replica, SourceDBInstanceIdentifier=source
     )
     served.rds.get_waiter("db_instance_available").wait(
-        DBInstanceIdentifier=replica, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        DBInstanceIdentifier=replica, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )
 
     def published(instance: str, name: str) -> bool:
