@@ -145,7 +145,9 @@ def test_settings_follow_the_maximum_at_once_or_with_a_reboot(new_cluster: NewCl
             timeout_s=TIMEOUT_S,
         )
         assert shown(connection, "max_connections") == "189", "static: it waits for a reboot"
-        assert statuses() == {"pending-reboot"}
+        wait_until(
+            lambda: statuses() == {"pending-reboot"}, "the reader to follow", timeout_s=TIMEOUT_S
+        )
     running.cluster.reboot(running.writer.id)
     wait_until(
         # The reader is restarted as well: PostgreSQL's cannot have less than the writer.
