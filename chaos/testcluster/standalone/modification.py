@@ -10,15 +10,25 @@ from dataclasses import replace
 
 from chaos.errors import HostError, WaitTimeout
 from chaos.testcluster import events
-from chaos.testcluster.aurora.core import AVAILABLE, MODIFYING, REBOOTING
+from chaos.testcluster.aurora.core import (
+    AVAILABLE,
+    DELETING,
+    FAILED,
+    MODIFYING,
+    REBOOTING,
+    Member,
+)
 from chaos.testcluster.aurora.founding import set_password
 from chaos.testcluster.aurora.readers import clone, restart, start_in_role
 from chaos.testcluster.records import ApiError
 from chaos.testcluster.standalone import events as seen
+from chaos.testcluster.standalone.core import StandaloneCore
 from chaos.testcluster.standalone.database import Standalone
 from chaos.testcluster.standalone.records import StandaloneChanges
+from chaos.wait import wait_until
 
 _GRACE_S = 1.0
+_BUSY_TIMEOUT_S = 120.0
 
 
 def modify(database: Standalone, asked: StandaloneChanges) -> None:
@@ -82,15 +92,36 @@ def _change_class(database: Standalone, instance_class: str, down_s: float) -> N
     database.spec = replace(database.spec, instance_class=instance_class)
     active = core.require_member(database.id)
     for member in (*core.others(active), active):
+        _claim(core, member, REBOOTING)
         with core.lock:
             member.spec = replace(member.spec, instance_class=instance_class)
-            member.status = REBOOTING
         core.record(events.INSTANCE_SHUTDOWN, member.id)
         restart(core, member, down_s if member is active else 0)
         with core.lock:
             member.status = AVAILABLE
         core.record(events.INSTANCE_RESTARTED, member.id)
     core.announce(events.CLASS_CHANGED)
+
+
+def _claim(core: StandaloneCore, member: Member, status: str) -> None:
+    """Take a node, once nobody else is at work on it, nor a failover going on.
+
+    Raises:
+        HostError: it is to be deleted, and has become the active one.
+        WaitTimeout: somebody still was after two minutes.
+    """
+
+    def taken() -> bool:
+        core.pause(0)
+        with core.lock:
+            if status == DELETING and core.writer == member.id:
+                raise HostError(f"{member.id} has become the active node")
+            if core.status != AVAILABLE or member.status not in {AVAILABLE, FAILED}:
+                return False
+            member.status = status
+            return True
+
+    wait_until(taken, f"{member.id} to be free", timeout_s=_BUSY_TIMEOUT_S)
 
 
 def _add_standby(database: Standalone) -> None:
@@ -113,11 +144,11 @@ def _add_standby(database: Standalone) -> None:
 def _remove_standby(database: Standalone) -> None:
     core = database.core
     core.announce(seen.TO_SINGLE_AZ)
+    standby = core.standby()
+    if standby is not None:
+        _claim(core, standby, DELETING)
     with core.lock:
-        standby = core.standby()
         database.spec = replace(database.spec, multi_az=False)
-        if standby is not None:
-            standby.status = "deleting"
     if standby is not None:
         database.synchrony.release()
         standby.node.shut_down(grace_s=_GRACE_S)
