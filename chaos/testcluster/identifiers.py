@@ -14,8 +14,8 @@ RULE = (
 
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 _IDENTIFIER = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*")
-_ARN = re.compile(
-    r"arn:aws[a-z-]*:rds:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<kind>[a-z-]+):(?P<id>.+)"
+_ARN = re.compile(  # a global cluster's has no Region
+    r"arn:aws[a-z-]*:rds:(?P<region>[a-z0-9-]*):(?P<account>\d{12}):(?P<kind>[a-z-]+):(?P<id>.+)"
 )
 
 

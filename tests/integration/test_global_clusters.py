@@ -121,6 +121,7 @@ def test_a_switchover_loses_nothing_and_comes_back(world: World, refused: Refuse
     )
     assert global_status(world.near)["eu-west-1"] == -1
 
+    world.far.cluster.core.pacer.fix("promote", 3.0)  # so that it is seen while it goes on
     with world.writer() as session:
         session.execute("INSERT INTO kept VALUES (1001)")
         accepted = world.near_rds.switchover_global_cluster(
@@ -306,6 +307,25 @@ def test_what_cannot_be_a_member_is_refused(served: Served, refused: Refused) ->
     assert (renamed["GlobalClusterIdentifier"], renamed["DeletionProtection"]) == (
         f"{name}-new",
         False,
+    )
+
+
+def test_it_is_tagged_by_an_arn_without_region(served: Served, refused: Refused) -> None:
+    rds, name = served.rds, unique_id("tags")
+    made = rds.create_global_cluster(
+        GlobalClusterIdentifier=name,
+        Engine="aurora-postgresql",
+        Tags=[{"Key": "a", "Value": "b"}, {"Key": "old", "Value": ""}],
+    )["GlobalCluster"]
+    arn = made["GlobalClusterArn"]
+    rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "c", "Value": "d"}])
+    rds.remove_tags_from_resource(ResourceName=arn, TagKeys=["old"])
+    tags = [{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "d"}]
+    assert rds.list_tags_for_resource(ResourceName=arn)["TagList"] == tags
+    (shown,) = rds.describe_global_clusters(GlobalClusterIdentifier=arn)["GlobalClusters"]
+    assert shown["TagList"] == tags
+    refused(
+        "GlobalClusterNotFoundFault", rds.list_tags_for_resource, ResourceName=f"{arn}-not-there"
     )
 
 

@@ -1,4 +1,4 @@
-"""Tags of whatever an ARN names: clusters, instances, custom endpoints, parameter groups."""
+"""Tags of whatever an ARN names: (global) clusters, instances, custom endpoints, parameter groups."""
 
 from __future__ import annotations
 
@@ -71,4 +71,7 @@ def _tagged(region: Region, name: str) -> tuple[Mapping[str, str], Retag]:
             groups, level = region.parameter_groups, Level(kind)
             group = groups.get(region.name, level, identifier)
             return group.tags, partial(groups.retag, region.name, level, identifier)
+        case ("global-cluster", identifier):
+            worlds = region.global_clusters
+            return worlds.get(identifier).tags, partial(worlds.retag, identifier)
     raise ApiError("InvalidParameterValue", f"Invalid resource name: {name}")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from chaos.clock import Anchor
 from chaos.errors import GamedayError
 from chaos.testcluster.aurora.cluster import Cluster
 from chaos.testcluster.aurora.core import AVAILABLE
+from chaos.testcluster.aurora.tags import changed_tags
 from chaos.testcluster.records import Alias, ApiError
 from chaos.testcluster.worldwide.global_cluster import (
     GlobalCluster,
@@ -210,6 +211,16 @@ class GlobalClusters:
             if deletion_protection is not None:
                 world.deletion_protection = deletion_protection
             return world
+
+    def retag(self, identifier: str, *, add: Mapping[str, str], remove: Collection[str]) -> None:
+        """Add or replace tags of one, and remove some.
+
+        Raises:
+            ApiError: there is none, or it would have too many.
+        """
+        with self._lock:
+            world = self.get(identifier)
+            world.tags = changed_tags(world.tags, add, remove)
 
     def delete(self, identifier: str) -> GlobalCluster:
         """DeleteGlobalCluster, of one without members.
