@@ -139,7 +139,7 @@ def test_an_instance_that_is_renamed_has_both_names_and_is_left_alone(
     reader, other = f"{name}-2", f"{name}-other"
     core = served.estate.region("eu-west-1").cluster(name).core
     rename = {"DBInstanceIdentifier": reader, "NewDBInstanceIdentifier": other}
-    end = core.pacer.fix("modify", 1.0)
+    end = core.pacer.fix("modify", 5.0)
     served.rds.modify_db_instance(**rename, ApplyImmediately=True)
     for taken in (reader, other):
         refused(
