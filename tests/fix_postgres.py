@@ -15,7 +15,7 @@ import pytest
 
 from chaos.model.access import DatabaseAccess
 from chaos.testcluster.postgres.account import server_account
-from chaos.testcluster.postgres.processes import kill_all, processes_in
+from chaos.testcluster.postgres.processes import kill_all, processes_in, sweep_lock_file
 from chaos.testcluster.postgres.programs import PostgresBinaries, find_postgres
 from chaos.wait import wait_until
 
@@ -68,6 +68,7 @@ class PlainPostgres:
         assert self._process is not None
         kill_all(self._data, self._process.pid)
         self._process.wait(10)
+        sweep_lock_file(self._data)
 
     def access(self) -> DatabaseAccess:
         return DatabaseAccess(
