@@ -24,7 +24,7 @@ demo: $(INSTALLED)
 
 # Whole runs have the machine to themselves: a starved traffic generator makes a verdict unknown.
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/property tests/integration tests/browser
+	@$(BIN)/python -m pytest -n 3 --dist loadfile tests/unit tests/property tests/integration tests/browser
 	@$(BIN)/python -m pytest tests/conformance tests/acceptance
 
 check: $(INSTALLED)
