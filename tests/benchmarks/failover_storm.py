@@ -1,6 +1,6 @@
 """Failovers in a row under load: what each cost, and whether any acknowledged write was lost.
 
-    python tests/benchmarks/failover_storm.py [--failovers 30] [--clients 2] [--postgres FOLDER]
+    python tests/benchmarks/failover_storm.py [--failovers 30] [--clients 2] [--unpaced]
 
 Crashes (SIGKILL of the writer's postmaster alone, so that its backends live on for moments) alternate
 with FailoverDBCluster. The clients connect to where the cluster endpoint points and insert unique
@@ -16,6 +16,7 @@ import signal
 import statistics
 import sys
 import threading
+from dataclasses import fields
 from pathlib import Path
 
 import psycopg
@@ -25,6 +26,7 @@ from chaos.testcluster.aurora.cluster import Cluster
 from chaos.testcluster.estate import Estate, start_cluster
 from chaos.testcluster.postgres.programs import find_postgres
 from chaos.testcluster.process.addresses import AddressBlock
+from chaos.testcluster.profiles import Delays
 from chaos.testcluster.records import Address, Alias, ClusterSpec
 from chaos.wait import wait_until
 
@@ -115,6 +117,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=2)
     parser.add_argument("--readers", type=int, default=2)
     parser.add_argument("--postgres", type=Path)
+    parser.add_argument("--unpaced", action="store_true", help="without any modelled delay")
     parser.add_argument("--older", action="store_true", help="without read availability")
     options = parser.parse_args()
     block = AddressBlock.lease()
@@ -126,10 +129,13 @@ def main() -> int:
         f"PostgreSQL {cluster.snapshot().engine_version}, ready in "
         f"{(CLOCK.now_ns() - begun) / NS:.2f} s"
     )
+    if options.unpaced:
+        for delay in fields(Delays):
+            cluster.core.pacer.fix(delay.name, 0)
     try:
         return storm(cluster, options.failovers, options.clients)
     finally:
-        cluster.close()
+        estate.close()
         block.close()
 
 
@@ -169,7 +175,7 @@ def judge(cluster: Cluster, load: list[Client], gaps: dict[str, list[float]]) ->
         if values:
             print(
                 f"{kind}: {len(values)} failovers, client gap median "
-                f"{statistics.median(values):.2f} s, max {max(values):.2f} s"
+                f"{statistics.median(values):.3f} s, max {max(values):.3f} s"
             )
     print(
         f"acknowledged {len(acked)}, lost {len(lost)}, stored twice {len(rows) - len(found)}, "
