@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -85,6 +84,8 @@ def test_a_cluster_is_created_filled_and_deleted_without_a_trace(
     )
     before = served.estate.region("eu-west-1").cluster(name)
     addresses = {served.address(i) for i in (writer, reader)}
+    pids = [i.pid for i in before.snapshot().instances if i.pid is not None]
+    assert len(pids) == 2
     for instance in (reader, writer):
         rds.delete_db_instance(DBInstanceIdentifier=instance, SkipFinalSnapshot=True)
     assert "required unless" in refused(
@@ -108,14 +109,10 @@ def test_a_cluster_is_created_filled_and_deleted_without_a_trace(
     wait_until(lambda: gone(served, name), "the cluster to go", timeout_s=60)
     assert event_ids(served, name) == ["0170", "0171"]
     assert not before.core.directory.exists()
-    assert not any(Path(f"/proc/{pid}").exists() for pid in _pids(before))
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     free = served.estate.ground.addresses
     assert addresses <= set(free.next(245))
     wait_until(lambda: not before.core.busy, "its threads to end", timeout_s=60)
-
-
-def _pids(cluster: Any) -> list[int]:
-    return [i.pid for i in cluster.snapshot().instances if i.pid is not None]
 
 
 def test_a_stopped_cluster_keeps_its_data_names_and_addresses(

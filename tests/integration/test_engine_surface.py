@@ -83,6 +83,13 @@ def test_it_is_not_a_global_database_nor_a_multi_az_cluster(shared_cluster: Runn
         ask = connection.execute
         assert ask("select 'pg_catalog.aurora_global_db_status'::regproc").fetchone()
         assert ask("select 'pg_catalog.aurora_global_db_instance_status'::regproc").fetchone()
+        assert not ask(
+            "SELECT version, endpoint, port, role, status"
+            " FROM pg_catalog.get_blue_green_fast_switchover_metadata('a-driver-1.0')"
+        ).fetchall()
+        assert not ask(
+            "SELECT router_endpoint, load FROM pg_catalog.aurora_limitless_router_endpoints()"
+        ).fetchall()
         count = "SELECT count(1) FROM pg_catalog.aurora_global_db_status()"
         assert ask(count).fetchone() == (0,)
         with pytest.raises(psycopg.errors.InvalidSchemaName):

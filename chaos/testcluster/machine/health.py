@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import logging
 import selectors
 import socket
 import threading
@@ -21,6 +22,8 @@ import psutil
 from chaos.clock import NS, MonotonicClock
 from chaos.testcluster.aurora.core import AVAILABLE, Core, Member
 from chaos.testcluster.postgres.freezing import HANG
+
+log = logging.getLogger(__name__)
 
 ROUNDS = 2
 
@@ -115,7 +118,10 @@ class Health:
     def _watch(self) -> None:
         profile = self._core.pacer.profile
         while not self._core.closing.wait(profile.probe_interval_s):
-            self._round(profile.probe_timeout_s)
+            try:
+                self._round(profile.probe_timeout_s)
+            except OSError:  # No file descriptor was left for a probe, perhaps; go on.
+                log.exception("a round of probes failed")
 
     def _round(self, timeout_s: float) -> None:
         watched = self._watched()

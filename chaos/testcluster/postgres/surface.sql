@@ -105,6 +105,18 @@ SELECT member ->> 'id',
 FROM jsonb_array_elements(pg_catalog.aurora_global_db_file() -> 'instances') AS member
 $$;
 
+-- There are no blue/green deployments and no shard groups: both are empty, which is what drivers test.
+CREATE FUNCTION pg_catalog.get_blue_green_fast_switchover_metadata(
+    client text, OUT version text, OUT endpoint text, OUT port integer, OUT role text,
+    OUT status text)
+RETURNS SETOF record LANGUAGE sql STABLE
+AS $$ SELECT NULL::text, NULL::text, NULL::integer, NULL::text, NULL::text WHERE false $$;
+
+CREATE FUNCTION pg_catalog.aurora_limitless_router_endpoints(
+    OUT router_endpoint text, OUT load double precision)
+RETURNS SETOF record LANGUAGE sql STABLE
+AS $$ SELECT NULL::text, NULL::float8 WHERE false $$;
+
 -- Kills the calling backend as a crash would; the server then ends every session with SQLSTATE
 -- 57P02 and itself, and the control plane restarts it in place, without a failover.
 CREATE FUNCTION pg_catalog.aurora_inject_crash(component text DEFAULT 'instance') RETURNS text

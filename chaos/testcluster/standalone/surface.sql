@@ -6,7 +6,8 @@ DECLARE
     found regprocedure;
 BEGIN
     FOR found IN SELECT oid FROM pg_catalog.pg_proc
-                 WHERE proname LIKE 'aurora\_%' AND pronamespace = 'pg_catalog'::regnamespace
+                 WHERE (proname LIKE 'aurora\_%' OR proname LIKE 'get\_blue\_green\_%')
+                   AND pronamespace = 'pg_catalog'::regnamespace
     LOOP
         EXECUTE format('DROP FUNCTION %s CASCADE', found);
     END LOOP;
