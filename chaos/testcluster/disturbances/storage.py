@@ -17,12 +17,25 @@ from chaos.testcluster.records import ApiError
 
 if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate
+    from chaos.testcluster.postgres.node import Node
 
 _STALL_MS = (20.0, 100.0)
 _chance = random.Random()
 
 LAG_S_MAX = 3600.0
 COMMIT_MS_MAX = 100.0  # PostgreSQL's own bound on commit_delay
+
+
+def _reader(estate: Estate, instance: str, why: str) -> Node:
+    """Return the server of an available reader.
+
+    Raises:
+        ApiError: there is no such instance, it is not available, or it is a writer; with `why`.
+    """
+    with available(estate, instance) as (core, member):
+        if core.writer == member.id and core.source is None:
+            raise ApiError("InvalidDBInstanceState", f"Instance {member.id} is the writer; {why}.")
+        return member.node
 
 
 class ReplicationLag(Disturbance):
@@ -42,13 +55,7 @@ class ReplicationLag(Disturbance):
             ApiError: there is no such reader, it is not available, or it lags already.
         """
         require_first(estate, self, self.instance)
-        with available(estate, self.instance) as (core, member):
-            if core.writer == member.id and core.source is None:
-                raise ApiError(
-                    "InvalidDBInstanceState",
-                    f"Instance {member.id} is the writer; only readers lag.",
-                )
-            node = member.node
+        node = _reader(estate, self.instance, "only readers lag")
         node.replay.delay(self.lag_s)
         return lambda: node.replay.delay(None)
 
@@ -70,13 +77,7 @@ class ReplicaFailure(Disturbance):
             ApiError: there is no such reader, it is not available, or is blocked already.
         """
         require_first(estate, self, self.instance)
-        with available(estate, self.instance) as (core, member):
-            if core.writer == member.id and core.source is None:
-                raise ApiError(
-                    "InvalidDBInstanceState",
-                    f"Instance {member.id} is the writer, which nothing is replicated to.",
-                )
-            node = member.node
+        node = _reader(estate, self.instance, "nothing is replicated to it")
         return node.replay.block(self.percent / 100)
 
 
