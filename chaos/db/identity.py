@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 import psycopg
 
 from chaos.errors import DatabaseError
 from chaos.model.access import BOUNDED, DatabaseAccess
+from chaos.model.identity import Identity
 from chaos.model.topology import Role
 
 _IDENTITY = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """An instance by its own word; `started_at` changes with every restart of its server."""
-
-    role: Role
-    started_at: datetime
 
 
 def identity(access: DatabaseAccess, endpoint: str) -> Identity:

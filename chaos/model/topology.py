@@ -16,10 +16,59 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """Serverless v2 bounds of a cluster, in ACU (steps of 0.5)."""
+    """Serverless v2 bounds of a cluster, in ACU (steps of 0.5).
+
+    `pause_after_s` is SecondsUntilAutoPause, which the service shows only with a minimum of 0.
+    """
 
     min_acu: float
     max_acu: float
+    pause_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomEndpoint:
+    """A custom endpoint of a cluster: `static` members only, or all but the `excluded` ones."""
+
+    id: str
+    address: str
+    kind: str  # READER | ANY
+    status: str
+    static: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalMember:
+    """One cluster of a global cluster."""
+
+    arn: str
+    region: str
+    is_primary: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalCluster:
+    """A global cluster: one primary cluster, which has the writer, and secondary ones.
+
+    `failing_over` holds FailoverState's Status while the service moves the primary, else "".
+    """
+
+    id: str
+    status: str
+    members: tuple[GlobalMember, ...]
+    failing_over: str = ""
+    writer_endpoint: str = ""
+
+    @property
+    def primary(self) -> GlobalMember | None:
+        """The cluster that has the writer."""
+        return next((m for m in self.members if m.is_primary), None)
+
+    @property
+    def secondaries(self) -> tuple[GlobalMember, ...]:
+        """Every other one."""
+        return tuple(m for m in self.members if not m.is_primary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +83,9 @@ class Member:
     promotion_tier: int
     instance_class: str
     availability_zone: str
+    maintenance_window: str = ""
+    pending: Mapping[str, object] = field(default_factory=dict)
+    """PendingModifiedValues: changes that wait for a reboot or a window."""
     settings: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -41,7 +93,9 @@ class Member:
 class Topology:
     """A cluster at one instant. Endpoints are DNS names; `tags` decide whether it is opted in.
 
-    `resource_id` is the service's own and never given twice, unlike identifier and ARN.
+    `resource_id` is the service's own and never given twice, unlike identifier and ARN. An RDS
+    instance that is in no cluster is told as a cluster of one writer, `multi_az` where it has a
+    standby; its reader endpoint is its only endpoint.
     """
 
     cluster: str
@@ -56,6 +110,15 @@ class Topology:
     members: tuple[Member, ...]
     capacity: Capacity | None
     tags: Mapping[str, str]
+    is_cluster: bool = True
+    multi_az: bool = False
+    parameter_group: str = ""
+    maintenance_window: str = ""
+    """PreferredMaintenanceWindow, UTC, as `sun:04:00-sun:04:30`; each member has one of its own."""
+    backup_window: str = ""
+    """PreferredBackupWindow, UTC, as `02:00-02:30`."""
+    pending: Mapping[str, object] = field(default_factory=dict)
+    """PendingModifiedValues of the cluster: changes that wait for a window."""
 
     @property
     def writer(self) -> Member | None:
