@@ -16,6 +16,7 @@ from chaos.cli.defect import Defects, parsed
 from chaos.cli.options import DEFAULT_RUNS, AsJson, Profile, Quiet, RunsRoot
 from chaos.cli.terminal import Terminal
 from chaos.clock import Anchor
+from chaos.db.sessions import Sessions
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import find, load
 from chaos.errors import DefinitionError, GamedayError, RecoveryFailed, RunInterrupted
@@ -127,6 +128,7 @@ def _carried_out(
             targets.confirm(before, target.rds.region, faults, yes=yes)
         rig = Rig(
             rds=target.rds,
+            control=target.control,
             cluster_kind=kind,
             connect=target.connect,
             workload=_workload(definition, spec.seed),
@@ -190,7 +192,12 @@ def _recover_one(folder: Path, clock: InterruptibleClock, terminal: Terminal) ->
             targets.same(environment, before)
             access, workload = target.connect(before), LocustWorkload((), 0)
             target.rds.on_change(lambda call: journal.event("call", **call))
-            restoring = Restoring(target.rds, lambda run: workload.drop(access, run))
+            restoring = Restoring(
+                target.rds,
+                Sessions(access),
+                target.control,
+                lambda run: workload.drop(access, run),
+            )
             left = replay(journal, restoring, clock, before.cluster)
     finally:
         journal.close()

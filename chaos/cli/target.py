@@ -18,6 +18,7 @@ from chaos.errors import ControlPlaneError, DefinitionError, GuardRefused
 from chaos.model.access import DatabaseAccess
 from chaos.model.topology import Topology
 from chaos.run.restore import UNDO_TIMEOUT_S
+from chaos.safety.ports import Control
 from chaos.testcluster.process import lifecycle
 from chaos.testcluster.process.lifecycle import ClusterState
 from chaos.testcluster.records import ClusterSpec
@@ -37,6 +38,7 @@ class Target:
 
     rds: ControlPlane
     connect: Callable[[Topology], DatabaseAccess]
+    control: Control | None = None
     check: Callable[[], None] = lambda: None
     undo_timeout_s: float = UNDO_TIMEOUT_S
 

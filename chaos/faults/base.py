@@ -1,61 +1,73 @@
 """What a fault is: its fields are the YAML of a step, its methods the verbs that differ.
 
 A fault neither waits, retries, logs nor catches: `chaos.run.session` owns order, deadlines, journal and
-recovery. `took_effect` and `is_recovered` only watch; they may be called many times or never.
-Recovery is the replay of the undo records that `undo` gave before the injection, so what a live run
-does and what `gameday recover` does after a crash is the same thing.
+recovery. `resolve`, `see`, `took_effect` and `is_recovered` only watch; they may be called many times
+or never. Recovery is the replay of the undo records that `undo` gave before the injection, so what a
+live run does and what `gameday recover` does after a crash is the same thing.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chaos.db.identity import Identity
-from chaos.model.topology import Capacity, Topology
+from chaos.errors import GuardRefused
+from chaos.model.topology import Topology
+from chaos.safety.calls import Call
+from chaos.safety.ports import Control, Database, Rds
 from chaos.safety.undo import Undo
 
-
-class Rds(Protocol):
-    """The calls of `chaos.aws.rds.ControlPlane` that faults use."""
-
-    def topology(self) -> Topology:
-        """Describe the cluster."""
-
-    def failover(self, target: str | None) -> None:
-        """FailoverDBCluster."""
-
-    def reboot(self, instance: str) -> None:
-        """RebootDBInstance."""
-
-    def delete_instance(self, instance: str) -> None:
-        """DeleteDBInstance."""
-
-    def set_capacity(self, capacity: Capacity) -> None:
-        """ModifyDBCluster."""
+AURORA = "Aurora and the test cluster"
+SERVERLESS = "Aurora Serverless v2 and the test cluster"
+MULTI_AZ = "Aurora, RDS Multi-AZ instances and the test cluster"
+GLOBAL = "Aurora global clusters and the test cluster"
+TEST_CLUSTER = "the test cluster only"
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a fault acts through. `identify` asks an instance over SQL who it is, since when."""
+    """What a fault acts through; `control` is None on a real cluster."""
 
     rds: Rds
-    identify: Callable[[str], Identity]
+    database: Database
+    control: Control | None = None
+
+    @property
+    def test_cluster(self) -> Control:
+        """The control address.
+
+        Raises:
+            GuardRefused: the cluster is a real one.
+        """
+        if self.control is None:
+            raise GuardRefused(
+                f"{self.rds.cluster} is no test cluster, and AWS has no call for this fault; "
+                "run it on the embedded test cluster, without --cluster"
+            )
+        return self.control
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """The cluster just before an injection, and the target resolved in it."""
+    """The cluster just before an injection, and what the selector meant in it."""
 
     topology: Topology
-    target: str
-    """The instance that is asked for, `any reader` where the service chooses, or the cluster."""
-    identity: Identity | None
-    """The target's own word, where the fault watches its uptime."""
+    first: Topology
+    """Before the whole method, of which other steps may be under way: what recovery leads back to."""
+    targets: tuple[str, ...]
+    """The instances that are asked for, `any reader` where the service chooses, or the cluster."""
+    key: str
+    """Names this injection among all of all runs, in 60 ASCII characters without a blank."""
+    seen: Any = None
+    """What the fault's `see` returned."""
+
+    @property
+    def target(self) -> str:
+        """The targets in a word."""
+        return ", ".join(self.targets)
 
 
 class Fault(BaseModel):
@@ -63,8 +75,16 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    works_on: ClassVar[str] = "Aurora and the test cluster"
-    watches_uptime: ClassVar[bool] = False
+    works_on: ClassVar[str] = AURORA
+    undoes: ClassVar[str] = "nothing: the service heals by itself"
+    """What recovery does, for the catalogue."""
+    asks_again: ClassVar[bool] = False
+    """Whether a request that was accepted and had no effect may be sent again."""
+    shows_later: ClassVar[bool] = False
+    """Whether the effect only shows in what the steps within it disturb."""
+    expected_s: ClassVar[float] = 30.0
+    """Usual seconds from the request to the last member being back, without `hold_s`; for the plan's
+    estimate only, never in a report."""
 
     fault: str
     repeat: int = Field(1, ge=1, le=100, description="How many times the step is done in a row.")
@@ -75,20 +95,41 @@ class Fault(BaseModel):
     effect_timeout_s: float = Field(
         120.0, gt=0, le=3600, description="Seconds within which the effect must show."
     )
+    requests_max: int = Field(
+        2,
+        ge=1,
+        le=5,
+        description="How often the request is sent at most, where it was accepted without effect.",
+    )
+    request_again_after_s: float = Field(
+        30.0, gt=0, le=3600, description="Seconds without effect after which it is sent again."
+    )
     recovery_timeout_s: float = Field(
         900.0, gt=0, le=7200, description="Seconds within which every member must be back."
     )
 
     @abstractmethod
-    def resolve(self, topology: Topology) -> str:
-        """Name the target in this topology.
+    def resolve(self, topology: Topology) -> tuple[str, ...]:
+        """Name the targets in this topology.
 
         Raises:
             GuardRefused: there is none, or disturbing it is not what the fault claims.
         """
 
+    def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> Any:
+        """Read what the effect will be told by, and what the targets must be like.
+
+        Raises:
+            GuardRefused: they are not.
+        """
+        return None
+
     def undo(self, before: Before) -> tuple[Undo, ...]:
         """Return the inverse of each lasting change; none where the service heals by itself."""
+        return ()
+
+    def calls(self, before: Before) -> tuple[Call, ...]:
+        """Return the changing API calls of one injection, for the plan and the IAM policy."""
         return ()
 
     @abstractmethod
@@ -100,8 +141,8 @@ class Fault(BaseModel):
         """Return what was really disturbed once the effect shows, else None."""
 
     def is_recovered(self, context: Context, before: Before) -> bool:
-        """Tell whether the cluster has the members it had, all available."""
+        """Tell whether the cluster has the members that it had, all available."""
         now = context.rds.topology()
         return now.all_available() and {m.id for m in now.members} == {
-            m.id for m in before.topology.members
+            m.id for m in before.first.members
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from chaos.faults.base import Before, Context, Fault
 from chaos.model.topology import Topology
@@ -11,11 +11,14 @@ from chaos.model.topology import Topology
 class Noop(Fault):
     """Disturb nothing and hold for `hold_s`: whatever is measured is the harness's own noise."""
 
+    works_on: ClassVar[str] = "everywhere"
+    expected_s: ClassVar[float] = 0.0
+
     fault: Literal["noop"] = "noop"
 
-    def resolve(self, topology: Topology) -> str:
+    def resolve(self, topology: Topology) -> tuple[str, ...]:
         """Name the cluster: nothing in it is touched."""
-        return topology.cluster
+        return (topology.cluster,)
 
     def inject(self, context: Context, before: Before) -> None:
         """Do nothing."""

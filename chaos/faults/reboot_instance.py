@@ -6,25 +6,35 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.errors import DatabaseError
 from chaos.faults.base import Before, Context, Fault
 from chaos.faults.targets import select
+from chaos.model.identity import Identity
 from chaos.model.topology import Topology
+from chaos.safety.calls import Call
 
 
 class RebootInstance(Fault):
     """Call `RebootDBInstance` on one instance; the effect is a younger server process."""
 
-    watches_uptime: ClassVar[bool] = True
+    asks_again: ClassVar[bool] = True
+    expected_s: ClassVar[float] = 60.0
 
     fault: Literal["reboot-instance"] = "reboot-instance"
     target: str = Field(
         "writer", description="`writer`, `any reader`, `reader:tier=N` or an instance identifier."
     )
 
-    def resolve(self, topology: Topology) -> str:
+    def resolve(self, topology: Topology) -> tuple[str, ...]:
         """Name the instance that the selector means now."""
-        return select(self.target, topology).id
+        return (select(self.target, topology).id,)
+
+    def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> Identity:
+        """Ask the instance since when it runs."""
+        return context.database.identify(targets[0])
+
+    def calls(self, before: Before) -> tuple[Call, ...]:
+        """Return one reboot."""
+        return (Call("RebootDBInstance"),)
 
     def inject(self, context: Context, before: Before) -> None:
         """Request the reboot once."""
@@ -32,9 +42,5 @@ class RebootInstance(Fault):
 
     def took_effect(self, context: Context, before: Before) -> str | None:
         """Return the target once its server says that it started later than before."""
-        assert before.identity is not None, "watches_uptime"
-        try:
-            now = context.identify(before.target)
-        except DatabaseError:
-            return None  # It is down: being rebooted, but back is what proves it.
-        return before.target if now.started_at > before.identity.started_at else None
+        now = context.database.identify(before.target)
+        return before.target if now.started_at > before.seen.started_at else None

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from chaos.errors import GuardRefused
-from chaos.faults.base import Before, Context, Fault
+from chaos.faults.base import SERVERLESS, Before, Context, Fault
 from chaos.model.topology import Capacity, Topology
+from chaos.safety.calls import Call
 from chaos.safety.undo import SetCapacity, Undo
 
 
 class ScaleCapacity(Fault):
     """Call `ModifyDBCluster` with new minimum and maximum ACU; the effect is the API showing them."""
+
+    works_on: ClassVar[str] = SERVERLESS
+    undoes: ClassVar[str] = "restores the bounds"
+    asks_again: ClassVar[bool] = True
 
     fault: Literal["scale-capacity"] = "scale-capacity"
     min_acu: float = Field(ge=0, le=256, multiple_of=0.5, description="New minimum, in ACU.")
@@ -29,18 +34,18 @@ class ScaleCapacity(Fault):
     def _wanted(self) -> Capacity:
         return Capacity(min_acu=self.min_acu, max_acu=self.max_acu)
 
-    def resolve(self, topology: Topology) -> str:
+    def resolve(self, topology: Topology) -> tuple[str, ...]:
         """Name the cluster; refuse one without Serverless v2 or already at these bounds."""
         if topology.capacity is None:
             raise GuardRefused(
                 f"cluster {topology.cluster} has no Serverless v2 capacity; scale-capacity needs it"
             )
-        if topology.capacity == self._wanted:
+        if self._shown(topology):
             raise GuardRefused(
                 f"cluster {topology.cluster} already scales between {self.min_acu:g} and "
                 f"{self.max_acu:g} ACU; choose other bounds, or the fault has no effect"
             )
-        return topology.cluster
+        return (topology.cluster,)
 
     def undo(self, before: Before) -> tuple[Undo, ...]:
         """Restore the bounds."""
@@ -50,10 +55,15 @@ class ScaleCapacity(Fault):
             SetCapacity(
                 min_acu=bounds.min_acu,
                 max_acu=bounds.max_acu,
+                pause_after_s=bounds.pause_after_s,
                 run_min_acu=self.min_acu,
                 run_max_acu=self.max_acu,
             ),
         )
+
+    def calls(self, before: Before) -> tuple[Call, ...]:
+        """Return one change."""
+        return (Call("ModifyDBCluster"),)
 
     def inject(self, context: Context, before: Before) -> None:
         """Request the new bounds once."""
@@ -61,9 +71,13 @@ class ScaleCapacity(Fault):
 
     def took_effect(self, context: Context, before: Before) -> str | None:
         """Return the cluster once the API shows the new bounds."""
-        return before.target if context.rds.topology().capacity == self._wanted else None
+        return before.target if self._shown(context.rds.topology()) else None
+
+    def _shown(self, topology: Topology) -> bool:
+        now = topology.capacity
+        return now is not None and (now.min_acu, now.max_acu) == (self.min_acu, self.max_acu)
 
     def is_recovered(self, context: Context, before: Before) -> bool:
         """Tell whether the bounds and members are as they were."""
-        same = context.rds.topology().capacity == before.topology.capacity
+        same = context.rds.topology().capacity == before.first.capacity
         return same and super().is_recovered(context, before)

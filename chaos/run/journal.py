@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,9 @@ class Journal:
     """Appends events; undo records are forced to disk before `undo` returns.
 
     The file is locked while the journal is open, so nobody replays the records of a run that goes on.
-    After a failed write the first caller gets the `failure`, later events are only told, so that
-    restoring the cluster goes on; a new undo record is refused. While `restoring` nobody gets it.
+    Steps that run at the same time share it. After a failed write the first caller gets the `failure`,
+    later events are only told, so that restoring the cluster goes on; a new undo record is refused.
+    While `restoring` nobody gets it.
     """
 
     def __init__(self, path: Path, clock: Clock, tell: Callable[[str], None]) -> None:
@@ -40,6 +42,7 @@ class Journal:
             ) from error
         except OSError as error:
             raise HostError(f"cannot open {path}: {error.strerror}") from error
+        self._lock = threading.RLock()
         self._undo_open: dict[str, Undo] = {}
         self._undo_count = 0
         self.failure: HostError | None = None
@@ -51,20 +54,21 @@ class Journal:
         Raises:
             HostError: the first time the disk refuses, unless `restoring`.
         """
-        at_ns = self._clock.now_ns()
-        if self.failure:
-            self._tell(f"not recorded (disk): {kind} {data}")
+        with self._lock:
+            at_ns = self._clock.now_ns()
+            if self.failure:
+                self._tell(f"not recorded (disk): {kind} {data}")
+                return at_ns
+            try:
+                self._writer.append(Event(at_ns=at_ns, type=kind, data=data), sync=sync)
+            except OSError as error:
+                self.failure = HostError(
+                    f"cannot write {self._path}: {error.strerror}; free space, then run again"
+                )
+                if not self.restoring:
+                    raise self.failure from error
+                self._tell(str(self.failure))
             return at_ns
-        try:
-            self._writer.append(Event(at_ns=at_ns, type=kind, data=data), sync=sync)
-        except OSError as error:
-            self.failure = HostError(
-                f"cannot write {self._path}: {error.strerror}; free space, then run again"
-            )
-            if not self.restoring:
-                raise self.failure from error
-            self._tell(str(self.failure))
-        return at_ns
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -77,35 +81,39 @@ class Journal:
             raise
         self.event("phase", phase=name, state="ended", error=None)
 
-    def undo(self, record: Undo, cluster: str) -> None:
-        """Force an undo record to disk; only then may the change be made.
+    def undo(self, record: Undo, cluster: str) -> str:
+        """Force an undo record to disk; only then may the change be made. Return its id.
 
         Raises:
             HostError: it could not be written.
         """
-        if self.failure:
-            raise HostError(f"{self.failure}; nothing is changed without an undo record")
-        self._undo_count += 1
-        number = f"u{self._undo_count}"
-        self.event(
-            "undo",
-            sync=True,
-            id=number,
-            action=record.action,
-            parameters=record.model_dump(mode="json", exclude={"action"}),
-            command=record.command(cluster),
-        )
-        self._undo_open[number] = record
+        with self._lock:
+            if self.failure:
+                raise HostError(f"{self.failure}; nothing is changed without an undo record")
+            self._undo_count += 1
+            number = f"u{self._undo_count}"
+            self.event(
+                "undo",
+                sync=True,
+                id=number,
+                action=record.action,
+                parameters=record.model_dump(mode="json", exclude={"action"}),
+                command=record.command(cluster),
+            )
+            self._undo_open[number] = record
+            return number
 
     def undone(self, number: str, result: str) -> None:
         """Journal that a record was replayed, and forget it."""
-        del self._undo_open[number]
-        self.event("undone", sync=True, id=number, result=result)
+        with self._lock:
+            del self._undo_open[number]
+            self.event("undone", sync=True, id=number, result=result)
 
     @property
     def open_undo(self) -> Mapping[str, Undo]:
         """The undo records not replayed yet, oldest first."""
-        return dict(self._undo_open)
+        with self._lock:
+            return dict(self._undo_open)
 
     def resume(self, records: Mapping[str, Undo]) -> None:
         """Take over the open records of a run that died."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 from pathlib import Path
 
 from chaos.clock import NS, Clock
-from chaos.errors import ControlPlaneError, DatabaseError, GamedayError, RunInterrupted
+from chaos.errors import (
+    ControlPlaneError,
+    DatabaseError,
+    GamedayError,
+    HostError,
+    RunInterrupted,
+)
 from chaos.model.record import read_events
 from chaos.run.journal import Journal
-from chaos.safety.undo import UNCHANGED, DropTables, Restorer, Undo, undo_from_json
+from chaos.safety.ports import Restorer
+from chaos.safety.undo import DropTables, Undo, undo_from_json
+from chaos.safety.undo.base import Look, State
 from chaos.wait import wait_until
 
 UNDO_TIMEOUT_S = 900.0
 TABLES_TIMEOUT_S = 60.0
-# So long must "nothing to do" stay true: a change that was sent just before may not show yet.
-UNCHANGED_S = 3.0
+SEND_AGAIN_S = 15.0
+"""A request that shows no effect for so long is sent again: services accept and forget."""
 
 
 def open_records(journal: Path) -> dict[str, Undo]:
@@ -36,23 +44,32 @@ def replay(
     clock: Clock,
     cluster: str,
     *,
-    only: Callable[[Undo], bool] = lambda _: True,
+    only: Collection[str] | None = None,
     timeout_s: float = UNDO_TIMEOUT_S,
 ) -> list[str]:
-    """Replay the open records in reverse order, each until it is done or its time is over.
+    """Replay the open records in reverse order, each until it is right or its time is over.
+
+    Args:
+        journal: holds the open records, and is told of each that was replayed.
+        restorer: what they act through.
+        clock: bounds the waits.
+        cluster: identifier, for the commands that are told.
+        only: ids of the records to replay; None: all.
+        timeout_s: seconds for each record.
 
     Returns:
         What could not be undone, each with its reason and the command that a person would type.
     """
     left: list[str] = []
     for number, record in reversed(list(journal.open_undo.items())):
-        if not only(record):
+        if only is not None and number not in only:
             continue
+        settling = _Settling(record, restorer, clock)
         tables = isinstance(record, DropTables)
         try:
             result = wait_until(
-                _Settling(record, restorer, clock),
-                f"{record.action} to be possible",
+                settling,
+                f"{record.action} to be done",
                 timeout_s=min(timeout_s, TABLES_TIMEOUT_S) if tables else timeout_s,
                 interval_s=0.2,
                 errors=(TransientError,),
@@ -61,7 +78,8 @@ def replay(
         except RunInterrupted:
             raise
         except GamedayError as error:
-            left.append(f"{record.action}: {error}; by hand: {record.command(cluster)}")
+            why = f"{error}{settling.why}"
+            left.append(f"{record.action}: {why}; by hand: {record.command(cluster)}")
         else:
             journal.undone(number, result)
     return left
@@ -72,28 +90,49 @@ class TransientError(Exception):
 
 
 class _Settling:
-    """Applies one record until it is done, or until there has been nothing to do for a while."""
+    """Brings one record about: looks, sends what is needed, looks until it is right."""
 
     def __init__(self, record: Undo, restorer: Restorer, clock: Clock) -> None:
         self._record = record
         self._restorer = restorer
         self._clock = clock
-        self._unchanged_since_ns: int | None = None
+        self._right_since_ns: int | None = None
+        self._sent_ns: int | None = None
+        self._look = Look(State.NEEDED)
+
+    @property
+    def why(self) -> str:
+        """What the last look said, as the end of an error."""
+        return f" ({self._look.why})" if self._look.why else ""
 
     def __call__(self) -> str:
-        """Apply it once; empty: call again."""
+        """Look once, send if needed; empty: call again."""
         try:
-            result = self._record.apply(self._restorer)
-        except DatabaseError as error:
+            return self._step()
+        except (DatabaseError, HostError) as error:
             raise TransientError(str(error)) from error
         except ControlPlaneError as error:
             if error.permanent:
                 raise
             raise TransientError(str(error)) from error
-        if result != UNCHANGED:
-            self._unchanged_since_ns = None
-            return result
+
+    def _step(self) -> str:
         now_ns = self._clock.now_ns()
-        if self._unchanged_since_ns is None:
-            self._unchanged_since_ns = now_ns
-        return result if now_ns - self._unchanged_since_ns >= UNCHANGED_S * NS else ""
+        look = self._look = self._record.look(self._restorer)
+        if look.state is State.LEFT:
+            return f"left alone: {look.why}"
+        if look.state is State.RIGHT:
+            if self._sent_ns is not None:
+                return "restored"
+            if self._right_since_ns is None:
+                self._right_since_ns = now_ns
+            settled = now_ns - self._right_since_ns >= self._record.settles_s * NS
+            return "is right already" if settled else ""
+        self._right_since_ns = None
+        due = self._sent_ns is None or now_ns - self._sent_ns >= SEND_AGAIN_S * NS
+        if look.state is State.NEEDED and due:
+            self._sent_ns = now_ns
+            self._record.send(self._restorer)
+            if self._record.done_when_sent:
+                return "done"
+        return ""

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from chaos.aws.rds import ControlPlane
 from chaos.model.access import DatabaseAccess
 from chaos.model.ledger import Ledger
-from chaos.model.topology import Capacity, Topology
+from chaos.model.topology import Topology
 from chaos.run.interrupt import InterruptibleClock
+from chaos.safety.ports import Control, Database, Rds
 
 
 class Worker(Protocol):
@@ -54,6 +55,7 @@ class Rig:
     """
 
     rds: ControlPlane
+    control: Control | None
     cluster_kind: str  # test | aws
     connect: Callable[[Topology], DatabaseAccess]
     workload: Workload
@@ -65,25 +67,17 @@ class Rig:
 
 
 class Restoring:
-    """What undo records are replayed with: the RDS API and the run's tables."""
+    """What undo records act through (`chaos.safety.ports.Restorer`)."""
 
-    def __init__(self, rds: ControlPlane, drop: Callable[[str], None]) -> None:
-        """Join the two."""
-        self._rds = rds
-        self._drop = drop
-
-    def topology(self) -> Topology:
-        """Describe the cluster."""
-        return self._rds.topology()
-
-    def create_instance(self, instance: str, settings: Mapping[str, Any]) -> None:
-        """CreateDBInstance."""
-        self._rds.create_instance(instance, settings)
-
-    def set_capacity(self, capacity: Capacity) -> None:
-        """ModifyDBCluster."""
-        self._rds.set_capacity(capacity)
-
-    def drop_tables(self, run: str) -> None:
-        """Remove the tables of a run."""
-        self._drop(run)
+    def __init__(
+        self,
+        rds: Rds,
+        database: Database,
+        control: Control | None,
+        drop_tables: Callable[[str], None],
+    ) -> None:
+        """Join them."""
+        self.rds = rds
+        self.database = database
+        self.control = control
+        self.drop_tables = drop_tables

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from chaos.clock import Anchor
-from chaos.db.identity import identity
+from chaos.db.sessions import Sessions
 from chaos.definition.experiment import Experiment
 from chaos.errors import (
     DatabaseError,
@@ -31,19 +31,18 @@ from chaos.model.record import LineWriter
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
 from chaos.run.journal import Journal
+from chaos.run.method import Method
 from chaos.run.observer import Observer
 from chaos.run.restore import replay
 from chaos.run.rig import Restoring, Rig, Worker
-from chaos.run.session import FaultSession
 from chaos.run.steady import Measured, measure
 from chaos.safety.guards import GUARDS
-from chaos.safety.undo import DropTables
+from chaos.safety.undo import DropTables, RestoreWriter
 from chaos.wait import wait_until
 
 WORKERS_START_S = 60.0
 WORKERS_STOP_S = 45.0
 OBSERVER_STOP_S = 30.0
-RESTORE_WRITER_S = 900.0
 STEADY_TIMEOUT_S = 30.0
 
 
@@ -81,7 +80,10 @@ class Run:
         self._journal = Journal(folder / "journal.jsonl", rig.clock, rig.tell)
         self._observations = LineWriter(folder / "observations.jsonl")
         self._workers: list[Worker] = []
-        self._restoring = Restoring(rig.rds, lambda run: rig.workload.drop(self._access, run))
+        self._database = Sessions(self._access)
+        self._restoring = Restoring(
+            rig.rds, self._database, rig.control, lambda run: rig.workload.drop(self._access, run)
+        )
         self._cleanup_errors: list[GamedayError] = []
         rig.rds.on_change(lambda call: self._journal.event("call", **call))
 
@@ -136,7 +138,7 @@ class Run:
         """Say why an endpoint cannot be used from here with these credentials; None: all can."""
         try:
             for endpoint in ("cluster", "reader"):
-                identity(self._access, endpoint)
+                self._database.identify(endpoint)
         except DatabaseError as error:
             return str(error)
         return None
@@ -151,6 +153,9 @@ class Run:
                 observer.start(WORKERS_START_S)
                 self._workers.append(observer)
                 self._journal.undo(DropTables(run=self.folder.name), self.rig.rds.cluster)
+                if "restore-writer" in self.experiment.rollback and self._before.writer:
+                    first = RestoreWriter(instance=self._before.writer.id)
+                    self._journal.undo(first, self.rig.rds.cluster)
                 self.rig.workload.prepare(self._access, self.folder.name)
             yield
         finally:
@@ -222,26 +227,6 @@ class Run:
             raise RecoveryFailed(
                 f"not restored: {'; '.join(left)}; or try `gameday recover {self.folder}`"
             )
-        if "restore-writer" in self.experiment.rollback:
-            self._restore_writer()
-
-    def _restore_writer(self) -> None:
-        first, now = self._before.writer, self.rig.rds.topology().writer
-        if first is None or now is None or now.id == first.id:
-            return
-        self.rig.rds.failover(first.id)
-
-        def restored() -> bool:
-            topology = self.rig.rds.topology()
-            writer = topology.writer
-            return topology.all_available() and writer is not None and writer.id == first.id
-
-        wait_until(
-            restored,
-            f"{first.id} to be the writer again",
-            timeout_s=RESTORE_WRITER_S,
-            clock=self.rig.clock,
-        )
 
     def _steady(self, when: str, *, require: bool) -> None:
         """Wait, for a bounded time, until every tolerance holds; journal what was measured last."""
@@ -282,31 +267,16 @@ class Run:
                 )
 
     def _method(self) -> None:
-        context = Context(self.rig.rds, lambda instance: identity(self._access, instance))
-        fault_id = 0
-        for number, fault in enumerate(self.experiment.method, 1):
-            for repeat in range(1, fault.repeat + 1):
-                fault_id += 1
-                times = f" ({repeat} of {fault.repeat})" if fault.repeat > 1 else ""
-                self.rig.tell(f"  step {number}: {fault.fault}{times}")
-                session = FaultSession(
-                    fault=fault,
-                    fault_id=fault_id,
-                    step=number,
-                    repeat=repeat,
-                    context=context,
-                    restorer=self._restoring,
-                    journal=self._journal,
-                    clock=self.rig.clock,
-                )
-                try:
-                    session.run()
-                except GuardRefused as refusal:
-                    if fault_id == 1:
-                        raise
-                    raise RunAborted(
-                        f"step {number} had no target any more: {refusal}"
-                    ) from refusal
+        Method(
+            steps=self.experiment.method,
+            run=self.folder.name,
+            first=self._before,
+            context=Context(self.rig.rds, self._database, self.rig.control),
+            restorer=self._restoring,
+            journal=self._journal,
+            clock=self.rig.clock,
+            tell=self.rig.tell,
+        ).carry_out()
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -1,44 +1,78 @@
 """The life of one fault: legal order, deadlines, journal, always recovered.
 
-    resolve -> undo records on disk -> inject -> effect (watch) -> hold -> recover -> recovered (watch)
+    resolve, see -> undo records on disk -> inject -> effect (watch) -> hold -> recover
+    -> recovered (watch)
 
-Only `inject` and `recover` change the cluster. An effect that does not show in time is recorded as
+Only `inject` and `recover` change the cluster. A request without effect is sent again within the
+fault's budget, where that is harmless; an effect that does not show in time is recorded as
 `effect: none`; the run goes on and its verdict cannot be a pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.clock import Clock
-from chaos.errors import ControlPlaneError, DatabaseError, RunAborted, WaitTimeout
+from chaos.clock import NS, Clock
+from chaos.errors import ControlPlaneError, DatabaseError, HostError, RunAborted, WaitTimeout
 from chaos.faults.base import Before, Context, Fault
+from chaos.model.topology import Topology
 from chaos.run.journal import Journal
 from chaos.run.restore import replay
-from chaos.safety.undo import DropTables, Restorer
+from chaos.safety.ports import Restorer
 from chaos.wait import wait_until
 
 _WATCH_INTERVAL_S = 0.1
-_TRANSIENT = (ControlPlaneError, DatabaseError)
+_TRANSIENT = (ControlPlaneError, DatabaseError, HostError)
+
+
+def key_of(run: str, fault_id: int) -> str:
+    """Return the name of an injection, different for any two of any two runs."""
+    return f"gameday-{hashlib.sha256(run.encode()).hexdigest()[:12]}-{fault_id}"
+
+
+def look_before(fault: Fault, context: Context, first: Topology | None, key: str) -> Before:
+    """Resolve a fault's targets in the cluster as it is now; changes nothing.
+
+    Raises:
+        GuardRefused: there is no target, or it cannot be disturbed so.
+        ControlPlaneError, DatabaseError, HostError: the cluster could not be asked.
+    """
+    topology = context.rds.topology()
+    targets = fault.resolve(topology)
+    seen = fault.see(context, topology, targets)
+    return Before(topology=topology, first=first or topology, targets=targets, key=key, seen=seen)
+
+
+def _nothing() -> None:
+    """Stand for steps that there are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultSession:
-    """Carries one injection of one fault through its life. `fault_id` is unique in the run."""
+    """Carries one injection of one fault through its life. `fault_id` is unique in the run.
+
+    `within` is called while the fault is in force, `recovering` once its recovery has begun; both
+    return when the steps in them are done.
+    """
 
     fault: Fault
     fault_id: int
     step: int
     repeat: int
+    run: str
+    first: Topology
     context: Context
     restorer: Restorer
     journal: Journal
     clock: Clock
+    within: Callable[[], None] = _nothing
+    recovering: Callable[[], None] = _nothing
 
-    def run(self) -> None:
+    def carry_out(self) -> None:
         """Disturb, hold and recover.
 
         Raises:
@@ -46,12 +80,17 @@ class FaultSession:
             ControlPlaneError: the request was refused.
             RunAborted: the cluster did not recover in time.
         """
-        before = self._before()
-        for record in self.fault.undo(before):
-            self.journal.undo(record, before.topology.cluster)
-        with self._verb("inject", before):
-            self.fault.inject(self.context, before)
+        key = key_of(self.run, self.fault_id)
+        before = look_before(self.fault, self.context, self.first, key)
+        records = [
+            self.journal.undo(record, before.topology.cluster) for record in self.fault.undo(before)
+        ]
+        self._inject(before)
+        if self.fault.shows_later:
+            self.within()
         self._await_effect(before)
+        if not self.fault.shows_later:
+            self.within()
         with self._verb("hold", before):
             self.clock.sleep(self.fault.hold_s)
         with self._verb("recover", before):
@@ -60,36 +99,86 @@ class FaultSession:
                 self.restorer,
                 self.clock,
                 before.topology.cluster,
-                only=lambda record: not isinstance(record, DropTables),
+                only=records,
                 timeout_s=self.fault.recovery_timeout_s,
             )
             if left:
                 raise RunAborted("; ".join(left))
         with self._verb("recovered", before):
+            self.recovering()
             self._await_recovered(before)
         self.clock.sleep(self.fault.settle_s)
 
-    def _before(self) -> Before:
-        topology = self.context.rds.topology()
-        target = self.fault.resolve(topology)
-        identity = self.context.identify(target) if self.fault.watches_uptime else None
-        return Before(topology=topology, target=target, identity=identity)
+    def _inject(self, before: Before) -> None:
+        """Send the request. Where no answer came it may have been done: the effect will tell."""
+        self._event("inject", before, state="started")
+        try:
+            self.fault.inject(self.context, before)
+        except ControlPlaneError as error:
+            if error.code is not None or not self.fault.calls(before):
+                self._event("inject", before, state="ended", error=str(error))
+                raise
+            self._event("inject", before, state="ended", unanswered=str(error))
+        except BaseException as error:
+            self._event("inject", before, state="ended", error=str(error) or repr(error))
+            raise
+        else:
+            self._event("inject", before, state="ended")
+
+    def _inject_again(self, before: Before) -> None:
+        self._event("inject", before, state="started", again=True)
+        try:
+            self.fault.inject(self.context, before)
+        except ControlPlaneError as error:  # The first may be under way; the effect decides.
+            self._event("inject", before, state="ended", again=True, refused=str(error))
+        else:
+            self._event("inject", before, state="ended", again=True)
 
     def _await_effect(self, before: Before) -> None:
         self._event("effect", before, state="started")
+        deadline_ns = self.clock.now_ns() + int(self.fault.effect_timeout_s * NS)
+        requests = 1
+        while True:
+            remaining_s = (deadline_ns - self.clock.now_ns()) / NS
+            more = self.fault.asks_again and requests < self.fault.requests_max
+            timeout_s = self.fault.request_again_after_s if more else remaining_s
+            try:
+                actual = wait_until(
+                    lambda: self.fault.took_effect(self.context, before),
+                    f"{self.fault.fault} to take effect on {before.target}",
+                    timeout_s=max(0.0, min(timeout_s, remaining_s)),
+                    interval_s=_WATCH_INTERVAL_S,
+                    errors=_TRANSIENT,
+                    clock=self.clock,
+                )
+            except WaitTimeout as error:
+                if not more or timeout_s >= remaining_s:
+                    self._no_effect(before, requests, error)
+                    return
+                if self._quiet():
+                    requests += 1
+                    self._inject_again(before)
+            else:
+                self._event(
+                    "effect",
+                    before,
+                    state="ended",
+                    effect="taken",
+                    actual_target=actual,
+                    requests=requests,
+                )
+                return
+
+    def _no_effect(self, before: Before, requests: int, error: WaitTimeout) -> None:
+        told = f"requested {requests} times; {error}" if requests > 1 else str(error)
+        self._event("effect", before, state="ended", effect="none", error=told, requests=requests)
+
+    def _quiet(self) -> bool:
+        """Tell whether nothing is under way, so that the request was forgotten."""
         try:
-            actual = wait_until(
-                lambda: self.fault.took_effect(self.context, before),
-                f"{self.fault.fault} to take effect on {before.target}",
-                timeout_s=self.fault.effect_timeout_s,
-                interval_s=_WATCH_INTERVAL_S,
-                errors=_TRANSIENT,
-                clock=self.clock,
-            )
-        except WaitTimeout as error:
-            self._event("effect", before, state="ended", effect="none", error=str(error))
-        else:
-            self._event("effect", before, state="ended", effect="taken", actual_target=actual)
+            return self.context.rds.topology().all_available()
+        except ControlPlaneError:
+            return False
 
     def _await_recovered(self, before: Before) -> None:
         try:

@@ -16,7 +16,7 @@ OPT_IN_VALUE = "allowed"
 class Resolvable(Protocol):
     """The part of a fault that guards ask."""
 
-    def resolve(self, topology: Topology) -> str:
+    def resolve(self, topology: Topology) -> tuple[str, ...]:
         """Name the target or refuse."""
 
 

@@ -41,7 +41,8 @@ LAYERS |= {
     "reports": _BASE,
     "chaos.testcluster": _BASE,
     "chaos.cli": _BASE
-    | {"chaos.aws", "chaos.safety", "chaos.checks", "chaos.faults", "chaos.definition"}
+    | {"chaos.aws", "chaos.db", "chaos.safety", "chaos.checks", "chaos.faults"}
+    | {"chaos.definition"}
     | {"chaos.run", "loadgen", "reports", "chaos.testcluster"},
     "chaos.__main__": {"chaos.cli"},
     "chaos": set(),
