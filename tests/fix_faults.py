@@ -32,8 +32,9 @@ class Faults:
         wanted = parse({"kind": kind, **parameters}, DISTURBANCES)
         return self.running.estate.disturbances.begin(wanted).id
 
-    def end(self, identifier: str) -> None:
-        self.running.estate.disturbances.end(identifier)
+    def end(self, identifier: str) -> bool:
+        """End one; tell whether there was one."""
+        return self.running.estate.disturbances.end(identifier)
 
     def in_force(self) -> set[str]:
         return {active.id for active in self.running.estate.disturbances.active()}

@@ -156,7 +156,7 @@ def test_the_control_address_commands_the_cluster(control_plane: ControlPlane) -
         (("POST", "/control/disturbances", CRASH.encode(), "text/plain"), 415),
         (("POST", "/control/disturbances", b'{"kind": "crush"}', "application/json"), 400),
         (("POST", "/control/disturbances", b'{"kind": "crash"}', "application/json"), 400),
-        (("DELETE", "/control/disturbances/crash-1", None, "application/json"), 400),
+        (("DELETE", "/control/disturbances/crash-1", None, "application/json"), 404),
         (("POST", "/control/explode", b"{}", "application/json"), 404),
         (("GET", "/control/explode", None, "application/json"), 404),
     ],

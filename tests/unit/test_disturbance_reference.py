@@ -31,7 +31,7 @@ def entry(kind: type[Disturbance]) -> str:
         lines[0] += f" Caught by: {caught}."
     schema = kind.model_json_schema()
     for field, told in schema["properties"].items():
-        if field not in {"kind", "for_s"}:
+        if field not in {"kind", "for_s", "name"}:
             lines.append(f"  - {parameter(field, told, schema.get('required', []))}")
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@
 | `GET /control/disturbances` | the disturbances in force |
 | `GET /control/disturbances/catalogue` | every kind, with the JSON Schema of its parameters |
 | `POST /control/disturbances {"kind": KIND, ...}` | begins one, and answers its `id` |
-| `DELETE /control/disturbances/ID` | takes one back |
+| `DELETE /control/disturbances/ID` | takes one back, by its id or its name; 404: there is none |
 | `POST /control/shutdown` | stops the server and removes all its data |
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 from chaos.errors import GamedayError
 from chaos.names import NameServer
@@ -108,9 +109,13 @@ class Control:
         active = self._estate.disturbances.begin(parse(fields, DISTURBANCES))
         return HTTPStatus.ACCEPTED, active.as_json()
 
-    def _end(self, identifier: str, _: Mapping[str, Any]) -> Answer:
-        self._estate.disturbances.end(identifier)
-        return HTTPStatus.OK, {"id": identifier, "state": "ended"}
+    def _end(self, quoted: str, _: Mapping[str, Any]) -> Answer:
+        known_as = unquote(quoted)
+        if self._estate.disturbances.end(known_as):
+            return HTTPStatus.OK, {"id": known_as, "state": "ended"}
+        known = ", ".join(one.id for one in self._estate.disturbances.active()) or "none"
+        message = f"no disturbance {known_as}; in force: {known}"
+        return HTTPStatus.NOT_FOUND, {"id": known_as, "state": "absent", "error": message}
 
     def _shutdown(self, _: str, __: Mapping[str, Any]) -> Answer:
         self._shut_down()

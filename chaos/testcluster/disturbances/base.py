@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate
 
 Ending = Callable[[], None]
-"""Takes a disturbance back; called once, from any thread."""
+"""Takes a disturbance back; called from any thread, once, or again where it raised."""
 
 LONGEST_S = 86_400.0
+NAME_LENGTH_MAX = 128
 
 
 class Disturbance(BaseModel):
@@ -30,6 +31,8 @@ class Disturbance(BaseModel):
     """The privilege or program without which it is refused, empty for none."""
 
     kind: str
+    name: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX)] | None = None
+    """By which whoever begins it takes it back; no two in force have the same."""
     for_s: Annotated[float, Field(gt=0, le=LONGEST_S)] | None = None
     """Ends by itself after so long; None: when it is asked to, or with the cluster."""
 

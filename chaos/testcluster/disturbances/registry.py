@@ -6,7 +6,8 @@ import difflib
 import itertools
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from chaos.clock import Anchor
+from chaos.errors import HostError
 from chaos.testcluster.disturbances.base import Disturbance, Ending
 from chaos.testcluster.records import ApiError
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate
 
 log = logging.getLogger(__name__)
+
+_SETTLE_TIMEOUT_S = 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,86 +49,136 @@ class Active:
 
 
 class Disturbances:
-    """Those of one estate."""
+    """Those of one estate; each is known by its id, and by its name where it was given one.
+
+    What is being begun or taken back is busy: whoever asks for its end waits until it is settled. So a
+    caller that was killed during its request, and is followed by another one, leaves nothing in force.
+    """
 
     def __init__(self, estate: Estate) -> None:
         self._estate = estate
-        self._lock = threading.Lock()
+        self._settled = threading.Condition()
         self._numbers = itertools.count(1)
         self._active: dict[str, tuple[Active, Ending, threading.Timer | None]] = {}
+        self._busy: set[str] = set()  # names and ids
         self._closed = False
 
     def begin(self, disturbance: Disturbance) -> Active:
         """Let a disturbance take effect; one that is over at once is not kept.
 
         Raises:
-            ApiError, HostError: as `Disturbance.begin`.
+            ApiError: its name is taken; or as `Disturbance.begin`.
+            HostError: as `Disturbance.begin`.
         """
-        identifier = f"{disturbance.kind}-{next(self._numbers)}"
-        ending = disturbance.begin(self._estate)
-        anchor = Anchor.take()
-        active = Active(
-            id=identifier, disturbance=disturbance, begun_at=anchor.wall(anchor.monotonic_ns)
-        )
-        log.info("%s begins: %s", identifier, disturbance)
-        if ending is None:
-            return active
-        timer = None
-        if disturbance.for_s is not None:
-            timer = threading.Timer(disturbance.for_s, self._expire, [identifier])
-            timer.daemon = True
-        with self._lock:
-            closed = self._closed
-            if not closed:
-                self._active[identifier] = (active, ending, timer)
+        with self._named(disturbance):
+            ending = disturbance.begin(self._estate)
+            active = self._new(disturbance)
+            log.info("%s begins: %s", active.id, disturbance)
+            if ending is None:
+                return active
+            timer = None
+            if disturbance.for_s is not None:
+                timer = threading.Timer(disturbance.for_s, self._expire, [active.id])
+                timer.daemon = True
+            with self._settled:
+                closed = self._closed
+                if not closed:
+                    self._active[active.id] = (active, ending, timer)
         if closed:
             ending()
         elif timer is not None:
             timer.start()
         return active
 
-    def end(self, identifier: str) -> None:
-        """Take one back.
+    def end(self, known_as: str) -> bool:
+        """Take one back, by its name or id; False where none is in force that is known so.
 
-        Raises:
-            ApiError: none of that id is in force.
+        What the ending raises is passed on, and the disturbance is still in force then.
         """
-        if not self._end(identifier):
-            known = ", ".join(a.id for a in self.active()) or "none"
-            raise ApiError(
-                "ResourceNotFoundFault", f"no disturbance {identifier}; in force: {known}"
-            )
+        with self._settled:
+            if not self._settled.wait_for(lambda: known_as not in self._busy, _SETTLE_TIMEOUT_S):
+                raise HostError(f"disturbance {known_as} is still being begun or taken back")
+            found = self._found(known_as)
+            if found is None:
+                return False
+            entry = self._active.pop(found)
+            names = {found, entry[0].disturbance.name or found}
+            self._busy |= names
+        active, ending, timer = entry
+        if timer is not None:
+            timer.cancel()
+        try:
+            ending()
+        except BaseException:
+            with self._settled:
+                self._active[found] = entry
+            raise
+        finally:
+            with self._settled:
+                self._busy -= names
+                self._settled.notify_all()
+        log.info("%s ends", active.id)
+        return True
 
     def active(self) -> tuple[Active, ...]:
         """Return those in force, the oldest first."""
-        with self._lock:
+        with self._settled:
             return tuple(active for active, _, _ in self._active.values())
 
     def close(self) -> None:
         """Take all back, the last first, and accept no more."""
-        with self._lock:
+        with self._settled:
             self._closed = True
             left = list(self._active)
         for identifier in reversed(left):
             self._expire(identifier)
 
+    @contextmanager
+    def _named(self, disturbance: Disturbance) -> Iterator[None]:
+        """Keep a disturbance's name from others, and its end waiting, while it is begun."""
+        name = disturbance.name
+        if name is None:
+            yield
+            return
+        with self._settled:
+            if name in self._busy or self._found(name) is not None:
+                raise ApiError(
+                    "InvalidParameterCombination",
+                    f"a disturbance {name} is in force already; take it back first, or choose "
+                    "another name",
+                )
+            self._busy.add(name)
+        try:
+            yield
+        finally:
+            with self._settled:
+                self._busy.discard(name)
+                self._settled.notify_all()
+
+    def _new(self, disturbance: Disturbance) -> Active:
+        anchor = Anchor.take()
+        with self._settled:
+            ids = (f"{disturbance.kind}-{number}" for number in self._numbers)
+            free = next(i for i in ids if i not in self._busy and self._found(i) is None)
+        at = anchor.wall(anchor.monotonic_ns)
+        return Active(id=free, disturbance=disturbance, begun_at=at)
+
+    def _found(self, known_as: str) -> str | None:
+        """Return the id of what is known by a name or an id; the lock is held."""
+        return next(
+            (
+                identifier
+                for identifier, (active, _, _) in self._active.items()
+                if known_as in {identifier, active.disturbance.name}
+            ),
+            None,
+        )
+
     def _expire(self, identifier: str) -> None:
         try:
-            self._end(identifier)
+            self.end(identifier)
         except Exception:
             log.exception("%s could not be taken back", identifier)
-
-    def _end(self, identifier: str) -> bool:
-        with self._lock:
-            found = self._active.pop(identifier, None)
-        if found is None:
-            return False
-        _, ending, timer = found
-        if timer is not None:
-            timer.cancel()
-        ending()
-        log.info("%s ends", identifier)
-        return True
 
 
 def parse(fields: Mapping[str, Any], known: Mapping[str, type[Disturbance]]) -> Disturbance:

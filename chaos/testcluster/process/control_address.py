@@ -1,4 +1,8 @@
-"""Asking a running test cluster's control address, from another process."""
+"""Asking a running test cluster's control address, from another process.
+
+`ControlAddress` is the same for whoever wrote down what it is about to begin under a name of its own: it
+can take that back by the name, whether or not it ever learnt that it was begun.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import http.client
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from chaos.errors import HostError
 from chaos.testcluster.process.state import ClusterState
@@ -27,7 +32,25 @@ def ask(
     Raises:
         HostError: it does not answer, or not with success; with what it says.
     """
-    connection = http.client.HTTPConnection(*state.control, timeout=timeout_s or ANSWER_TIMEOUT_S)
+    status, answer = _asked(state, method, command, fields, timeout_s or ANSWER_TIMEOUT_S)
+    if status >= http.client.BAD_REQUEST:
+        raise HostError(f"test cluster {state.id} refused {command}: {answer.get('error')}")
+    return answer
+
+
+def _asked(
+    state: ClusterState,
+    method: str,
+    command: str,
+    fields: Mapping[str, Any] | None,
+    timeout_s: float,
+) -> tuple[int, dict[str, Any]]:
+    """Send a request and return the HTTP status and the answer.
+
+    Raises:
+        HostError: it does not answer.
+    """
+    connection = http.client.HTTPConnection(*state.control, timeout=timeout_s)
     try:
         connection.request(
             method,
@@ -41,9 +64,7 @@ def ask(
         raise HostError(f"test cluster {state.id} does not answer: {error}") from error
     finally:
         connection.close()
-    if reply.status >= http.client.BAD_REQUEST:
-        raise HostError(f"test cluster {state.id} refused {command}: {answer.get('error')}")
-    return answer
+    return reply.status, answer
 
 
 def begin(state: ClusterState, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,13 +76,19 @@ def begin(state: ClusterState, fields: Mapping[str, Any]) -> dict[str, Any]:
     return ask(state, "POST", "disturbances", fields, timeout_s=BEGIN_TIMEOUT_S)
 
 
-def end(state: ClusterState, identifier: str) -> None:
-    """Take a disturbance back.
+def end(state: ClusterState, known_as: str) -> bool:
+    """Take a disturbance back, by its id or its name; False where none of these is in force.
 
     Raises:
-        HostError: none of that id is in force.
+        HostError: the cluster does not answer, or the disturbance cannot be taken back.
     """
-    ask(state, "DELETE", f"disturbances/{identifier}", timeout_s=BEGIN_TIMEOUT_S)
+    command = f"disturbances/{quote(known_as, safe='')}"
+    status, answer = _asked(state, "DELETE", command, None, BEGIN_TIMEOUT_S)
+    if status == http.client.NOT_FOUND and answer.get("state") == "absent":
+        return False
+    if status >= http.client.BAD_REQUEST:
+        raise HostError(f"test cluster {state.id} cannot end {known_as}: {answer.get('error')}")
+    return True
 
 
 def active(state: ClusterState) -> list[dict[str, Any]]:
@@ -72,3 +99,29 @@ def active(state: ClusterState) -> list[dict[str, Any]]:
     """
     found: list[dict[str, Any]] = ask(state, "GET", "disturbances")["disturbances"]
     return found
+
+
+class ControlAddress:
+    """One test cluster's control address; every method raises `HostError` with what it answers."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def begin(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Begin a disturbance, given by its `kind` and parameters, under a name of the caller's.
+
+        One of that name that is in force already stays, and this one is refused.
+        """
+        begin(self._state, {**fields, "name": name})
+
+    def end(self, name: str) -> bool:
+        """Take it back; False where none of that name is in force (any more)."""
+        return end(self._state, name)
+
+    def in_force(self, name: str) -> bool:
+        """Tell whether it is in force; one that is over at once, such as a crash, never is."""
+        return any(one.get("name") == name for one in active(self._state))
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what `gameday cluster status --json` shows."""
+        return ask(self._state, "GET", "status")
