@@ -9,6 +9,7 @@ settings.register_profile(
 settings.load_profile("gate")
 
 pytest_plugins = [
+    "distribution",
     "fix_history",
     "fix_postgres",
     "fix_testcluster",

@@ -4,18 +4,65 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from chaos import __version__
-from chaos.cli import catalogue, cluster, history, run
 from chaos.cli.terminal import Terminal
 from chaos.errors import ExitCode, GamedayError
 
+MODULES = {
+    "run": "run",
+    "recover": "run",
+    "validate": "catalogue",
+    "schema": "catalogue",
+    "experiments": "catalogue",
+    "faults": "catalogue",
+    "checks": "catalogue",
+    "arms": "catalogue",
+    "guards": "catalogue",
+    "runs": "history",
+    "show": "history",
+    "judge": "history",
+    "report": "history",
+    "cluster": "cluster",
+}
+"""The module of this package whose `register` adds a command."""
+
+
+class _OnDemand(Mapping[str, Any]):
+    """The commands; a module is imported once a command of it is wanted, since some take a second."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            part = typer.Typer(rich_markup_mode=None)
+            import_module(f"{__name__}.{MODULES[name]}").register(part)
+            self._loaded |= typer.main.get_group(part).commands
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+class _Gameday(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": _OnDemand()})
+
+
 app = typer.Typer(
     name="gameday",
+    cls=_Gameday,
     help="What do our clients feel, and do we lose data, when Amazon Aurora fails over?",
     no_args_is_help=True,
     invoke_without_command=True,
@@ -23,10 +70,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-run.register(app)
-catalogue.register(app)
-history.register(app)
-app.add_typer(cluster.app, name="cluster")
 
 
 @app.callback()

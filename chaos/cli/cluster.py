@@ -28,6 +28,11 @@ Ttl = Annotated[
 ]
 
 
+def register(parent: typer.Typer) -> None:
+    """Add `cluster` with the commands of this module."""
+    parent.add_typer(app, name="cluster")
+
+
 @app.command()
 def up(
     *,
