@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +10,16 @@ from typing import Any
 import pytest
 
 from chaos.clock import NS
-from chaos.db.identity import Identity
-from chaos.model.topology import Capacity, Member, Role, Topology
+from chaos.faults.base import Context
+from chaos.model.identity import Identity
+from chaos.model.topology import (
+    Capacity,
+    CustomEndpoint,
+    GlobalCluster,
+    Member,
+    Role,
+    Topology,
+)
 
 
 @dataclass
@@ -75,23 +83,57 @@ def topology(**changes: Any) -> Topology:
 
 @dataclass
 class FakeRds:
-    """Answers like the service, `delay_s` late; `ignores` lists calls it accepts and never does."""
+    """Answers like the service, `delay_s` late; `ignores` lists calls it accepts and never does.
+
+    It is every port at once: the RDS API, SQL, and what undo records act through.
+    """
 
     clock: VirtualClock
     state: Topology = field(default_factory=topology)
+    endpoints: tuple[CustomEndpoint, ...] = ()
+    worldwide: GlobalCluster | None = None
     delay_s: float = 2.0
     ignores: set[str] = field(default_factory=set)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     started: dict[str, datetime] = field(default_factory=dict)
+    sessions: dict[str, int] = field(default_factory=dict)
+    acu: dict[str, float] = field(default_factory=dict)
+    control: None = None
+    region: str = "eu-west-1"
+
+    @property
+    def rds(self) -> FakeRds:
+        return self
+
+    @property
+    def database(self) -> FakeRds:
+        return self
+
+    @property
+    def context(self) -> Context:
+        return Context(self, self, None)
+
+    @property
+    def cluster(self) -> str:
+        return self.state.cluster
 
     def topology(self) -> Topology:
         return self.state
 
+    def custom_endpoints(self) -> tuple[CustomEndpoint, ...]:
+        return self.endpoints
+
+    def global_cluster(self) -> GlobalCluster | None:
+        return self.worldwide
+
+    def acu_now(self) -> Mapping[str, float]:
+        return self.acu
+
     def failover(self, target: str | None) -> None:
         self._later("failover", target, lambda: self._promote(target or self.state.readers[0].id))
 
-    def reboot(self, instance: str) -> None:
-        self._later("reboot", instance, lambda: self._restarted(instance))
+    def reboot(self, instance: str, *, force_failover: bool = False) -> None:
+        self._later("reboot", (instance, force_failover), lambda: self._restarted(instance))
 
     def delete_instance(self, instance: str) -> None:
         kept = tuple(m for m in self.state.members if m.id != instance)
@@ -102,20 +144,76 @@ class FakeRds:
 
     def create_instance(self, instance: str, settings: Mapping[str, Any]) -> None:
         made = replace(member(instance), settings=settings)
-        self._set(members=(*self.state.members, replace(made, status="creating")))
-        ready = tuple(replace(m, status="available") for m in self.state.members)
-        self._later("create_instance", instance, lambda: self._set(members=ready))
+        self._later("create_instance", instance, lambda: self._available(instance))
+        if "create_instance" not in self.ignores:
+            self._set(members=(*self.state.members, replace(made, status="creating")))
+
+    def modify_instance(self, instance: str, settings: Mapping[str, Any]) -> None:
+        self._later(
+            "modify_instance", (instance, settings), lambda: self._changed(instance, settings)
+        )
 
     def set_capacity(self, capacity: Capacity) -> None:
         self._later("set_capacity", capacity, lambda: self._set(capacity=capacity))
 
+    def stop_cluster(self) -> None:
+        self._later("stop_cluster", None, lambda: self._set(status="stopped"))
+
+    def start_cluster(self) -> None:
+        self._later("start_cluster", None, lambda: self._set(status="available"))
+
+    def modify_endpoint(
+        self, endpoint: str, *, static: Sequence[str], excluded: Sequence[str]
+    ) -> None:
+        def changed() -> None:
+            self.endpoints = tuple(
+                replace(e, static=tuple(static), excluded=tuple(excluded))
+                if e.id == endpoint
+                else e
+                for e in self.endpoints
+            )
+
+        self._later("modify_endpoint", endpoint, changed)
+
+    def switchover_global(self, target_arn: str) -> None:
+        self._later("switchover_global", target_arn, lambda: self._moved(target_arn))
+
+    def failover_global(self, target_arn: str) -> None:
+        self._later("failover_global", target_arn, lambda: self._moved(target_arn))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        self.calls.append(("set_tags", tags))
+        self._set(tags={**self.state.tags, **tags})
+
+    def remove_tags(self, keys: Sequence[str]) -> None:
+        self.calls.append(("remove_tags", keys))
+        self._set(tags={k: v for k, v in self.state.tags.items() if k not in keys})
+
     def drop_tables(self, run: str) -> None:
         self.calls.append(("drop_tables", run))
 
-    def identify(self, instance: str) -> Identity:
-        found = self.state.member(instance)
+    def query(self, endpoint: str, statement: str) -> list[tuple[Any, ...]]:
+        self.calls.append(("query", (endpoint, statement)))
+        return []
+
+    def hold(
+        self, name: str, endpoint: str, statements: Sequence[str], *, sessions: int = 1
+    ) -> int:
+        self.calls.append(("hold", (endpoint, tuple(statements))))
+        self.sessions[name] = self.sessions.get(name, 0) + sessions
+        return sessions
+
+    def held(self, name: str) -> int:
+        return self.sessions.get(name, 0)
+
+    def end_sessions(self, name: str) -> None:
+        self.sessions.pop(name, None)
+
+    def identify(self, endpoint: str) -> Identity:
+        named = {"cluster": self.state.writer, "reader": next(iter(self.state.readers), None)}
+        found = named.get(endpoint) or self.state.member(endpoint)
         assert found is not None
-        begun = self.started.get(instance, datetime(2026, 1, 1, tzinfo=UTC))
+        begun = self.started.get(found.id, datetime(2026, 1, 1, tzinfo=UTC))
         return Identity(role=found.role, started_at=begun)
 
     def _later(self, call: str, argument: Any, action: Callable[[], None]) -> None:
@@ -132,6 +230,32 @@ class FakeRds:
                 replace(m, role=Role.WRITER if m.id == target else Role.READER)
                 for m in self.state.members
             )
+        )
+
+    def _available(self, instance: str) -> None:
+        self._set(
+            members=tuple(
+                replace(m, status="available") if m.id == instance else m
+                for m in self.state.members
+            )
+        )
+
+    def _changed(self, instance: str, settings: Mapping[str, Any]) -> None:
+        names = {"DBInstanceClass": "instance_class", "PromotionTier": "promotion_tier"}
+        changes = {names[name]: value for name, value in settings.items()}
+        self._set(
+            members=tuple(
+                replace(m, **changes) if m.id == instance else m for m in self.state.members
+            )
+        )
+
+    def _moved(self, target_arn: str) -> None:
+        assert self.worldwide is not None
+        self.worldwide = replace(
+            self.worldwide,
+            members=tuple(
+                replace(m, is_primary=m.arn == target_arn) for m in self.worldwide.members
+            ),
         )
 
     def _restarted(self, instance: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from chaos.cli.target import Target
 from chaos.clock import MonotonicClock
-from chaos.db.identity import identity
+from chaos.db.sessions import Sessions
 from chaos.faults import CATALOGUE
 from chaos.faults.base import Context, Fault
 from chaos.faults.delete_reader import DeleteReader
@@ -58,18 +58,20 @@ def test_a_fault_disturbs_and_everything_is_as_before(
 ) -> None:
     before = target.rds.topology()
     fault = case(before)
-    access = target.connect(before)
+    database = Sessions(target.connect(before))
     journal = Journal(tmp_path / "journal.jsonl", MonotonicClock(), lambda _: None)
     FaultSession(
         fault=fault,
         fault_id=1,
         step=1,
         repeat=1,
-        context=Context(target.rds, lambda instance: identity(access, instance)),
-        restorer=Restoring(target.rds, lambda _: None),
+        run=tmp_path.name,
+        first=before,
+        context=Context(target.rds, database, target.control),
+        restorer=Restoring(target.rds, database, target.control, lambda _: None),
         journal=journal,
         clock=MonotonicClock(),
-    ).run()
+    ).carry_out()
 
     effect = next(_effects(read_events(tmp_path / "journal.jsonl")))
     assert effect["effect"] == "taken", effect
@@ -86,7 +88,7 @@ def test_a_fault_disturbs_and_everything_is_as_before(
         assert effect["actual_target"] == after.writer.id
         assert getattr(fault, "target", None) in {None, after.writer.id}
     for instance in after.members:
-        assert identity(access, instance.id).role is instance.role
+        assert database.identify(instance.id).role is instance.role
 
 
 def _effects(events: list[Event]) -> Iterator[Mapping[str, Any]]:

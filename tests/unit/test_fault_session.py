@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from fix_rds import FakeRds, VirtualClock, topology
 
-from chaos.errors import GuardRefused, RunAborted, RunInterrupted
-from chaos.faults.base import Before, Context, Fault
+from chaos.errors import ControlPlaneError, GuardRefused, RunAborted, RunInterrupted
+from chaos.faults.base import Before, Fault
 from chaos.faults.delete_reader import DeleteReader
 from chaos.faults.failover_cluster import FailoverCluster
 from chaos.faults.noop import Noop
@@ -33,11 +33,13 @@ def inject(fault: Fault, rds: FakeRds, journal: Journal) -> list[Event]:
         fault_id=1,
         step=1,
         repeat=1,
-        context=Context(rds, rds.identify),
+        run="run",
+        first=rds.state,
+        context=rds.context,
         restorer=rds,
         journal=journal,
         clock=rds.clock,
-    ).run()
+    ).carry_out()
     return recorded(journal)
 
 
@@ -90,9 +92,47 @@ def test_an_accepted_call_without_effect_is_recorded_as_none(
     rds: FakeRds, journal: Journal
 ) -> None:
     rds.ignores = {"failover"}
-    events = inject(FailoverCluster(effect_timeout_s=5, settle_s=0), rds, journal)
+    fault = FailoverCluster(
+        effect_timeout_s=20, request_again_after_s=5, requests_max=3, settle_s=0
+    )
+    events = inject(fault, rds, journal)
     assert effect(events)["effect"] == "none"
-    assert "waited 5 s" in effect(events)["error"]
+    assert effect(events)["requests"] == 3
+    assert "requested 3 times; waited" in effect(events)["error"]
+    assert [call for call, _ in rds.calls] == ["failover"] * 3
+
+
+def test_a_request_that_was_forgotten_is_sent_again(
+    rds: FakeRds, journal: Journal, clock: VirtualClock
+) -> None:
+    rds.ignores = {"failover"}
+    clock.after(4, rds.ignores.clear)
+    events = inject(FailoverCluster(request_again_after_s=5, settle_s=0), rds, journal)
+    assert (effect(events)["effect"], effect(events)["requests"]) == ("taken", 2)
+
+
+def test_a_request_is_not_sent_again_while_the_service_is_at_it(
+    rds: FakeRds, journal: Journal
+) -> None:
+    """A failover that is only slow must not be followed by a second one."""
+    rds.delay_s = 40
+    rds.state = topology(status="failing-over")
+    fault = FailoverCluster(effect_timeout_s=60, request_again_after_s=5, settle_s=0)
+    with pytest.raises(RunAborted):  # It stays failing-over.
+        inject(fault.model_copy(update={"recovery_timeout_s": 5}), rds, journal)
+    assert (effect(recorded(journal))["effect"], effect(recorded(journal))["requests"]) == (
+        "taken",
+        1,
+    )
+
+
+def test_a_request_without_an_answer_may_have_been_done(rds: FakeRds, journal: Journal) -> None:
+    def cut_off(target: str | None) -> None:
+        FakeRds.failover(rds, target)
+        raise ControlPlaneError("connection closed")
+
+    rds.failover = cut_off  # type: ignore[method-assign]
+    assert effect(inject(FailoverCluster(settle_s=0), rds, journal))["effect"] == "taken"
 
 
 def test_a_target_that_the_service_does_not_honour_is_told(rds: FakeRds, journal: Journal) -> None:
@@ -147,7 +187,7 @@ def test_what_cannot_be_undone_is_named_with_the_command(rds: FakeRds, journal: 
 
 def test_a_cluster_that_does_not_come_back_aborts_the_run(rds: FakeRds, journal: Journal) -> None:
     rds.ignores = {"create_instance"}
-    with pytest.raises(RunAborted, match="all its members available"):
+    with pytest.raises(RunAborted, match="create-instance: waited 5 s"):
         inject(DeleteReader(recovery_timeout_s=5), rds, journal)
 
 
@@ -169,11 +209,11 @@ def test_a_fault_without_a_target_is_refused(fault: Fault, state: Any, why: str)
 
 
 def test_selectors_mean_the_member_they_say() -> None:
-    assert RebootInstance(target="any reader").resolve(topology()) == "i2"
-    assert RebootInstance(target="reader:tier=2").resolve(topology()) == "i3"
+    assert RebootInstance(target="any reader").resolve(topology()) == ("i2",)
+    assert RebootInstance(target="reader:tier=2").resolve(topology()) == ("i3",)
     assert topology().writer is not None
     assert topology().writer.role is Role.WRITER
 
 
 def _before(state: Any) -> Before:
-    return Before(topology=state, target="c1", identity=None)
+    return Before(topology=state, first=state, targets=("c1",), key="k")

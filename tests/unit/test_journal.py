@@ -10,7 +10,6 @@ from fix_rds import FakeRds, VirtualClock
 
 from chaos.clock import Anchor, MonotonicClock
 from chaos.errors import GuardRefused, HostError
-from chaos.faults.base import Context
 from chaos.faults.delete_reader import DeleteReader
 from chaos.model.record import LineWriter, read_events, read_lines
 from chaos.run.folder import create, write
@@ -42,14 +41,16 @@ def test_nothing_is_changed_when_its_undo_record_cannot_be_written(
         fault_id=1,
         step=1,
         repeat=1,
-        context=Context(rds, rds.identify),
+        run="run",
+        first=rds.state,
+        context=rds.context,
         restorer=rds,
         journal=journal,
         clock=clock,
     )
     for _ in range(2):
         with pytest.raises(HostError, match="/dev/full"):
-            session.run()
+            session.carry_out()
     journal.close()
     assert rds.calls == []
 

@@ -113,9 +113,10 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
 
     def run(workload: Idle, rds: Rds, clock: Clock, *, reachable: bool = True) -> Any:
         if reachable:
-            monkeypatch.setattr(runner, "identity", lambda _, instance: None)
+            monkeypatch.setattr(runner, "Sessions", lambda _: rds)
         rig = Rig(
             rds=rds,  # type: ignore[arg-type]
+            control=None,
             cluster_kind="test",
             connect=lambda _: ACCESS,
             workload=workload,

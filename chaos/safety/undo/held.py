@@ -41,9 +41,9 @@ class EndSessions(UndoRecord):
 
     def command(self, cluster: str) -> str:
         """Return what a person would type."""
-        return (  # noqa: S608 - told, not run
-            f"on each instance of {cluster}: SELECT pg_terminate_backend(pid) "
-            f"FROM pg_stat_activity WHERE application_name = '{self.name}'"
+        return (
+            f"end the sessions with application_name {self.name} on each instance of {cluster} "
+            "(pg_stat_activity, pg_terminate_backend)"
         )
 
     def look(self, restorer: Restorer) -> Look:
