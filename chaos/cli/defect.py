@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,12 +12,12 @@ from chaos.cli.execution import running_cluster
 from chaos.cli.options import AsJson, Quiet
 from chaos.cli.terminal import Terminal
 from chaos.errors import DefinitionError
-from chaos.testcluster.disturbances.base import Disturbance
-from chaos.testcluster.disturbances.defects import DEFECTS, Defect
-from chaos.testcluster.disturbances.registry import parse
 from chaos.testcluster.process import control_address, lifecycle
 from chaos.testcluster.process.lifecycle import ClusterState
 from chaos.testcluster.records import ApiError
+
+if TYPE_CHECKING:
+    from chaos.testcluster.disturbances.defects import Defect
 
 Defects = Annotated[
     list[str] | None,
@@ -27,9 +27,13 @@ Defects = Annotated[
         help="Plant a defect in the test cluster (repeatable); `gameday cluster defect` lists them.",
     ),
 ]
-_KNOWN: Mapping[str, type[Defect]] = {
-    defect.model_fields["kind"].default: defect for defect in DEFECTS
-}
+
+
+def _known() -> Mapping[str, type[Defect]]:
+    """Return the defects by name; only who names one waits for the test cluster's modules."""
+    from chaos.testcluster.disturbances.defects import DEFECTS  # noqa: PLC0415 - takes half a second
+
+    return {defect.model_fields["kind"].default: defect for defect in DEFECTS}
 
 
 def register(app: typer.Typer) -> None:
@@ -50,8 +54,10 @@ def parsed(text: str) -> dict[str, Any]:
         if not equals:
             raise DefinitionError(f"--defect {text}: write NAME:KEY=VALUE, not {pair!r}")
         fields[key] = value
+    from chaos.testcluster.disturbances.registry import parse  # noqa: PLC0415 - as in _known
+
     try:
-        defect = parse(fields, _KNOWN)
+        defect = parse(fields, _known())
     except ApiError as error:
         raise DefinitionError(f"defect {text}: {error.message}") from error
     return defect.model_dump(mode="json", exclude_none=True)
@@ -110,18 +116,20 @@ def _lifted(state: ClusterState, kind: str) -> dict[str, Any]:
 def _list(terminal: Terminal, state: ClusterState | None, *, as_json: bool) -> None:
     planted = {one["kind"] for one in control_address.active(state)} if state else set()
     if as_json:
-        listed = [_described(name, defect, planted) for name, defect in _KNOWN.items()]
+        listed = [_described(name, defect, planted) for name, defect in _known().items()]
         terminal.object({"cluster": state.id if state else None, "defects": listed})
         return
     table = Table(box=None, pad_edge=False)
     for column in ("defect", "caught by", "planted", "what goes wrong"):
         table.add_column(column, overflow="fold", no_wrap=column == "defect")
-    for name, defect in _KNOWN.items():
+    for name, defect in _known().items():
         table.add_row(name, defect.caught_by, "yes" if name in planted else "", _about(defect))
     terminal.output.print(table)
 
 
 def _described(name: str, defect: type[Defect], planted: set[str]) -> dict[str, Any]:
+    from chaos.testcluster.disturbances.base import Disturbance  # noqa: PLC0415 - as in _known
+
     return {
         "name": name,
         "about": _about(defect),
