@@ -67,7 +67,7 @@ def prepare(access: DatabaseAccess, run: str) -> None:
         DatabaseError: the cluster endpoint cannot be used, or it refused.
     """
     table = table_of(run)
-    with _connection(access, "cluster", "create the run's table") as connection:
+    with connection_for(access, "cluster", "create the run's table") as connection:
         connection.execute(LOCK)
         connection.execute(CREATE_SCHEMA)
         for statement in (CREATE_TABLE, CREATE_INDEX, CREATE_KEY):
@@ -80,7 +80,7 @@ def drop(access: DatabaseAccess, run: str) -> None:
     Raises:
         DatabaseError: the cluster endpoint cannot be used, or it refused.
     """
-    with _connection(access, "cluster", "drop the run's table") as connection:
+    with connection_for(access, "cluster", "drop the run's table") as connection:
         connection.execute(LOCK)
         _on(connection, DROP_TABLE, table_of(run))
         connection.execute(DROP_SCHEMA)
@@ -111,8 +111,8 @@ def reconcile(
     )
 
     def read() -> Ledger:
-        with _connection(access, endpoint, "read the ledger") as connection:
-            instance = _writer(connection, access.endpoints[endpoint])
+        with connection_for(access, endpoint, "read the ledger") as connection:
+            instance = writer_of(connection, access.endpoints[endpoint])
             _await_sessions_end(connection, run, arms, sessions_timeout_s, clock)
             read_at_ns = clock.now_ns()
             return Ledger(
@@ -214,11 +214,11 @@ def _await_sessions_end(
     wait_until(ended, "the traffic's last sessions to end", timeout_s=timeout_s, clock=clock)
 
 
-def _writer(connection: psycopg.Connection[Any], host: str) -> str:
+def writer_of(connection: psycopg.Connection[Any], host: str) -> str:
     """Return the instance that the connection leads to, the writer.
 
     Raises:
-        _NotNowError: it is a reader.
+        DatabaseError: it is a reader.
     """
     instance = _instance(connection)
     row = connection.execute(IN_RECOVERY).fetchone()
@@ -242,10 +242,14 @@ def _on(connection: psycopg.Connection[Any], statement: str, table: str) -> None
 
 
 @contextmanager
-def _connection(
-    access: DatabaseAccess, endpoint: str, purpose: str
+def connection_for(
+    access: DatabaseAccess, endpoint: str, purpose: str, *, statement_timeout: str = "60s"
 ) -> Iterator[psycopg.Connection[Any]]:
-    """Give one connection for one purpose; commits at the end, and says the purpose in errors."""
+    """Give one connection for one purpose; commits at the end, and says the purpose in errors.
+
+    Raises:
+        DatabaseError: the endpoint leads to nobody now, or refused.
+    """
     host = access.endpoints[endpoint]
     parameters = {
         **access.parameters(endpoint),
@@ -259,7 +263,7 @@ def _connection(
         parameters["hostaddr"] = answer.addresses[0]
     try:
         with psycopg.connect(**parameters) as connection:
-            connection.execute(STATEMENT_TIMEOUT)
+            connection.execute(STATEMENT_TIMEOUT, (statement_timeout,))
             connection.commit()
             yield connection
     except psycopg.Error as error:

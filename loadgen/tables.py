@@ -37,7 +37,7 @@ def session_name(run: str, arm: str) -> str:
 
 # Two runs that prepare or drop at once would otherwise race for the schema.
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('gameday schema'))"
-STATEMENT_TIMEOUT = "SET statement_timeout = '60s'"
+STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', %s, false)"
 # The comment tells our schema from one that somebody else called the same.
 CREATE_SCHEMA = """
 DO $$ BEGIN
@@ -76,6 +76,7 @@ READ = """
 SELECT write_id, written_at FROM {table} WHERE arm = :arm ORDER BY write_id DESC LIMIT 1"""
 DROP_TABLE = "DROP TABLE IF EXISTS {table}"
 FOUND = "SELECT write_id, count(*) FROM {table} WHERE arm = %s GROUP BY write_id ORDER BY write_id"
+FOUND_AMONG = "SELECT DISTINCT write_id FROM {table} WHERE arm = %s AND write_id = ANY(%s)"
 SESSIONS_LEFT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
 IN_RECOVERY = "SELECT pg_is_in_recovery()"  # true on a reader alone

@@ -56,3 +56,11 @@ class Ledger:
             }
             arms[arm] = ArmLedger(**frozen)
         return cls(**{**fields, "arms": arms})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostSoFar:
+    """While traffic lasts: acknowledged writes looked for on the writer, and those it lacks."""
+
+    checked: int
+    lost: int

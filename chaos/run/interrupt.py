@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from chaos.clock import NS, MonotonicClock
-from chaos.errors import RunInterrupted
+from chaos.errors import RunAborted, RunInterrupted
 
 _SLICE_S = 0.25
 SIGNALS_TO_GIVE_UP = 3
@@ -28,21 +28,27 @@ class InterruptibleClock(MonotonicClock):
 
     def __init__(self) -> None:
         """Make a clock that no signal has reached yet."""
-        self._signalled = threading.Event()
+        self._ended = threading.Event()
         self._signals = 0
+        self._stopped = ""
         self._shielded = False
         self.on_slice: Callable[[], None] = lambda: None
 
     def interrupt(self) -> int:
         """Make this and every later unshielded sleep raise; return how often it was called."""
         self._signals += 1
-        self._signalled.set()
+        self._ended.set()
         return self._signals
+
+    def stop(self, why: str) -> None:
+        """Make this and every later unshielded sleep raise `RunAborted`, with the first reason."""
+        self._stopped = self._stopped or why
+        self._ended.set()
 
     @property
     def interrupted(self) -> bool:
         """Tell whether a signal has come."""
-        return self._signalled.is_set()
+        return self._signals > 0
 
     def check(self) -> None:
         """Raise if a signal has come, or what `on_slice` raises; while shielded only at the third."""
@@ -50,8 +56,10 @@ class InterruptibleClock(MonotonicClock):
             raise RunInterrupted("gave up restoring; its undo records wait for gameday recover")
         if self._shielded:
             return
-        if self._signalled.is_set():
+        if self._signals:
             raise RunInterrupted("interrupted by a signal")
+        if self._stopped:
+            raise RunAborted(self._stopped)
         self.on_slice()
 
     def sleep(self, duration_s: float) -> None:
@@ -59,6 +67,7 @@ class InterruptibleClock(MonotonicClock):
 
         Raises:
             RunInterrupted: a signal has come and the clock is not shielded.
+            RunAborted: `stop` was called, likewise.
         """
         deadline = self.now_ns() + int(duration_s * NS)
         while True:
@@ -69,7 +78,7 @@ class InterruptibleClock(MonotonicClock):
             if self._shielded:
                 super().sleep(min(remaining_s, _SLICE_S))
             else:
-                self._signalled.wait(min(remaining_s, _SLICE_S))
+                self._ended.wait(min(remaining_s, _SLICE_S))
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
