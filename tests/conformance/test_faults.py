@@ -1,95 +1,172 @@
-"""Every fault on the test cluster: injected, effective, recovered, everything as it was."""
+"""Every fault on the test cluster: injected, effective, recovered, everything as it was.
+
+The cases are in `cases_FAMILY.py`. What a fault and its undo records declare is what they call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance.case import GROUPS, KINDS, Case, State
+from conformance.families import all_cases
 
-from chaos.cli.target import Target
+from chaos.cli.target import Target, opened
 from chaos.clock import MonotonicClock
 from chaos.db.sessions import Sessions
-from chaos.faults import CATALOGUE
 from chaos.faults.base import Context, Fault
-from chaos.faults.delete_reader import DeleteReader
-from chaos.faults.failover_cluster import FailoverCluster
-from chaos.faults.noop import Noop
-from chaos.faults.reboot_instance import RebootInstance
-from chaos.faults.scale_capacity import ScaleCapacity
 from chaos.model.record import Event, read_events
-from chaos.model.topology import Topology
+from chaos.model.topology import Role, Topology
 from chaos.run.journal import Journal
+from chaos.run.restore import open_records
 from chaos.run.rig import Restoring
-from chaos.run.session import FaultSession
+from chaos.run.session import FaultSession, look_before
+from chaos.safety.calls import Call, total
+from chaos.safety.undo import undo_from_json
+from chaos.wait import wait_until
 
-BRIEF: dict[str, Any] = {"settle_s": 0, "effect_timeout_s": 30, "recovery_timeout_s": 60}
-Case = Callable[[Topology], Fault]
-CASES: dict[str, dict[str, Case]] = {
-    "failover-cluster": {
-        "the service chooses": lambda _: FailoverCluster(**BRIEF),
-        "named target": lambda now: FailoverCluster(target=now.readers[-1].id, **BRIEF),
-    },
-    "reboot-instance": {
-        "writer": lambda _: RebootInstance(target="writer", **BRIEF),
-        "any reader": lambda _: RebootInstance(target="any reader", **BRIEF),
-    },
-    "delete-reader": {"any reader": lambda _: DeleteReader(**BRIEF)},
-    "scale-capacity": {"narrower": lambda _: ScaleCapacity(min_acu=1, max_acu=2, **BRIEF)},
-    "noop": {"": lambda _: Noop(**BRIEF)},
-}
+PATIENCE_S = 60.0
 
 
-def test_every_fault_of_the_catalogue_has_a_case() -> None:
-    assert set(CASES) == {kind.model_fields["fault"].default for kind in CATALOGUE}
+def _parameters() -> Iterator[Any]:
+    """Yield kind and case; those of a kind are dealt out to its groups in turn."""
+    dealt: Counter[str] = Counter()
+    for fault, cases in all_cases().items():
+        for name, case in cases.items():
+            group = f"faults-{case.cluster}-{dealt[case.cluster] % GROUPS.get(case.cluster, 1)}"
+            dealt[case.cluster] += 1
+            marks = (pytest.mark.xdist_group(group), pytest.mark.seconds(60))
+            yield pytest.param(case.cluster, case, id=f"{fault} {name}", marks=marks)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(c, id=f"{f} {n}".strip())
-        for f, cases in CASES.items()
-        for n, c in cases.items()
-    ],
-)
+@pytest.fixture(scope="module")
+def on(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    """A test cluster of a kind, for all its cases in this process."""
+    log: Path = tmp_path_factory.mktemp("embedded") / "cluster.log"
+    with opened(None, KINDS[request.param], log, lambda _: None) as found:
+        yield found
+
+
+@pytest.fixture
+def made(on: Target) -> Iterator[list[Mapping[str, Any]]]:
+    """The changing API calls that a test makes."""
+    calls: list[Mapping[str, Any]] = []
+    on.rds.on_change(calls.append)
+    yield calls
+    on.rds.on_change(lambda _: None)
+
+
+@pytest.mark.parametrize(("on", "case"), _parameters(), indirect=["on"])
 def test_a_fault_disturbs_and_everything_is_as_before(
-    case: Case, target: Target, tmp_path: Path
+    case: Case, on: Target, made: list[Mapping[str, Any]], tmp_path: Path
 ) -> None:
-    before = target.rds.topology()
-    fault = case(before)
-    database = Sessions(target.connect(before))
-    journal = Journal(tmp_path / "journal.jsonl", MonotonicClock(), lambda _: None)
+    first = on.topology()
+    database = Sessions(on.connect(first))
+    before = _state(on, database)
+    fault = case.make(first)
+    declared = fault.calls(
+        look_before(fault, Context(on.rds, database, on.control), None, "declared")
+    )
+    events = _carry_out(fault, on, database, tmp_path)
+
+    effect = next(_effects(events))
+    assert effect["effect"] == "taken", effect
+    assert open_records(tmp_path / "journal.jsonl") == {}
+    after = _settled(on, database)
+    _assert_restored(case, before, after)
+    _assert_calls(made, declared, events, effect["requests"])
+    case.check(before, after, effect)
+
+
+def _carry_out(fault: Fault, on: Target, database: Sessions, folder: Path) -> list[Event]:
+    journal = Journal(folder / "journal.jsonl", MonotonicClock(), lambda _: None)
     FaultSession(
         fault=fault,
         fault_id=1,
         step=1,
         repeat=1,
-        run=tmp_path.name,
-        first=before,
-        context=Context(target.rds, database, target.control),
-        restorer=Restoring(target.rds, database, target.control, lambda _: None),
+        run=str(folder),
+        first=on.topology(),
+        context=Context(on.rds, database, on.control),
+        restorer=Restoring(on.rds, database, on.control, lambda _: None),
         journal=journal,
         clock=MonotonicClock(),
     ).carry_out()
-
-    effect = next(_effects(read_events(tmp_path / "journal.jsonl")))
-    assert effect["effect"] == "taken", effect
-    after = target.rds.topology()
-    assert after.all_available()
-    assert after.capacity == before.capacity
-    assert {
-        m.id: (m.instance_class, m.promotion_tier, m.availability_zone) for m in after.members
-    } == {m.id: (m.instance_class, m.promotion_tier, m.availability_zone) for m in before.members}
-    if fault.fault == "failover-cluster":
-        assert after.writer is not None
-        assert before.writer is not None
-        assert after.writer.id != before.writer.id
-        assert effect["actual_target"] == after.writer.id
-        assert getattr(fault, "target", None) in {None, after.writer.id}
-    for instance in after.members:
-        assert database.identify(instance.id).role is instance.role
+    journal.close()
+    return read_events(folder / "journal.jsonl")
 
 
 def _effects(events: list[Event]) -> Iterator[Mapping[str, Any]]:
     return (e.data for e in events if e.data.get("verb") == "effect" and e.data["state"] == "ended")
+
+
+def _state(on: Target, database: Sessions) -> State:
+    now = on.topology()
+    return State(
+        topology=now,
+        endpoints=on.rds.custom_endpoints(),
+        worldwide=on.rds.global_cluster(),
+        identities={m.id: database.identify(m.id) for m in now.members},
+    )
+
+
+def _settled(on: Target, database: Sessions) -> State:
+    """Return the state once API and instances agree about everybody's role."""
+
+    def agreed() -> State | None:
+        now = _state(on, database)
+        by_api = {m.id: m.role for m in now.topology.members}
+        by_sql = {name: identity.role for name, identity in now.identities.items()}
+        return now if now.topology.all_available() and by_api == by_sql else None
+
+    return wait_until(agreed, "API and SQL to agree", timeout_s=PATIENCE_S)  # type: ignore[return-value]
+
+
+def _assert_restored(case: Case, before: State, after: State) -> None:
+    """Hold everything to be as before, down to tags and settings; only who writes may differ."""
+    assert _comparable(case, after.topology) == _comparable(case, before.topology)
+    assert after.endpoints == before.endpoints
+    assert after.worldwide == before.worldwide
+    old, new = before.topology.writer, after.topology.writer
+    assert old is not None
+    assert new is not None
+    assert (old.id != new.id) is case.moves_writer
+
+
+def _comparable(case: Case, topology: Topology) -> Topology:
+    members = [replace(member, role=Role.READER) for member in topology.members]
+    if case.moves_zone:
+        members = [
+            replace(m, availability_zone="", settings={**m.settings, "AvailabilityZone": ""})
+            for m in members
+        ]
+    return replace(topology, members=tuple(sorted(members, key=lambda member: member.id)))
+
+
+def _assert_calls(
+    made: list[Mapping[str, Any]], declared: tuple[Call, ...], events: list[Event], requests: int
+) -> None:
+    """Hold the calls to those declared; a refused request counts as none, but must be declared."""
+    records = [
+        undo_from_json({"action": e.data["action"], **e.data["parameters"]})
+        for e in events
+        if e.type == "undo"
+    ]
+    undoing = [call for record in records for call in record.calls()]
+    injecting = [replace(call, count=call.count * requests) for call in declared]
+    at_most = {c.operation.lower(): c.count for c in total([*injecting, *undoing])}
+    assert {_operation(call) for call in made} <= set(at_most)
+    counts = Counter(_operation(call) for call in made if call["error_code"] is None)
+    assert {o: n for o, n in counts.items() if n > at_most[o]} == {}
+    assert {call.operation.lower() for call in declared} <= set(counts)
+
+
+def _operation(call: Mapping[str, Any]) -> str:
+    """Return boto3's `failover_db_cluster` as the API's name in lower case."""
+    return str(call["operation"]).replace("_", "").lower()
