@@ -45,7 +45,7 @@ from chaos.testcluster.security.admission import Security
 from chaos.testcluster.security.iam_auth import Door
 from chaos.testcluster.standalone.database import Standalone
 from chaos.testcluster.standalone.records import StandaloneSpec
-from chaos.testcluster.standalone.registry import Standalones, nodes_of
+from chaos.testcluster.standalone.registry import Standalones, multi_az, nodes_of
 from chaos.testcluster.worldwide.global_clusters import GlobalClusters
 
 ZONE = "rds.amazonaws.com"
@@ -78,6 +78,8 @@ class Estate:
         self._regions: dict[str, Region] = {}
         self._numbers = itertools.count(1)
         self._home: Cluster | None = None
+        self._pace: ClusterSpec | None = None
+        """The specification of the home, whose pace everything else keeps."""
         self.disturbances = Disturbances(self)
         self._injections = Injections(self)
         self.global_clusters = GlobalClusters(
@@ -166,11 +168,29 @@ class Estate:
         Raises:
             HostError: there is none.
         """
-        if self._home is None:
-            raise HostError("this server was started without a cluster")
-        if self._home.core.closing.is_set():
-            raise HostError(f"cluster {self._home.core.spec.id} was deleted")
-        return self._home.snapshot()
+        home = self.database(None)
+        world = self.global_clusters.of(home)
+        return replace(home.snapshot(), global_cluster=world.id if world else None)
+
+    def database(self, identifier: str | None) -> Cluster:
+        """Return a cluster or a stand-alone instance; None: what the server was started for.
+
+        Of two of one identifier it is the one in the home's Region.
+
+        Raises:
+            ApiError: DBClusterNotFoundFault.
+            HostError: there is no home.
+        """
+        if identifier is None:
+            if self._home is None:
+                raise HostError("this server was started without a cluster")
+            if self._home.core.closing.is_set():
+                raise HostError(f"cluster {self._home.core.spec.id} was deleted")
+            return self._home
+        for found in (*self.clusters(), *self.standalones()):
+            if found.core.spec.id == identifier.lower():
+                return found
+        raise ApiError("DBClusterNotFoundFault", f"DBCluster {identifier} not found.")
 
     def names(self) -> Mapping[str, Alias | Address]:
         """Return every DNS name as it is answered now."""
@@ -210,14 +230,25 @@ class Estate:
         except ApiError:
             cluster.close()
             raise
-        self._home = self._home or cluster
+        self._home, self._pace = self._home or cluster, self._pace or spec
         cluster.core.is_needed_elsewhere = lambda: self.global_clusters.of(cluster) is not None
         return cluster
+
+    def new_instance(self, spec: ClusterSpec, password: str) -> Standalone:
+        """Add the Multi-AZ instance that the server is started for, without servers.
+
+        Raises:
+            ApiError: it cannot be made here.
+        """
+        self._pace = self._pace or spec
+        made = self.region(spec.region).standalones.put(multi_az(spec), password)
+        self._home = self._home or made
+        return made
 
     def _new_standalone(
         self, spec: StandaloneSpec, password: str, source: Standalone | None
     ) -> Standalone:
-        pace = self._home.core.spec if self._home else ClusterSpec()
+        pace = self._pace or ClusterSpec()
         return Standalone(
             spec,
             nodes_of(spec, pace),
@@ -229,7 +260,7 @@ class Estate:
 
     def _paced_alike(self, spec: ClusterSpec, password: str) -> Cluster:
         """Add a cluster that paces its work as the one that the server was started for."""
-        home = self._home.core.spec if self._home else spec
+        home = self._pace or spec
         return self.new_cluster(
             replace(
                 spec,

@@ -9,6 +9,8 @@ from datetime import datetime
 from chaos.testcluster.postgres.configuration import ADMIN_ROLE, DATABASE
 
 ACCOUNT = "000000000000"  # which AWS never issues
+SERVERLESS_CLASS = "db.serverless"
+PROVISIONED_CLASS = "db.r6g.large"
 
 
 class ApiError(Exception):
@@ -34,7 +36,7 @@ class InstanceSpec:
     """What CreateDBInstance asks for."""
 
     id: str
-    instance_class: str = "db.serverless"
+    instance_class: str = SERVERLESS_CLASS
     availability_zone: str | None = None  # None: the cluster spreads instances over its zones
     promotion_tier: int = 1
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -54,8 +56,25 @@ class InstanceChanges:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSpec:
+    """A custom endpoint that a cluster begins with.
+
+    Instances are given by number, and the first writer's is 1: `static` members only, or all but the
+    `excluded` ones.
+    """
+
+    id: str
+    kind: str = "ANY"  # READER | ANY
+    static: tuple[int, ...] = ()
+    excluded: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
-    """What `gameday cluster up` or CreateDBCluster asks for."""
+    """What `gameday cluster up` or CreateDBCluster asks for.
+
+    Without `serverless` bounds its instances are provisioned.
+    """
 
     id: str = "gameday"
     readers: int = 2
@@ -72,12 +91,26 @@ class ClusterSpec:
     dns_flip_s: float | None = None  # promotion -> the cluster endpoint's name answers it
     read_availability: bool = True
     """False: a writer's failover or reboot also restarts the readers, as older versions do."""
+    instance_class: str | None = None  # None: db.serverless with bounds, else db.r6g.large
+    reader_tiers: tuple[int, ...] = ()  # of the readers in their order; 1 where none is given
+    custom_endpoints: tuple[EndpointSpec, ...] = ()
+    secondary_region: str | None = None
+    """Where the other cluster, `ID-secondary`, of a global cluster `ID-global` is; None: of none."""
+    multi_az_instance: bool = False
+    """An instance of RDS for PostgreSQL with a hidden standby, in no cluster at all."""
     tags: Mapping[str, str] = field(default_factory=lambda: {"gameday": "allowed"})
     user: str = ADMIN_ROLE
     database: str | None = DATABASE  # None: only `postgres`, which is always there
     parameter_group: str | None = None  # None: the default DB cluster parameter group
     settings: Mapping[str, object] = field(default_factory=dict)
     """Further request members kept and shown as they were given (backup retention, ...)."""
+
+    @property
+    def first_class(self) -> str:
+        """The class that its first instances have."""
+        if self.instance_class is not None:
+            return self.instance_class
+        return SERVERLESS_CLASS if self.serverless is not None else PROVISIONED_CLASS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +195,9 @@ class ClusterRecord:
     """What was asked for and waits for ApplyImmediately, as PendingModifiedValues shows it."""
     custom_endpoints: tuple[EndpointRecord, ...] = ()
     is_secondary: bool = False  # of a global cluster, so without a writer
+    global_cluster: str | None = None  # told by `Estate.home` alone
+    is_cluster: bool = True
+    """False: an instance in no cluster, told as a cluster of one writer with one endpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ from chaos.testcluster.aurora.core import (
 )
 from chaos.testcluster.aurora.endpoint_changes import EndpointChanges
 from chaos.testcluster.aurora.failover import Failover
-from chaos.testcluster.aurora.founding import set_up
+from chaos.testcluster.aurora.founding import first_instances, set_up
 from chaos.testcluster.aurora.instance_changes import InstanceModification
 from chaos.testcluster.aurora.instances import Instances
 from chaos.testcluster.aurora.monitor import Monitor
@@ -130,17 +130,21 @@ class Cluster:
 
     # -- life ------------------------------------------------------------------------------------
 
-    def launch(self) -> None:
+    def launch(self, start: Callable[[Core], None] | None = None) -> None:
         """Start the specified instances; return when the writer accepts and the readers stream.
+
+        `start` starts their servers where their data do not begin with this cluster.
 
         Raises:
             HostError: PostgreSQL could not be started here; nothing is left behind.
         """
-        spec = self.core.spec
+        core = self.core
         try:
-            for number in range(1, spec.readers + 2):
-                self.core.add_member(InstanceSpec(id=f"{spec.id}-instance-{number}"), CREATING)
-            self._start_nodes(self.core)
+            for instance in first_instances(core.spec):
+                core.add_member(instance, CREATING)
+            core.writer = core.shown_writer = core.dns_writer = next(iter(core.members))
+            (start or self._start_nodes)(core)
+            self._be_available()
             self._monitor.start()
             self._serverless.start()
         except BaseException:
@@ -155,7 +159,6 @@ class Cluster:
             member.node.write_topology([])
             member.node.start(None if member is writer else writer.node.address)
 
-        core.writer = core.shown_writer = core.dns_writer = writer.id
         core.foundation.storage.attach(writer.node.data)
         with ThreadPoolExecutor(max_workers=len(core.members)) as pool:
             list(pool.map(create, core.members.values()))
@@ -171,10 +174,14 @@ class Cluster:
                 timeout_s=_READY_TIMEOUT_S,
                 interval_s=0.01,
             )
+
+    def _be_available(self) -> None:
+        core = self.core
         for member in core.members.values():
             member.status = AVAILABLE
             member.in_reader_endpoint = True
         core.status = AVAILABLE
+        self.endpoints.begin_with(core.spec.custom_endpoints)
         core.publish_topology()
         core.record(events.CLUSTER_CREATED, core.spec.id)
         for member in core.members.values():

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from chaos.testcluster.aurora.core import AVAILABLE, CREATING, DELETING, MODIFYING, Core
 from chaos.testcluster.aurora.endpoints import ANY, CUSTOM_MAX, KINDS, CustomEndpoint, Group
+from chaos.testcluster.aurora.founding import instance_name
 from chaos.testcluster.aurora.tags import changed_tags
-from chaos.testcluster.records import ApiError
+from chaos.testcluster.records import ApiError, EndpointSpec
 
 
 class EndpointChanges:
@@ -22,6 +23,19 @@ class EndpointChanges:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._created = 0
+
+    def begin_with(self, specs: Iterable[EndpointSpec]) -> None:
+        """Add endpoints to a cluster that is being launched; they are available at once."""
+        core = self._core
+        for spec in specs:
+            static, excluded = (
+                tuple(instance_name(core.spec, number) for number in numbers)
+                for numbers in (spec.static, spec.excluded)
+            )
+            group = new_group(spec.kind, static or None, excluded or None)
+            endpoint = self._new(spec.id, group, {})
+            with core.lock:
+                core.endpoints[spec.id] = replace(endpoint, status=AVAILABLE, group=group)
 
     def create(self, identifier: str, group: Group, tags: Mapping[str, str]) -> None:
         """Accept CreateDBClusterEndpoint; that the name is free in the Region is the caller's to know.
@@ -38,17 +52,19 @@ class EndpointChanges:
                     f"DBCluster {core.spec.id} already has the maximum of {CUSTOM_MAX} custom "
                     "endpoints.",
                 )
-            self._created += 1
-            core.endpoints[identifier] = CustomEndpoint(
-                id=identifier,
-                resource_id=_resource_id(
-                    f"{core.hash} {core.spec.id} {identifier} {self._created}"
-                ),
-                status=CREATING,
-                wanted=group,
-                tags=changed_tags({}, tags, ()),
-            )
+            core.endpoints[identifier] = self._new(identifier, group, tags)
         self._later(identifier, "create")
+
+    def _new(self, identifier: str, group: Group, tags: Mapping[str, str]) -> CustomEndpoint:
+        core = self._core
+        self._created += 1
+        return CustomEndpoint(
+            id=identifier,
+            resource_id=_resource_id(f"{core.hash} {core.spec.id} {identifier} {self._created}"),
+            status=CREATING,
+            wanted=group,
+            tags=changed_tags({}, tags, ()),
+        )
 
     def modify(self, identifier: str, change: Callable[[Group], Group]) -> None:
         """Accept ModifyDBClusterEndpoint; until it is done the name leads to the old group.

@@ -1,12 +1,33 @@
-"""The first data of a cluster, and its first user."""
+"""What a cluster begins with: its first instances, data and user."""
 
 from __future__ import annotations
+
+import itertools
 
 from psycopg import sql
 
 from chaos.testcluster.aurora.core import Core
 from chaos.testcluster.postgres.configuration import ADMIN_ROLE, DATABASE
 from chaos.testcluster.postgres.node import Node
+from chaos.testcluster.records import ClusterSpec, InstanceSpec
+
+_TIER = 1  # AWS's default
+
+
+def instance_name(spec: ClusterSpec, number: int) -> str:
+    """Return the identifier of a first instance; the writer's number is 1."""
+    return f"{spec.id}-instance-{number}"
+
+
+def first_instances(spec: ClusterSpec) -> list[InstanceSpec]:
+    """Return the writer and the readers that a cluster is launched with."""
+    tiers = itertools.chain([_TIER], spec.reader_tiers, itertools.repeat(_TIER))
+    return [
+        InstanceSpec(
+            id=instance_name(spec, number), instance_class=spec.first_class, promotion_tier=tier
+        )
+        for number, tier in zip(range(1, spec.readers + 2), tiers, strict=False)
+    ]
 
 
 def set_up(core: Core, writer: Node) -> None:

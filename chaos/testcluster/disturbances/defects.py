@@ -38,7 +38,7 @@ class Defect(Disturbance):
         Raises:
             ApiError: it is planted already, or the cluster has not what it needs.
         """
-        core = _core(estate, self.cluster)
+        core = estate.database(self.cluster).core
         self.require(core)
         with core.lock:
             if self.kind in core.defects.planted:
@@ -310,7 +310,7 @@ class IgnoreFailover(Disturbance):
 
     def begin(self, estate: Estate) -> Ending:
         """Ignore from now on."""
-        core = _core(estate, self.cluster)
+        core = estate.database(self.cluster).core
         _set_failover(core, "ignored", self.kind)
         return lambda: _set_failover(core, "", self.kind)
 
@@ -327,16 +327,6 @@ DEFECTS: tuple[type[Defect], ...] = (
     FailoverDoesNothing,
     CapacityNeverRestored,
 )
-
-
-def _core(estate: Estate, cluster: str | None) -> Core:
-    if cluster is None:
-        home = estate.home()
-        return estate.region(home.region).cluster(home.id).core
-    found = [c.core for c in estate.clusters() if c.core.spec.id == cluster.lower()]
-    if not found:
-        raise ApiError("DBClusterNotFoundFault", f"DBCluster {cluster} not found.")
-    return found[0]
 
 
 def _set_failover(core: Core, how: Literal["", "ignored", "pretended"], kind: str) -> None:

@@ -208,6 +208,7 @@ class ReaderEndpointServesWriter(Disturbance):
         endpoints = {
             record.reader_endpoint: record.cluster_endpoint
             for record in (c.snapshot() for c in clusters_of(estate, self.cluster))
+            if record.is_cluster  # An instance has one name.
         }
         rule = WriterBehindReaders(
             estate.names(), endpoints, after_flip_s=self.after_flip_s, only=self.only
@@ -237,13 +238,14 @@ class DnsFlipDelay(Disturbance):
 
 
 def clusters_of(estate: Estate, cluster: str | None) -> tuple[Cluster, ...]:
-    """Return the clusters of that identifier, in whatever Region; all for None.
+    """Return the clusters of that identifier, in whatever Region, or the instance; all for None.
 
     Raises:
         ApiError: there is none.
     """
     wanted = None if cluster is None else cluster.lower()
-    found = tuple(c for c in estate.clusters() if wanted in {None, c.snapshot().id})
+    everybody = (*estate.clusters(), *estate.standalones())
+    found = tuple(c for c in everybody if wanted in {None, c.core.spec.id})
     if not found:
         raise ApiError("DBClusterNotFoundFault", f"DBCluster {cluster} not found.")
     return found

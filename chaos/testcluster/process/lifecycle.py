@@ -16,9 +16,10 @@ from typing import Self
 import psutil
 
 from chaos.errors import DefinitionError, HostError, WaitTimeout
-from chaos.testcluster.identifiers import LENGTH_MAX, RULE, is_identifier, is_region
+from chaos.testcluster.identifiers import is_identifier
 from chaos.testcluster.machine.local_disk import unmount_all
 from chaos.testcluster.postgres.processes import kill_all, sweep_lock_file
+from chaos.testcluster.process.asked import checked
 from chaos.testcluster.process.control_address import ask
 from chaos.testcluster.process.registry import Slot, slots
 from chaos.testcluster.process.server_config import DETACH, ServerConfig
@@ -31,7 +32,6 @@ __all__ = ["ClusterState", "Embedded", "down", "embedded", "status", "up"]
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
-READERS_MAX = 15
 
 _CREATION_TOLERANCE_S = 5.0
 _SERVER = "chaos.testcluster.process.server"
@@ -47,7 +47,7 @@ class Embedded:
             DefinitionError: the specification is wrong.
             HostError: it cannot start here.
         """
-        spec = _checked(spec)
+        spec = checked(spec)
         config = ServerConfig(spec=spec)
         self._log = log
         self._worker = WorkerProcess(f"test cluster {spec.id}", _SERVER, config.as_json(), log)
@@ -90,7 +90,7 @@ def up(spec: ClusterSpec) -> ClusterState:
         DefinitionError: the specification is wrong, or the identifier is taken.
         HostError: it cannot start here.
     """
-    spec = _checked(spec)
+    spec = checked(spec)
     slot = Slot.of(spec.id)
     slot.prepare()
     if slot.is_held():
@@ -156,25 +156,6 @@ def down(identifier: str) -> None:
         _end(slot, state)
     _reclaim(slot)
     slot.log.unlink(missing_ok=True)
-
-
-def _checked(spec: ClusterSpec) -> ClusterSpec:
-    """Return the specification with its identifier as AWS would store it.
-
-    Raises:
-        DefinitionError: what is wrong with it.
-    """
-    longest = LENGTH_MAX - len(f"-instance-{READERS_MAX + 1}")
-    if not is_identifier(spec.id) or len(spec.id) > longest:
-        raise DefinitionError(
-            f"{spec.id!r} cannot be the identifier of a test cluster. {RULE} At most {longest} "
-            "characters, since its instances add to it."
-        )
-    if not is_region(spec.region):
-        raise DefinitionError(f"{spec.region!r} is not an AWS Region such as eu-west-1")
-    if not 0 <= spec.readers <= READERS_MAX:
-        raise DefinitionError(f"a cluster has 0 to {READERS_MAX} readers, not {spec.readers}")
-    return replace(spec, id=spec.id.lower())
 
 
 def _announced(worker: WorkerProcess) -> ClusterState:

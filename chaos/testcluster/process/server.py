@@ -28,7 +28,8 @@ from chaos.model.access import DatabaseAccess
 from chaos.names import NameServer
 from chaos.testcluster.api.control import Control, ServerFacts, status
 from chaos.testcluster.api.server import ApiServer
-from chaos.testcluster.estate import ZONE, Estate, start_cluster
+from chaos.testcluster.estate import ZONE, Estate
+from chaos.testcluster.home import SECONDARY_READERS, start_home
 from chaos.testcluster.metrics.sampling import Sampler
 from chaos.testcluster.metrics.telemetry import Telemetry
 from chaos.testcluster.names.dns import Authority, DnsServer
@@ -57,12 +58,12 @@ def serve(
             stack.callback(config.slot.path.unlink, missing_ok=True)
         block = AddressBlock.lease()
         stack.callback(block.close)
-        directory = make_directory(spec.readers + 1)
+        directory = make_directory(_nodes(spec))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         estate = Estate(block=block, binaries=find_postgres(), directory=directory, seed=spec.seed)
         stack.callback(estate.close)
         password = secrets.token_urlsafe(18)
-        cluster = start_cluster(estate, spec, password)
+        start_home(estate, spec, password)
         name_server = NameServer(address=block.control, port=block.dns_port, domain=ZONE)
         stack.callback(_name_server(estate, name_server, spec.seed).close)
         facts = _facts(block, name_server, spec, estate)
@@ -73,13 +74,20 @@ def serve(
         stack.callback(sampler.close)
         api = ApiServer(estate, control, monitoring=telemetry.monitoring, listener=block.listener)
         stack.callback(api.close)
-        state = _state(cluster.snapshot(), facts, block, password)
+        state = _state(estate.home(), facts, block, password)
         if config.slot is not None:
             write_state(state, config.slot.path)
         ready(state)
         _log.info("cluster %s serves at %s", spec.id, facts.api_url)
         stop.wait()
         _log.info("cluster %s stops", spec.id)
+
+
+def _nodes(spec: ClusterSpec) -> int:
+    """Return how many servers it takes."""
+    if spec.multi_az_instance:
+        return 2
+    return spec.readers + 1 + (SECONDARY_READERS if spec.secondary_region else 0)
 
 
 def _name_server(estate: Estate, where: NameServer, seed: int) -> DnsServer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.testcluster.process.registry import Slot
-from chaos.testcluster.records import ClusterSpec, ServerlessBounds
+from chaos.testcluster.records import ClusterSpec, EndpointSpec, ServerlessBounds
 
 DETACH = {"command": "detach"}
 """The line after which a standing cluster's server no longer ends with its input."""
@@ -35,4 +35,14 @@ class ServerConfig:
         if spec["serverless"] is not None:
             spec["serverless"] = ServerlessBounds(**spec["serverless"])
         slot = Slot(Path(fields["slot"])) if fields["slot"] else None
+        spec["reader_tiers"] = tuple(spec["reader_tiers"])
+        spec["custom_endpoints"] = tuple(
+            EndpointSpec(
+                id=endpoint["id"],
+                kind=endpoint["kind"],
+                static=tuple(endpoint["static"]),
+                excluded=tuple(endpoint["excluded"]),
+            )
+            for endpoint in spec["custom_endpoints"]
+        )
         return cls(spec=ClusterSpec(**spec), slot=slot)

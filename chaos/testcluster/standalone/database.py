@@ -29,11 +29,19 @@ from chaos.testcluster.ground import Ground
 from chaos.testcluster.parameters.parameter_groups import Level
 from chaos.testcluster.parameters.parameter_state import GROUP_SETTING
 from chaos.testcluster.postgres.node import Node
-from chaos.testcluster.records import Address, Alias, ApiError, ClusterSpec, InstanceSpec
+from chaos.testcluster.records import (
+    Address,
+    Alias,
+    ApiError,
+    ClusterRecord,
+    ClusterSpec,
+    InstanceSpec,
+)
 from chaos.testcluster.standalone import events as seen
 from chaos.testcluster.standalone.core import StandaloneCore
 from chaos.testcluster.standalone.records import StandaloneChanges, StandaloneRecord, StandaloneSpec
 from chaos.testcluster.standalone.synchrony import Synchrony
+from chaos.testcluster.standalone.view import as_cluster
 from chaos.wait import wait_until
 
 _BUSY_TIMEOUT_S = 120.0
@@ -139,6 +147,10 @@ class Standalone(Cluster):
                 pid=node.pid if node else None,
             )
 
+    def snapshot(self) -> ClusterRecord:
+        """Return the instance as a cluster of one writer, which is how its server shows its home."""
+        return as_cluster(self.record(), self.core)
+
     def names(self) -> Mapping[str, Alias | Address]:
         """Return the one name, which leads to the active node some time after a failover."""
         core = self.core
@@ -159,27 +171,36 @@ class Standalone(Cluster):
 
         def work() -> None:
             core.pause(delays.create)
-            member = self.add_node(self.spec.availability_zone)
-            if core.source is None:
-                self._found(member)
-            else:
-                clone(core, member)
-                core.foundation.storage.attach(member.node.data)
-                start_in_role(core, member)
-            if self.spec.multi_az:
-                standby = self.add_node(None)
-                clone(core, standby)
-                start_in_role(core, standby)
-                standby.status = AVAILABLE
-            with core.lock:
-                member.status = core.status = AVAILABLE
-                core.shown_writer = core.dns_writer = core.writer
-                self.done()
-            self._monitor.start()
-            self.synchrony.start()
-            core.announce(events.INSTANCE_CREATED)
+            self.come_to_life()
 
         core.background("creation", work, failed=self.failed)
+
+    def come_to_life(self) -> None:
+        """Make the node, or the two, and return when they serve.
+
+        Raises:
+            HostError, WaitTimeout: PostgreSQL could not be started here.
+        """
+        core = self.core
+        member = self.add_node(self.spec.availability_zone)
+        if core.source is None:
+            self._found(member)
+        else:
+            clone(core, member)
+            core.foundation.storage.attach(member.node.data)
+            start_in_role(core, member)
+        if self.spec.multi_az:
+            standby = self.add_node(None)
+            clone(core, standby)
+            start_in_role(core, standby)
+            standby.status = AVAILABLE
+        with core.lock:
+            member.status = core.status = AVAILABLE
+            core.shown_writer = core.dns_writer = core.writer
+            self.done()
+        self._monitor.start()
+        self.synchrony.start()
+        core.announce(events.INSTANCE_CREATED)
 
     def add_node(self, zone: str | None) -> Member:
         """Add a node without data, in a zone or (None) in one where the instance has none."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from chaos.errors import HostError
-from chaos.testcluster.records import ApiError, ClusterSpec
+from chaos.testcluster.records import PROVISIONED_CLASS, ApiError, ClusterSpec
 from chaos.testcluster.standalone.database import Standalone
 from chaos.testcluster.standalone.records import StandaloneSpec
 
@@ -54,6 +54,24 @@ class Standalones:
                     "InstanceQuotaExceeded",
                     f"DB instance {source.id} already has {REPLICAS_MAX} read replicas.",
                 )
+        made = self.put(spec, password, source)
+        try:
+            made.put_settings(spec.settings)
+        except ApiError:
+            self._forget(made)
+            made.close()
+            raise
+        made.create()
+        return made
+
+    def put(
+        self, spec: StandaloneSpec, password: str, source: Standalone | None = None
+    ) -> Standalone:
+        """Add an instance without servers.
+
+        Raises:
+            ApiError: the identifier is taken, or it cannot be made now.
+        """
         try:
             made = self._make(spec, password, source)
         except HostError as error:
@@ -65,13 +83,6 @@ class Standalones:
         if taken:
             made.close()
             raise ApiError("DBInstanceAlreadyExists", "DB instance already exists")
-        try:
-            made.put_settings(spec.settings)
-        except ApiError:
-            self._forget(made)
-            made.close()
-            raise
-        made.create()
         return made
 
     def delete(self, instance: Standalone) -> None:
@@ -88,6 +99,21 @@ class Standalones:
     def _forget(self, instance: Standalone) -> None:
         with self._lock:
             self._by_id.pop(instance.id, None)
+
+
+def multi_az(home: ClusterSpec) -> StandaloneSpec:
+    """Return the Multi-AZ instance that a server is started for."""
+    return StandaloneSpec(
+        id=home.id,
+        region=home.region,
+        instance_class=home.instance_class or PROVISIONED_CLASS,
+        user=home.user,
+        database=home.database,
+        port=home.port,
+        multi_az=True,
+        tags=home.tags,
+        settings=home.settings,
+    )
 
 
 def nodes_of(spec: StandaloneSpec, pace: ClusterSpec) -> ClusterSpec:
