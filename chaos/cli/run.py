@@ -13,6 +13,7 @@ from chaos.cli import judgement
 from chaos.cli import target as targets
 from chaos.cli.catalogue import ARM_NAMES
 from chaos.cli.defect import Defects, parsed
+from chaos.cli.embedded import specification
 from chaos.cli.options import DEFAULT_RUNS, AsJson, Profile, Quiet, RunsRoot
 from chaos.cli.terminal import Terminal
 from chaos.clock import Anchor
@@ -87,7 +88,7 @@ def run(
             folder, ended = _carried_out(
                 definition,
                 cluster,
-                ClusterSpec(profile=profile.value, seed=seed),
+                specification(definition.test_cluster, profile=profile.value, seed=seed),
                 defects=defects,
                 out=out,
                 clock=clock,

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from chaos.checks import CATALOGUE as CHECKS
 from chaos.checks.base import Check
+from chaos.definition.embedded import EmbeddedCluster
 from chaos.faults import CATALOGUE as FAULTS
 from chaos.faults.base import Fault
+from chaos.safety.stops import Condition, OfStream, every
 
 if TYPE_CHECKING:  # The unions grow with the catalogues; mypy sees the base classes.
     Step = Fault
@@ -109,11 +111,17 @@ class Experiment(_Part):
     )
     claim: str = Field(min_length=1, description="One sentence a reader can disagree with.")
     owner: str | None = Field(None, description="Team that answers for it.")
+    test_cluster: EmbeddedCluster | None = Field(
+        None, description="What the embedded cluster must be like; a named one is as it is."
+    )
     workload: Workload = Field(default_factory=Workload, description="Traffic of every arm.")
     steady_state: tuple[SteadyState, ...] = Field(
         (), description="Required before the method, observed again after it."
     )
     method: tuple[Step, ...] = Field(min_length=1, description="Faults, in order.")
+    stop_when: tuple[Condition, ...] = Field(
+        (), description="Stop conditions: one that holds ends the method, and the run recovers."
+    )
     objectives: tuple[Objective, ...] = Field(
         min_length=1, description="What the verdict rests on, judged from recorded data alone."
     )
@@ -127,6 +135,7 @@ class Experiment(_Part):
         for part, named in (
             *(("steady_state", state.arm) for state in self.steady_state),
             *(("objectives", getattr(check, "arm", None)) for check in self.objectives),
+            *(("stop_when", c.arm) for c in every(self.stop_when) if isinstance(c, OfStream)),
         ):
             if named not in known | {None, "probe"}:
                 allowed = ", ".join(sorted(known))

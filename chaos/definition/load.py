@@ -240,8 +240,12 @@ def _allowed_keys(location: Sequence[int | str]) -> list[str]:
 
 
 def _dereference(node: Any, schema: Any) -> Any:
-    while "$ref" in node:
-        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    """Follow references; of what may also be absent, take what it is otherwise."""
+    while "$ref" in node or "anyOf" in node:
+        if "anyOf" in node:
+            node = next((one for one in node["anyOf"] if one.get("type") != "null"), {})
+        else:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
     return node
 
 
