@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chaos.clock import MonotonicClock
 from chaos.model.access import DatabaseAccess
-from chaos.model.ledger import Ledger
+from chaos.model.ledger import Ledger, LostSoFar
 from loadgen import ledger
 from loadgen.arms import CATALOGUE
 from loadgen.config import ArmTraffic, TrafficConfig
@@ -15,6 +16,7 @@ from loadgen.probes import table as probe_table
 from loadgen.probes.config import ProbesConfig
 from loadgen.probes.driver import Probes
 from loadgen.traffic import Traffic
+from loadgen.watched_writes import WatchedWrites
 
 
 class LocustWorkload:
@@ -52,6 +54,11 @@ class LocustWorkload:
             Probes(ProbesConfig(run=folder.name), access, folder),
             Traffic(traffic, access, folder),
         )
+
+    def watched(self, access: DatabaseAccess, folder: Path) -> Callable[[], LostSoFar]:
+        """Return what looks for acknowledged writes on the writer while traffic lasts."""
+        writes, clock = WatchedWrites(access, folder, folder.name), MonotonicClock()
+        return lambda: writes.look(clock.now_ns())
 
     def reconcile(self, access: DatabaseAccess, folder: Path, run: str) -> Ledger:
         """Compare what was acknowledged with what the table holds."""

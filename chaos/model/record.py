@@ -34,6 +34,7 @@ class Event:
              state: started | ended; parameters; requested_target; actual_target;
              effect: taken | none; error
     call     operation; parameters; request_id; error_code
+    stop     condition; why: a stop condition held, and the method was ended
     steady   probe; when: before | after; ok; measured; why
     note     text
     """

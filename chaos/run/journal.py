@@ -122,3 +122,17 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
+
+
+def in_use(path: Path) -> bool:
+    """Tell whether a process has this journal open: its run, or a recover of it, goes on."""
+    if not path.exists():
+        return False
+    writer = LineWriter(path)
+    try:
+        writer.lock()
+    except BlockingIOError:
+        return True
+    finally:
+        writer.close()
+    return False

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from chaos.aws.rds import ControlPlane
 from chaos.model.access import DatabaseAccess
-from chaos.model.ledger import Ledger
+from chaos.model.ledger import Ledger, LostSoFar
 from chaos.model.topology import Topology
 from chaos.run.interrupt import InterruptibleClock
 from chaos.safety.ports import Control, Database, Rds
@@ -40,6 +40,12 @@ class Workload(Protocol):
     def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[Worker]:
         """Make the processes, not started yet."""
 
+    def watched(self, access: DatabaseAccess, folder: Path) -> Callable[[], LostSoFar]:
+        """Return what looks for acknowledged writes on the writer while traffic lasts.
+
+        It raises `DatabaseError` while nobody leads to the writer.
+        """
+
     def reconcile(self, access: DatabaseAccess, folder: Path, run: str) -> Ledger:
         """Compare what was acknowledged with what the tables hold."""
 
@@ -60,6 +66,8 @@ class Rig:
     connect: Callable[[Topology], DatabaseAccess]
     workload: Workload
     check_cluster: Callable[[], None]
+    alarms: Callable[[Sequence[str]], Mapping[str, str]]
+    """CloudWatch alarms by name, with their states; those that there are not are left out."""
     undo_timeout_s: float
     clock: InterruptibleClock
     tell: Callable[[str], None]

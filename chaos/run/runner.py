@@ -36,6 +36,7 @@ from chaos.run.observer import Observer
 from chaos.run.restore import replay
 from chaos.run.rig import Restoring, Rig, Worker
 from chaos.run.steady import Measured, measure
+from chaos.run.stopping import Stopping
 from chaos.safety.guards import GUARDS
 from chaos.safety.undo import DropTables, RestoreWriter
 from chaos.wait import wait_until
@@ -84,6 +85,14 @@ class Run:
         self._restoring = Restoring(
             rig.rds, self._database, rig.control, lambda run: rig.workload.drop(self._access, run)
         )
+        self._stopping = Stopping(
+            experiment.stop_when,
+            folder,
+            self._journal,
+            rig.clock,
+            ledger=rig.workload.watched(self._access, folder),
+            alarms=rig.alarms,
+        )
         self._cleanup_errors: list[GamedayError] = []
         rig.rds.on_change(lambda call: self._journal.event("call", **call))
 
@@ -96,10 +105,11 @@ class Run:
                 self._guards()
             with self._restored(), self._working():
                 self._steady("before", require=True)
-                with self._phase("method"):
-                    self._method()
-                with self._phase("cool-down"):
-                    self.rig.clock.sleep(self.experiment.workload.cooldown_s)
+                with self._stopping:
+                    with self._phase("method"):
+                        self._method()
+                    with self._phase("cool-down"):
+                        self.rig.clock.sleep(self.experiment.workload.cooldown_s)
                 self._steady("after", require=False)
         except GamedayError as raised:
             error = raised
@@ -208,6 +218,7 @@ class Run:
 
     def _check_workers(self) -> None:
         self.rig.check_cluster()
+        self._stopping.check()
         for worker in self._workers:
             worker.check()
 

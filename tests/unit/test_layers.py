@@ -34,7 +34,7 @@ LAYERS |= {
     "chaos.safety": _BASE,
     "chaos.checks": _BASE,
     "chaos.faults": _BASE | {"chaos.aws", "chaos.db", "chaos.safety"},
-    "chaos.definition": _BASE | {"chaos.faults", "chaos.checks"},
+    "chaos.definition": _BASE | {"chaos.faults", "chaos.checks", "chaos.safety"},
     "chaos.run": _BASE
     | {"chaos.aws", "chaos.db", "chaos.safety", "chaos.checks", "chaos.faults", "chaos.definition"},
     "loadgen": _BASE,

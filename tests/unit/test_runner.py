@@ -14,7 +14,7 @@ from chaos.clock import Anchor
 from chaos.definition.experiment import Experiment
 from chaos.errors import ExitCode, GuardRefused, HostError, RecoveryFailed
 from chaos.model.access import DatabaseAccess
-from chaos.model.ledger import Ledger
+from chaos.model.ledger import Ledger, LostSoFar
 from chaos.model.record import read_events
 from chaos.run import runner
 from chaos.run.interrupt import InterruptibleClock
@@ -90,6 +90,9 @@ class Idle:
     def stop(self, timeout_s: float) -> None:
         self._do("stop")
 
+    def watched(self, access: DatabaseAccess, folder: Path) -> Callable[[], LostSoFar]:
+        return lambda: LostSoFar(checked=0, lost=0)
+
     def reconcile(self, access: DatabaseAccess, folder: Path, run: str) -> Ledger:
         self._do("reconcile")
         return Ledger(complete=True)
@@ -121,6 +124,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
             connect=lambda _: ACCESS,
             workload=workload,
             check_cluster=lambda: None,
+            alarms=lambda _: {},
             undo_timeout_s=30,
             clock=clock,
             tell=lambda _: None,
