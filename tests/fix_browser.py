@@ -50,7 +50,7 @@ def chromium() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, nobody else on its thread can use asyncio
 def browser() -> Iterator[Browser]:
     """A headless browser, or the reason why there is none."""
     try:

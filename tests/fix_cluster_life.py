@@ -9,6 +9,8 @@ import pytest
 from fix_control_plane import unique_id
 from fix_rds_model import Served
 
+from chaos.wait import wait_until
+
 USER, SECRET, DATABASE = "postgres", "first-secret", "shop"
 
 
@@ -62,8 +64,17 @@ def connect(
 
 
 def event_ids(served: Served, source: str, kind: str = "db-cluster") -> list[str]:
-    """Return the last four digits of each event about a cluster or (`db-instance`) an instance."""
-    found = served.estate.region("eu-west-1").events()
+    """Return the last four digits of each event about a cluster or (`db-instance`) an instance.
+
+    That is once nothing goes on that may add to them: events follow a status.
+    """
+    region = served.estate.region("eu-west-1")
+    wait_until(
+        lambda: not any(cluster.core.busy for cluster in region.clusters()),
+        "what goes on to end",
+        timeout_s=60,
+    )
+    found = region.events()
     return [e.event_id[-4:] for e in found if (e.source_id, e.source_type) == (source, kind)]
 
 

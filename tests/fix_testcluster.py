@@ -85,6 +85,11 @@ class Running:
         )
 
     def event_ids(self, source: str) -> list[str]:
+        """Return them once nothing goes on that may add to them: events follow a status."""
+        wait_until(lambda: not self.cluster.core.busy, "what goes on to end", timeout_s=60)
+        return self.event_ids_so_far(source)
+
+    def event_ids_so_far(self, source: str) -> list[str]:
         return [
             e.event_id.removeprefix("RDS-EVENT-")
             for e in self.estate.ground.events.all()

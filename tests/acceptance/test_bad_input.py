@@ -16,6 +16,8 @@ from conftest import Gameday
 from chaos.model.record import read_events
 from chaos.wait import wait_until
 
+pytestmark = [pytest.mark.spread, pytest.mark.seconds(15)]
+
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
     assert "Traceback" not in done.stderr + done.stdout

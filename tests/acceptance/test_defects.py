@@ -29,6 +29,8 @@ from loadgen.probes.config import ProbesConfig
 from loadgen.probes.driver import Probes
 from loadgen.workload import LocustWorkload
 
+pytestmark = [pytest.mark.spread, pytest.mark.seconds(20)]
+
 INTERRUPTION_S_MAX = 5
 FAILOVER = {
     "fault": "failover-cluster",
@@ -162,6 +164,7 @@ def test_every_defect_has_a_case_for_the_check_that_it_names() -> None:
     assert cases | {"loses-acknowledged-writes": "acknowledged-writes"} == expected
 
 
+@pytest.mark.alone
 def test_without_a_defect_the_probes_find_nothing(probed_run: Callable[..., Any]) -> None:
     verdict = probed_run({**FAILOVER, "settle_s": 2})
     for check in ("interruption", "restored"):

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import Gameday
+
+pytestmark = pytest.mark.alone
 
 # The others may be missing with a reason: a pool that never recovers has no steady state again.
 SEEN_INSTANTS = {

@@ -15,6 +15,8 @@ from conftest import Gameday
 from chaos.model.record import read_events
 from chaos.wait import wait_until
 
+pytestmark = [pytest.mark.spread, pytest.mark.seconds(25)]
+
 
 @pytest.fixture
 def standing(gameday: Gameday) -> Iterator[str]:

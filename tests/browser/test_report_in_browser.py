@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from reports import html
 
+pytestmark = pytest.mark.seconds(35)
+
 Open = Callable[..., Page]
 
 CONTRAST = """

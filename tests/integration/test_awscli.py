@@ -12,6 +12,8 @@ from fix_server import LiveCluster
 
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(20)
+
 AWS = Path(sys.executable).parent / "aws"
 
 

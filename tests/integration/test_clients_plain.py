@@ -15,6 +15,8 @@ from fix_server import LiveCluster
 from chaos.testcluster.postgres.programs import find_postgres
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(30)
+
 PGBENCH = shutil.which("pgbench") or find_postgres().program("pgbench")
 WHO = "SELECT aurora_db_instance_identifier()"
 WRITE = "INSERT INTO notes VALUES ('plain', 1) RETURNING aurora_db_instance_identifier()"

@@ -13,6 +13,8 @@ from fix_server import LiveCluster
 
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(20)
+
 IS_READER = "SELECT pg_is_in_recovery()"
 
 

@@ -12,6 +12,8 @@ from fix_rds_model import Refused, Served
 
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(20)
+
 HERE = "eu-west-1.rds.amazonaws.com"
 
 

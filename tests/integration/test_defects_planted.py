@@ -18,6 +18,8 @@ from chaos.testcluster.postgres.programs import PostgresBinaries
 from chaos.testcluster.records import ApiError, ClusterSpec
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(40)
+
 PATIENCE_S = 60.0
 
 

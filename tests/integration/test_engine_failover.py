@@ -17,6 +17,8 @@ from chaos.testcluster.postgres.node import Node
 from chaos.testcluster.records import ApiError, InstanceSpec
 from chaos.wait import wait_until
 
+pytestmark = [pytest.mark.spread(3), pytest.mark.seconds(25)]
+
 
 class Inserter(threading.Thread):
     """Commits one id after the other on the first writer, until its connection breaks."""

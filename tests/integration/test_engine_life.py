@@ -26,6 +26,8 @@ from chaos.testcluster.process.directory import make_directory
 from chaos.testcluster.records import ClusterSpec, InstanceSpec
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(20)
+
 
 def alive(pid: int) -> bool:
     try:

@@ -18,6 +18,8 @@ from fix_server import LiveCluster
 
 from chaos.wait import wait_until
 
+pytestmark = [pytest.mark.spread(2), pytest.mark.seconds(40)]
+
 WHO = "SELECT aurora_db_instance_identifier()"
 VERIFIED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 # What a program finds at the ends of its world.

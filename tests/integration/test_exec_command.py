@@ -15,6 +15,8 @@ from chaos.testcluster.process import lifecycle
 from chaos.testcluster.records import ClusterSpec
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(40)
+
 GAMEDAY = (sys.executable, "-m", "chaos")
 EXEC = (*GAMEDAY, "cluster", "exec")
 

@@ -14,6 +14,8 @@ from chaos.errors import DatabaseError
 from chaos.testcluster.aurora.cluster import Cluster
 from chaos.wait import wait_until
 
+pytestmark = [pytest.mark.spread(2), pytest.mark.seconds(30)]
+
 TIMEOUT_S = 60
 INSTANCE = {"DBInstanceClass": "db.serverless", "Engine": "aurora-postgresql"}
 

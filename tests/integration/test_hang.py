@@ -15,6 +15,8 @@ from chaos.testcluster.postgres import interrogation
 from chaos.testcluster.records import ApiError
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(30)
+
 
 class Asking(threading.Thread):
     """One statement on one connection, and what became of it."""

@@ -27,6 +27,8 @@ from chaos.testcluster.records import ClusterSpec, ServerlessBounds
 from chaos.wait import wait_until
 from chaos.worker import WorkerProcess
 
+pytestmark = [pytest.mark.spread(3), pytest.mark.seconds(30)]
+
 Gone = Callable[[ClusterState], None]
 SMALL = ClusterSpec(id="small", readers=0)
 PARENT = """

@@ -21,6 +21,8 @@ from chaos.testcluster.postgres.processes import processes_in
 from chaos.testcluster.records import ApiError
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(20)
+
 Session = psycopg.Connection[tuple[object, ...]]
 
 

@@ -13,7 +13,7 @@ from fix_testcluster import NewCluster, Running
 from chaos.testcluster.records import ApiError, InstanceSpec
 from chaos.wait import wait_until
 
-pytestmark = pytest.mark.usefixtures("filters")
+pytestmark = [pytest.mark.usefixtures("filters"), pytest.mark.seconds(25)]
 
 
 @pytest.fixture

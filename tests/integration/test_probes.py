@@ -32,6 +32,8 @@ from loadgen.probes.driver import Probes
 from loadgen.probes.failures import MISSED
 from loadgen.probes.table import drop, prepare
 
+pytestmark = pytest.mark.seconds(40)
+
 CLOCK = MonotonicClock()
 START_S = 30.0
 STABLE_S = 0.5

@@ -22,6 +22,8 @@ from chaos.testcluster.records import (
 )
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(35)
+
 IDLE_S = 0.6  # of real time, for the 300 s that are the shortest idle time
 TIMEOUT_S = 60
 WRITER, READER, ALONE = "t-instance-1", "t-instance-2", "alone"
@@ -79,7 +81,7 @@ def connected(running: Running, name: str, **options: object) -> Connection:
 def all_told(running: Running, name: str) -> list[str]:
     """Return the events about pausing of an instance, oldest first."""
     kinds = {PAUSE_STARTED, PAUSE_CANCELLED, PAUSED, RESUME_STARTED, RESUMED}
-    return [event for event in running.event_ids(name) if event in kinds]
+    return [event for event in running.event_ids_so_far(name) if event in kinds]
 
 
 def told(running: Running, name: str) -> list[str]:

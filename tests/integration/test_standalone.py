@@ -15,6 +15,8 @@ from psycopg import errors
 from chaos.testcluster.disturbances.node import Hang
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(25)
+
 
 @pytest.fixture(scope="module")
 def pair(served: Served) -> Instance:

@@ -15,6 +15,8 @@ from chaos.testcluster.disturbances.storage import ReplicationLag
 from chaos.testcluster.records import ApiError
 from chaos.wait import wait_until
 
+pytestmark = pytest.mark.seconds(30)
+
 
 @pytest.fixture(scope="module")
 def one(served: Served) -> Instance:

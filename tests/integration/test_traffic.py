@@ -28,6 +28,8 @@ from loadgen.arms import find
 from loadgen.config import ArmTraffic, TrafficConfig
 from loadgen.traffic import STOP_S_MIN, Traffic
 
+pytestmark = [pytest.mark.spread(3), pytest.mark.seconds(30)]
+
 BOTH = ("default-pool", "resilient")
 START_S = 40.0
 ENDED_BY_SERVER = {

@@ -18,6 +18,8 @@ from loadgen import ledger
 from loadgen.config import ArmTraffic, TrafficConfig
 from loadgen.traffic import STOP_S_MIN, Traffic
 
+pytestmark = pytest.mark.seconds(20)
+
 BOTH = ("default-pool", "resilient")
 READ_ONLY = "25006 ReadOnlySqlTransaction"
 SETTLED = 100
