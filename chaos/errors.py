@@ -70,17 +70,30 @@ class HostError(GamedayError):
     """This machine lacks something: PostgreSQL, disk space, a free port, a permission."""
 
 
+# Beginnings of codes. Expired credentials are among them: what the chain can renew it has renewed
+# before the error was raised, so that only a person can.
 _PERMANENT = (
     "AccessDenied",
     "AuthFailure",
     "ExpiredToken",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidAction",
     "InvalidClientTokenId",
     "InvalidParameter",
+    "InvalidToken",
+    "MissingAuthenticationToken",
     "MissingParameter",
+    "NotAuthorized",
+    "OptInRequired",
+    "RequestExpired",
     "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
     "UnauthorizedOperation",
+    "UnknownOperation",
     "UnrecognizedClient",
     "ValidationError",
+    "ValidationException",
 )
 
 
@@ -90,13 +103,21 @@ class ControlPlaneError(GamedayError):
     `code` is the API's own error code (`DBClusterNotFoundFault`), or None where no answer came.
     """
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, permanent: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self._permanent = permanent
 
     @property
     def permanent(self) -> bool:
-        """Whether asking again cannot help: the request or the permission is wrong."""
+        """Whether asking again cannot help: request, permission or credentials are wrong.
+
+        It follows from the code unless who raised it knew better.
+        """
+        if self._permanent is not None:
+            return self._permanent
         return self.code is not None and self.code.startswith(_PERMANENT)
 
 

@@ -1,42 +1,27 @@
-"""One cluster through the RDS API: what faults, guards and observers may ask and do.
+"""One cluster through the RDS API: what faults, undo records and observers may ask and do.
 
-Timing never relies on botocore's waiters (they poll every 30 s) nor on its retries: a request is sent
-once, and again only where the service says that it was throttled.
+Every changing method is one documented call. Timing never relies on botocore's waiters (they poll
+every 30 s): nothing here waits for the service to have done what it was asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-
-from chaos.aws.translate import errors_of, topology
+from chaos.aws import cloudwatch, translate
+from chaos.aws.account import Account
+from chaos.aws.clients import ApiAccess
+from chaos.aws.sending import Api, ApiCall
+from chaos.clock import Clock
 from chaos.errors import ControlPlaneError
-from chaos.model.topology import Capacity, Topology
+from chaos.model.topology import Capacity, CustomEndpoint, GlobalCluster, Topology
 
-CONNECT_TIMEOUT_S = 3
-READ_TIMEOUT_S = 10
-_THROTTLED = {
-    "Throttling",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "TooManyRequestsException",
-}
+__all__ = ["ApiAccess", "ApiCall", "ClusterEvent", "ControlPlane"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiAccess:
-    """How to reach the RDS API. None leaves a setting to boto3's usual chain."""
-
-    region: str | None = None
-    endpoint_url: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = field(default=None, repr=False)
+SERVERLESS = "db.serverless"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,32 +35,25 @@ class ClusterEvent:
     categories: tuple[str, ...]
 
 
-Call = Mapping[str, Any]
-
-
 class ControlPlane:
-    """The RDS API of one cluster. Every method sends its requests and returns; none waits.
+    """The RDS API of one cluster, or of one instance that is in none.
 
-    All raise `ControlPlaneError` with the service's code and message.
+    `chaos.safety.ports.Rds` says what each method is for. All raise `ControlPlaneError` with the
+    service's code and message.
     """
 
-    def __init__(self, cluster: str, access: ApiAccess) -> None:
-        """Make a client for the cluster with this identifier."""
+    def __init__(self, cluster: str, access: ApiAccess, clock: Clock | None = None) -> None:
+        """Prepare for the cluster with this identifier; `clock` is for tests."""
         self.cluster = cluster
-        self._on_change: Callable[[Call], object] = lambda _: None
-        with errors_of("preparing the RDS client"):
-            self._client = boto3.client(
-                "rds",
-                region_name=access.region,
-                endpoint_url=access.endpoint_url,
-                aws_access_key_id=access.access_key,
-                aws_secret_access_key=access.secret_key,
-                config=Config(
-                    connect_timeout=CONNECT_TIMEOUT_S,
-                    read_timeout=READ_TIMEOUT_S,
-                    retries={"total_max_attempts": 1},
-                ),
-            )
+        self._api = Api(access, clock)
+        self._client = self._api.client()
+        self._arn: str | None = None
+        self._is_lone = False
+
+    @property
+    def account(self) -> Account:
+        """The account around the cluster, for guards."""
+        return Account(self._api)
 
     @property
     def endpoint_url(self) -> str:
@@ -85,117 +63,304 @@ class ControlPlane:
     @property
     def region(self) -> str:
         """The Region that requests are signed for."""
-        return str(self._client.meta.region_name)
+        return self._api.region
 
-    def on_change(self, listener: Callable[[Call], object]) -> None:
+    # -- who is told ---------------------------------------------------------------------------
+
+    def on_change(self, listener: Callable[[Mapping[str, Any]], object]) -> None:
         """Tell `listener` of every changing call: operation, parameters, request_id, error_code."""
-        self._on_change = listener
+
+        def told(call: ApiCall) -> None:
+            if call.changes:
+                listener(
+                    {
+                        "operation": call.operation,
+                        "parameters": call.parameters,
+                        "request_id": call.request_id,
+                        "error_code": call.error_code,
+                    }
+                )
+
+        self._api.listen(told)
+
+    def on_call(self, listener: Callable[[ApiCall], object]) -> None:
+        """Tell `listener` of every call, those that only read too, in the thread that made it."""
+        self._api.listen(listener)
+
+    def reads(self) -> Mapping[str, int]:
+        """Return how often each operation that only reads was called (`DescribeDBClusters`: 12)."""
+        return self._api.reads()
+
+    # -- reading -------------------------------------------------------------------------------
 
     def topology(self) -> Topology:
-        """Describe the cluster and its instances (two requests, not atomic)."""
-        with errors_of(f"describing cluster {self.cluster}"):
-            clusters = _unthrottled(
-                lambda: self._client.describe_db_clusters(DBClusterIdentifier=self.cluster)
-            )["DBClusters"]
-            instances = self._pages(
-                "describe_db_instances",
-                "DBInstances",
-                Filters=[{"Name": "db-cluster-id", "Values": [self.cluster]}],
-            )
-        return topology(clusters[0], instances)
+        """Describe the cluster and its instances (two requests, not atomic).
+
+        Where there is no cluster of that identifier, describe the instance that has it and is in no
+        cluster.
+        """
+        if self._is_lone:
+            found = self._lone_instance()
+        else:
+            try:
+                found = translate.topology(self._describe_cluster(), self._instances())
+            except ControlPlaneError as error:
+                if error.code != "DBClusterNotFoundFault":
+                    raise
+                found = self._instead(error)
+        self._arn = found.arn
+        return found
+
+    def custom_endpoints(self) -> tuple[CustomEndpoint, ...]:
+        """DescribeDBClusterEndpoints, the custom ones."""
+        entries = self._api.entries(
+            f"describing the endpoints of {self.cluster}",
+            "describe_db_cluster_endpoints",
+            "DBClusterEndpoints",
+            DBClusterIdentifier=self.cluster,
+        )
+        return tuple(
+            translate.custom_endpoint(entry)
+            for entry in entries
+            if entry.get("EndpointType") == "CUSTOM"
+        )
+
+    def global_cluster(self) -> GlobalCluster | None:
+        """DescribeGlobalClusters: the one that the cluster is in, or None."""
+        ours = (self.region, self.cluster.lower())
+        entries = self._api.entries(
+            f"describing the global cluster of {self.cluster}",
+            "describe_global_clusters",
+            "GlobalClusters",
+        )
+        for found in map(translate.global_cluster, entries):
+            if any((m.region, m.arn.rpartition(":")[2]) == ours for m in found.members):
+                return found
+        return None
+
+    def acu_now(self, statistic: str = "Average") -> Mapping[str, float]:
+        """CloudWatch's latest ServerlessDatabaseCapacity of each instance that has one, in ACU.
+
+        It is of a minute, and comes about a minute late; `statistic` is of that minute.
+        """
+        serverless = [
+            instance["DBInstanceIdentifier"]
+            for instance in self._instances()
+            if instance.get("DBInstanceClass") == SERVERLESS
+        ]
+        return cloudwatch.latest(self._api, "ServerlessDatabaseCapacity", serverless, statistic)
+
+    def alarm_states(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return the states of CloudWatch alarms by name; those that there are not are left out."""
+        return {alarm.name: alarm.state for alarm in self.account.alarms(names)}
 
     def events(self, since: datetime) -> list[ClusterEvent]:
         """Return the events of the cluster and its instances since an instant, oldest first.
 
         AWS delivers events late, out of order or not at all: nothing may depend on one.
         """
-        members = {member.id for member in self.topology().members}
-        found: list[ClusterEvent] = []
-        with errors_of(f"reading events of cluster {self.cluster}"):
-            for source_type in ("db-cluster", "db-instance"):
-                found += [
-                    ClusterEvent(
-                        at=entry["Date"],
-                        source_id=entry["SourceIdentifier"],
-                        source_type=entry["SourceType"],
-                        message=entry["Message"],
-                        categories=tuple(entry.get("EventCategories", ())),
-                    )
-                    for entry in self._pages(
-                        "describe_events", "Events", SourceType=source_type, StartTime=since
-                    )
-                    if entry["SourceIdentifier"] in members | {self.cluster}
-                ]
+        sources = {member.id for member in self.topology().members} | {self.cluster}
+        found = [
+            ClusterEvent(
+                at=entry["Date"],
+                source_id=entry["SourceIdentifier"],
+                source_type=entry["SourceType"],
+                message=entry["Message"],
+                categories=tuple(entry.get("EventCategories", ())),
+            )
+            for source_type in ("db-cluster", "db-instance")
+            for entry in self._api.entries(
+                f"reading events of {self.cluster}",
+                "describe_events",
+                "Events",
+                SourceType=source_type,
+                StartTime=since,
+            )
+            if entry.get("SourceIdentifier") in sources
+        ]
         return sorted(found, key=lambda event: event.at)
+
+    # -- instances -----------------------------------------------------------------------------
 
     def failover(self, target: str | None) -> None:
         """FailoverDBCluster, to `target` or to the service's choice."""
         chosen = {"TargetDBInstanceIdentifier": target} if target else {}
-        self._change("failover_db_cluster", DBClusterIdentifier=self.cluster, **chosen)
+        to = f" to {target}" if target else ""
+        self._change_cluster(f"failing over{to} in", "failover_db_cluster", **chosen)
 
-    def reboot(self, instance: str) -> None:
-        """RebootDBInstance without failover."""
-        self._change("reboot_db_instance", DBInstanceIdentifier=instance)
-
-    def delete_instance(self, instance: str) -> None:
-        """DeleteDBInstance; an Aurora instance has no snapshot of its own."""
-        self._change("delete_db_instance", DBInstanceIdentifier=instance, SkipFinalSnapshot=True)
+    def reboot(self, instance: str, *, force_failover: bool = False) -> None:
+        """RebootDBInstance; ForceFailover is for Multi-AZ instances."""
+        how = {"ForceFailover": True} if force_failover else {}
+        self._change_instance("rebooting", "reboot_db_instance", instance, **how)
 
     def create_instance(self, instance: str, settings: Mapping[str, Any]) -> None:
-        """CreateDBInstance in the cluster with `settings` as `Member.settings` holds them."""
-        self._change(
+        """CreateDBInstance in the cluster, with `settings` as `Member.settings` holds them."""
+        self._change_instance(
+            "creating",
             "create_db_instance",
-            DBInstanceIdentifier=instance,
+            instance,
             DBClusterIdentifier=self.cluster,
             **settings,
         )
 
+    def delete_instance(self, instance: str) -> None:
+        """DeleteDBInstance; an Aurora instance has no snapshot of its own."""
+        self._change_instance("deleting", "delete_db_instance", instance, SkipFinalSnapshot=True)
+
+    def modify_instance(self, instance: str, settings: Mapping[str, Any]) -> None:
+        """ModifyDBInstance with ApplyImmediately."""
+        self._change_instance(
+            "modifying", "modify_db_instance", instance, ApplyImmediately=True, **settings
+        )
+
+    # -- the cluster ---------------------------------------------------------------------------
+
     def set_capacity(self, capacity: Capacity) -> None:
-        """ModifyDBCluster with new Serverless v2 bounds."""
-        self._change(
-            "modify_db_cluster",
+        """ModifyDBCluster with Serverless v2 bounds; the pause after idling only where it is given."""
+        bounds: dict[str, float] = {
+            "MinCapacity": capacity.min_acu,
+            "MaxCapacity": capacity.max_acu,
+        }
+        if capacity.pause_after_s is not None:
+            bounds["SecondsUntilAutoPause"] = capacity.pause_after_s
+        self._change_cluster(
+            "setting the capacity of", "modify_db_cluster", ServerlessV2ScalingConfiguration=bounds
+        )
+
+    def stop_cluster(self) -> None:
+        """StopDBCluster."""
+        self._change_cluster("stopping", "stop_db_cluster")
+
+    def start_cluster(self) -> None:
+        """StartDBCluster."""
+        self._change_cluster("starting", "start_db_cluster")
+
+    def modify_endpoint(
+        self, endpoint: str, *, static: Sequence[str], excluded: Sequence[str]
+    ) -> None:
+        """ModifyDBClusterEndpoint; both lists are sent, since only an empty one clears what was."""
+        self._api.change(
+            f"modifying custom endpoint {endpoint}",
+            "modify_db_cluster_endpoint",
+            DBClusterEndpointIdentifier=endpoint,
+            StaticMembers=list(static),
+            ExcludedMembers=list(excluded),
+        )
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """AddTagsToResource on the cluster."""
+        self._api.change(
+            f"tagging {self.cluster}",
+            "add_tags_to_resource",
+            ResourceName=self._known_arn(),
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+
+    def remove_tags(self, keys: Sequence[str]) -> None:
+        """RemoveTagsFromResource on the cluster."""
+        self._api.change(
+            f"removing tags of {self.cluster}",
+            "remove_tags_from_resource",
+            ResourceName=self._known_arn(),
+            TagKeys=list(keys),
+        )
+
+    # -- the global cluster --------------------------------------------------------------------
+
+    def switchover_global(self, target_arn: str) -> None:
+        """SwitchoverGlobalCluster to a secondary cluster, asked of the present primary's Region."""
+        world = self._require_global()
+        self._api.change(
+            f"switching global cluster {world.id} over to {target_arn}",
+            "switchover_global_cluster",
+            region=world.primary.region if world.primary else None,
+            GlobalClusterIdentifier=world.id,
+            TargetDbClusterIdentifier=target_arn,
+        )
+
+    def failover_global(self, target_arn: str) -> None:
+        """FailoverGlobalCluster with AllowDataLoss to a secondary cluster, asked of its own Region.
+
+        That is where AWS's guide has it asked: the primary's Region may be the one that is lost.
+        """
+        self._api.change(
+            f"failing the global cluster of {self.cluster} over to {target_arn}",
+            "failover_global_cluster",
+            region=translate.region_of(target_arn) or None,
+            GlobalClusterIdentifier=self._require_global().id,
+            TargetDbClusterIdentifier=target_arn,
+            AllowDataLoss=True,
+        )
+
+    # ------------------------------------------------------------------------------------------
+
+    def _change_cluster(self, doing: str, operation: str, **parameters: Any) -> None:
+        self._api.change(
+            f"{doing} cluster {self.cluster}",
+            operation,
             DBClusterIdentifier=self.cluster,
-            ServerlessV2ScalingConfiguration={
-                "MinCapacity": capacity.min_acu,
-                "MaxCapacity": capacity.max_acu,
-            },
+            **parameters,
         )
 
-    def _change(self, operation: str, **parameters: Any) -> None:
-        call: dict[str, Any] = {"operation": operation, "parameters": parameters}
+    def _change_instance(
+        self, doing: str, operation: str, instance: str, **parameters: Any
+    ) -> None:
+        self._api.change(
+            f"{doing} instance {instance}", operation, DBInstanceIdentifier=instance, **parameters
+        )
+
+    def _describe_cluster(self) -> Mapping[str, Any]:
+        answer = self._api.read(
+            f"describing cluster {self.cluster}",
+            "describe_db_clusters",
+            DBClusterIdentifier=self.cluster,
+        )
+        cluster: Mapping[str, Any] = answer["DBClusters"][0]
+        return cluster
+
+    def _instances(self) -> list[Mapping[str, Any]]:
+        which: dict[str, Any] = (
+            {"DBInstanceIdentifier": self.cluster}
+            if self._is_lone
+            else {"Filters": [{"Name": "db-cluster-id", "Values": [self.cluster]}]}
+        )
+        return self._api.entries(
+            f"describing the instances of {self.cluster}",
+            "describe_db_instances",
+            "DBInstances",
+            **which,
+        )
+
+    def _instead(self, not_found: ControlPlaneError) -> Topology:
+        """Return the instance that has the identifier which no cluster has, or raise that again."""
+        self._is_lone = True
         try:
-            with errors_of(f"{operation} on {self.cluster}"):
-                answer = _unthrottled(lambda: getattr(self._client, operation)(**parameters))
+            return self._lone_instance()
         except ControlPlaneError as error:
-            self._on_change({**call, "request_id": None, "error_code": error.code or "no answer"})
-            raise
-        self._on_change(
-            {
-                **call,
-                "request_id": answer["ResponseMetadata"].get("RequestId"),
-                "error_code": None,
-            }
-        )
+            self._is_lone = False
+            if error.code != "DBInstanceNotFound":
+                raise
+        raise not_found
 
-    def _pages(self, operation: str, key: str, **parameters: Any) -> list[Mapping[str, Any]]:
-        client: Any = self._client
-        pages = client.get_paginator(operation).paginate(**parameters)
-        found: list[Mapping[str, Any]] = _unthrottled(
-            lambda: [entry for page in pages for entry in page[key]]
-        )
+    def _lone_instance(self) -> Topology:
+        (instance,) = self._instances()
+        if home := instance.get("DBClusterIdentifier"):
+            raise ControlPlaneError(
+                f"describing cluster {self.cluster}: it is an instance of cluster {home}; name that",
+                code="DBClusterNotFoundFault",
+            )
+        return translate.lone_topology(instance)
+
+    def _known_arn(self) -> str:
+        return self._arn or self.topology().arn
+
+    def _require_global(self) -> GlobalCluster:
+        found = self.global_cluster()
+        if found is None:
+            raise ControlPlaneError(
+                f"{self.cluster} is in no global cluster; `aws rds describe-global-clusters` lists "
+                "those there are",
+                code="GlobalClusterNotFoundFault",
+                permanent=True,
+            )
         return found
-
-
-def _unthrottled(send: Callable[[], Any]) -> Any:
-    """Send, and again with backoff while the service answers that it throttles (at most 5 times)."""
-    return Retrying(
-        retry=retry_if_exception(_is_throttled),
-        wait=wait_random_exponential(multiplier=0.2, max=5),
-        stop=stop_after_attempt(5),
-        reraise=True,
-    )(send)
-
-
-def _is_throttled(error: BaseException) -> bool:
-    answer: Mapping[str, Any] = getattr(error, "response", {})
-    return answer.get("Error", {}).get("Code") in _THROTTLED

@@ -23,7 +23,7 @@ def plane() -> ControlPlane:
 
 @pytest.fixture
 def stub(plane: ControlPlane) -> Iterator[Stubber]:
-    with Stubber(plane._client) as stubber:
+    with Stubber(plane._api.client()) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()
 
@@ -89,7 +89,12 @@ def test_a_change_is_exactly_one_documented_request_and_is_told(
     )
     call(plane)
     assert told == [
-        {"operation": operation, "parameters": parameters, "request_id": "r-1", "error_code": None}
+        {
+            "operation": plane._api.client().meta.method_to_api_mapping[operation],
+            "parameters": parameters,
+            "request_id": "r-1",
+            "error_code": None,
+        }
     ]
 
 
