@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,25 +33,56 @@ from chaos.wait import wait_until
 PATIENCE_S = 60.0
 
 
-def _parameters() -> Iterator[Any]:
-    """Yield kind and case; those of a kind are dealt out to its groups in turn."""
+def _parameters() -> list[Any]:
+    """Return the cases, those of a kind one after the other and dealt out to its groups in turn."""
     dealt: Counter[str] = Counter()
+    found = []
     for fault, cases in all_cases().items():
         for name, case in cases.items():
-            group = f"faults-{case.cluster}-{dealt[case.cluster] % GROUPS.get(case.cluster, 1)}"
+            group = dealt[case.cluster] % GROUPS.get(case.cluster, 1)
             dealt[case.cluster] += 1
-            marks = (pytest.mark.xdist_group(group), pytest.mark.seconds(60))
-            yield pytest.param(case.cluster, case, id=f"{fault} {name}", marks=marks)
+            marks = (
+                pytest.mark.xdist_group(f"faults-{case.cluster}-{group}"),
+                pytest.mark.seconds(60),
+            )
+            found.append((case.cluster, pytest.param(case, id=f"{fault} {name}", marks=marks)))
+    return [parameter for _, parameter in sorted(found, key=lambda entry: entry[0])]
+
+
+class Clusters:
+    """One cluster at a time, which stays while the cases are of its kind."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open = ExitStack()
+        self._kind = ""
+        self._target: Target | None = None
+
+    def of(self, kind: str) -> Target:
+        if kind != self._kind or self._target is None:
+            self.close()
+            self._kind = kind
+            self._target = self._open.enter_context(
+                opened(None, KINDS[kind], self._folder / f"{kind}.log", lambda _: None)
+            )
+        return self._target
+
+    def close(self) -> None:
+        self._target = None
+        self._open.close()
 
 
 @pytest.fixture(scope="module")
-def on(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Target]:
-    """A test cluster of a kind, for all its cases in this process."""
-    log: Path = tmp_path_factory.mktemp("embedded") / "cluster.log"
-    with opened(None, KINDS[request.param], log, lambda _: None) as found:
-        yield found
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+    found = Clusters(tmp_path_factory.mktemp("embedded"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def on(clusters: Clusters, case: Case) -> Target:
+    """The cluster that a case runs on."""
+    return clusters.of(case.cluster)
 
 
 @pytest.fixture
@@ -62,7 +94,7 @@ def made(on: Target) -> Iterator[list[Mapping[str, Any]]]:
     on.rds.on_change(lambda _: None)
 
 
-@pytest.mark.parametrize(("on", "case"), _parameters(), indirect=["on"])
+@pytest.mark.parametrize("case", _parameters())
 def test_a_fault_disturbs_and_everything_is_as_before(
     case: Case, on: Target, made: list[Mapping[str, Any]], tmp_path: Path
 ) -> None:
