@@ -85,9 +85,9 @@ class Stopping:
 
     def why(self) -> tuple[str, str] | None:
         """Return which condition holds now and what it tells, or None."""
-        said = stop_file_says(self._folder / STOP_FILE)
+        said = stop_file_says(self._folder / STOP_FILE, "stopped on request")
         if said:
-            return STOP_FILE, said
+            return "stop-file", said
         for condition in self._conditions:
             told = condition.why(self._live, self._clock.now_ns())
             if told:

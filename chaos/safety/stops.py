@@ -170,7 +170,8 @@ class StopFile(Stop):
 
     def why(self, live: Live, now_ns: int) -> str | None:  # noqa: ARG002
         """Look whether it is there."""
-        return stop_file_says(Path(self.path))
+        path = Path(self.path)
+        return stop_file_says(path, f"stopped by {path.name}")
 
 
 class AnyOf(Stop):
@@ -224,13 +225,13 @@ def every(conditions: tuple[Stop, ...]) -> tuple[Stop, ...]:
     return tuple(found)
 
 
-def stop_file_says(path: Path) -> str | None:
-    """Return the reason in a stop file, None where there is none."""
+def stop_file_says(path: Path, prefix: str) -> str | None:
+    """Return the reason in a stop file after a prefix, None where there is none."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
-        return f"stop file {path} cannot be read ({error.strerror}), so it is taken as a stop"
+        return f"{path} cannot be read ({error.strerror}), so it is taken as a stop"
     told = text.strip().partition("\n")[0][:200]
-    return f"stopped by {path.name}: {told}" if told else f"stopped by {path.name}"
+    return f"{prefix}: {told}" if told else prefix
