@@ -19,6 +19,7 @@ from chaos.errors import ExitCode, GamedayError
 MODULES = {
     "run": "run",
     "recover": "run",
+    "stop": "stop",
     "validate": "catalogue",
     "schema": "catalogue",
     "experiments": "catalogue",

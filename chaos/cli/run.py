@@ -134,6 +134,7 @@ def _carried_out(
             connect=target.connect,
             workload=_workload(definition, spec.seed),
             check_cluster=target.check,
+            alarms=target.rds.alarm_states,
             undo_timeout_s=target.undo_timeout_s,
             clock=clock,
             tell=terminal.tell,

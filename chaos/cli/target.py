@@ -60,14 +60,6 @@ class Target:
                 ) from error
             raise
 
-    def alarm_states(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Return the states of those CloudWatch alarms that there are.
-
-        Raises:
-            ControlPlaneError: CloudWatch cannot be asked.
-        """
-        raise ControlPlaneError(f"the states of {', '.join(names)} cannot be read yet")
-
     def kind(self, topology: Topology) -> str:
         """Return `test` for the account that AWS never issues, and `aws` for every other one."""
         return "test" if f":{TEST_ACCOUNT}:" in topology.arn else "aws"

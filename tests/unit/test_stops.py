@@ -240,3 +240,12 @@ def test_conditions_that_cannot_be_evaluated_end_the_run(stopping: Any) -> None:
     clock.on_slice = watcher.check
     with watcher, pytest.raises(HostError, match="nothing guarded it"):
         clock.sleep(60)
+
+
+@pytest.mark.parametrize("kind", STOPS, ids=lambda kind: kind.model_fields["stop"].default)
+def test_every_condition_and_parameter_is_in_the_language_s_reference(kind: type[Stop]) -> None:
+    reference = (Path(__file__).parents[2] / "experiments" / "README.md").read_text("utf-8")
+    table = reference.partition("## `stop_when`")[2].partition("## `objectives`")[0]
+    assert f"`{kind.model_fields['stop'].default}`" in table
+    for name in set(kind.model_fields) - {"stop"}:
+        assert f"`{name}`" in table, name
