@@ -8,6 +8,7 @@ from pathlib import Path
 from chaos.testcluster.events import EventLog
 from chaos.testcluster.machine.power import Power
 from chaos.testcluster.parameters.parameter_groups import ParameterGroups
+from chaos.testcluster.planned import Planned
 from chaos.testcluster.postgres.account import Account
 from chaos.testcluster.postgres.programs import PostgresBinaries
 from chaos.testcluster.postgres.template import Template
@@ -27,5 +28,6 @@ class Ground:
     directory: Path
     events: EventLog
     parameter_groups: ParameterGroups = field(default_factory=ParameterGroups)
+    planned: Planned = field(default_factory=Planned)
     power: Power = field(default_factory=Power)
     security: Security

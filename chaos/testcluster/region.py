@@ -13,6 +13,7 @@ from chaos.testcluster.aurora.cluster import Cluster
 from chaos.testcluster.aurora.cluster_changes import IAM
 from chaos.testcluster.ground import Ground
 from chaos.testcluster.parameters.parameter_groups import ParameterGroups
+from chaos.testcluster.planned import Planned
 from chaos.testcluster.postgres.node import Node
 from chaos.testcluster.records import (
     ApiError,
@@ -60,6 +61,11 @@ class Region:
     def parameter_groups(self) -> ParameterGroups:
         """The account's parameter groups, by Region."""
         return self._ground.parameter_groups
+
+    @property
+    def planned(self) -> Planned:
+        """The account's maintenance and deployments, by Region."""
+        return self._ground.planned
 
     def clusters(self) -> tuple[Cluster, ...]:
         """Return the DB clusters."""

@@ -7,14 +7,15 @@ asked for by name is not found, in the words of its own modelled error.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chaos.testcluster.api import describe
 from chaos.testcluster.api.engine import Region
 from chaos.testcluster.api.lookup import Action, Result, named_cluster, named_instance
-from chaos.testcluster.api.selection import Parameters, page
+from chaos.testcluster.api.selection import Parameters, matching, page
 from chaos.testcluster.identifiers import parse_arn
+from chaos.testcluster.planned import Deployment, Maintenance
 from chaos.testcluster.records import ApiError
 
 SUBNET_GROUP = "default"
@@ -35,9 +36,6 @@ class Absent(NamedTuple):
 
 
 ABSENT: Mapping[str, Absent] = {
-    "DescribeBlueGreenDeployments": Absent(
-        "BlueGreenDeployments", "BlueGreenDeploymentIdentifier", "BlueGreenDeploymentNotFoundFault"
-    ),
     "DescribeDBClusterAutomatedBackups": Absent("DBClusterAutomatedBackups"),
     "DescribeDBClusterSnapshots": Absent(
         "DBClusterSnapshots", "DBClusterSnapshotIdentifier", "DBClusterSnapshotNotFoundFault"
@@ -103,14 +101,92 @@ def describe_db_subnet_groups(region: Region, parameters: Parameters) -> Result:
 
 
 def describe_pending_maintenance_actions(region: Region, parameters: Parameters) -> Result:
-    """DescribePendingMaintenanceActions: none, since nothing here is ever patched."""
-    if "ResourceIdentifier" in parameters:
-        _require_resource(region, parameters["ResourceIdentifier"])
-    return {"PendingMaintenanceActions": []}
+    """DescribePendingMaintenanceActions: none but the planted, since nothing here is ever patched."""
+    wanted = parameters.get("ResourceIdentifier")
+    if wanted is not None:
+        _require_resource(region, wanted)
+    found = matching(
+        [m for m in region.planned.maintenance(region.name) if wanted in {None, m.arn}],
+        parameters.get("Filters", ()),
+        {
+            "db-cluster-id": lambda m: (m.identifier, m.arn) if m.is_cluster else (),
+            "db-instance-id": lambda m: () if m.is_cluster else (m.identifier, m.arn),
+        },
+    )
+    by_resource: dict[str, list[Maintenance]] = {}
+    for maintenance in found:
+        by_resource.setdefault(maintenance.arn, []).append(maintenance)
+    shown, marker = page(
+        [(name, _pending(name, actions)) for name, actions in by_resource.items()], parameters
+    )
+    return {"PendingMaintenanceActions": shown, "Marker": marker}
+
+
+def _pending(name: str, actions: Sequence[Maintenance]) -> dict[str, Any]:
+    """Return the `ResourcePendingMaintenanceActions` of the API."""
+    return {
+        "ResourceIdentifier": name,
+        "PendingMaintenanceActionDetails": [
+            {
+                "Action": action.action,
+                "AutoAppliedAfterDate": action.at,
+                "CurrentApplyDate": action.at,
+                "Description": action.description,
+            }
+            for action in actions
+        ],
+    }
+
+
+def describe_blue_green_deployments(region: Region, parameters: Parameters) -> Result:
+    """DescribeBlueGreenDeployments: none but the planted."""
+    wanted = parameters.get("BlueGreenDeploymentIdentifier")
+    found = [
+        d
+        for d in region.planned.deployments(region.name)
+        if wanted is None or wanted.lower() == d.id
+    ]
+    if wanted is not None and not found:
+        raise ApiError(
+            "BlueGreenDeploymentNotFoundFault", f"Blue Green Deployment {wanted} not found."
+        )
+    found = matching(
+        found,
+        parameters.get("Filters", ()),
+        {
+            "blue-green-deployment-identifier": lambda d: (d.id,),
+            "blue-green-deployment-name": lambda d: (d.name,),
+            "source": lambda d: (d.source_arn,),
+            "target": lambda d: (d.target_arn,),
+        },
+    )
+    shown, marker = page([(d.id, _deployment(d)) for d in found], parameters)
+    return {"BlueGreenDeployments": shown, "Marker": marker}
+
+
+def _deployment(deployment: Deployment) -> dict[str, Any]:
+    """Return the `BlueGreenDeployment` of the API."""
+    return {
+        "BlueGreenDeploymentIdentifier": deployment.id,
+        "BlueGreenDeploymentName": deployment.name,
+        "Source": deployment.source_arn,
+        "Target": deployment.target_arn,
+        "Status": deployment.status,
+        "CreateTime": deployment.created_at,
+        "SwitchoverDetails": [
+            {
+                "SourceMember": deployment.source_arn,
+                "TargetMember": deployment.target_arn,
+                "Status": deployment.status,
+            }
+        ],
+        "Tasks": [],
+        "TagList": [],
+    }
 
 
 def apply_pending_maintenance_action(region: Region, parameters: Parameters) -> Result:
-    """ApplyPendingMaintenanceAction, of which there is none."""
+    """ApplyPendingMaintenanceAction, which here never comes about: what is planted is only shown."""
     _require_resource(region, parameters["ResourceIdentifier"])
     raise ApiError(
         "ResourceNotFoundFault",
@@ -135,6 +211,7 @@ def describe_absent(kind: Absent, region: Region, parameters: Parameters) -> Res
 ACTIONS: Mapping[str, Action] = {
     "ApplyPendingMaintenanceAction": apply_pending_maintenance_action,
     "DescribeAccountAttributes": describe_account_attributes,
+    "DescribeBlueGreenDeployments": describe_blue_green_deployments,
     "DescribeDBSubnetGroups": describe_db_subnet_groups,
     "DescribePendingMaintenanceActions": describe_pending_maintenance_actions,
     "DescribeSourceRegions": describe_source_regions,

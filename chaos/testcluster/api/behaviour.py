@@ -76,6 +76,20 @@ class Treatment:
 FINE = Treatment()
 
 
+class Turn:
+    """Counts requests: the first `after` are not meant, then `times` are (None: all), then none."""
+
+    def __init__(self, after: int = 0, times: int | None = None) -> None:
+        self._after, self._times = after, times
+        self._seen = 0
+
+    def has_come(self) -> bool:
+        """Count one more, and tell whether it is meant."""
+        self._seen += 1
+        number = self._seen - self._after
+        return number > 0 and (self._times is None or number <= self._times)
+
+
 class Rule:
     """One misbehaviour, towards some requests.
 
@@ -84,6 +98,7 @@ class Rule:
         service: only of this service; None is any.
         probability: the share of the requests concerned that meet it, 0 to 1.
         seed: decides which.
+        turn: which of those that would meet it do.
     """
 
     def __init__(
@@ -93,7 +108,9 @@ class Rule:
         service: str | None = None,
         probability: float = 1.0,
         seed: int = 0,
+        turn: Turn | None = None,
     ) -> None:
+        self._turn = turn or Turn()
         self._operations = tuple(operations)
         self._service = service
         self._probability = probability
@@ -108,6 +125,8 @@ class Rule:
     def treats(self, call: Call) -> Treatment:
         """Return what it makes of the next request."""
         if not self.concerns(call) or self._chance.random() >= self._probability:
+            return FINE
+        if not self._turn.has_come():
             return FINE
         return self.treatment(call)
 
@@ -127,8 +146,9 @@ class Fixed(Rule):
         service: str | None = None,
         probability: float = 1.0,
         seed: int = 0,
+        turn: Turn | None = None,
     ) -> None:
-        super().__init__(operations, service=service, probability=probability, seed=seed)
+        super().__init__(operations, service=service, probability=probability, seed=seed, turn=turn)
         self._treatment = treatment
 
     def treatment(self, call: Call) -> Treatment:  # noqa: ARG002 - the same for all
@@ -145,6 +165,7 @@ class Throttle(Rule):
         burst: how many it holds, and has at first.
         operations: as for every rule.
         service: as for every rule.
+        turn: as for every rule.
     """
 
     def __init__(
@@ -155,8 +176,9 @@ class Throttle(Rule):
         burst: int,
         operations: Iterable[str] = ("*",),
         service: str | None = None,
+        turn: Turn | None = None,
     ) -> None:
-        super().__init__(operations, service=service)
+        super().__init__(operations, service=service, turn=turn)
         self._refused = Treatment(error=error)
         self._rate_per_s = rate_per_s
         self._burst = burst
@@ -185,6 +207,7 @@ class Stale(Rule):
         service: as for every rule.
         probability: below 1 old and new answers alternate at random.
         seed: as for every rule.
+        turn: as for every rule.
     """
 
     def __init__(
@@ -196,8 +219,9 @@ class Stale(Rule):
         service: str | None = None,
         probability: float = 1.0,
         seed: int = 0,
+        turn: Turn | None = None,
     ) -> None:
-        super().__init__(operations, service=service, probability=probability, seed=seed)
+        super().__init__(operations, service=service, probability=probability, seed=seed, turn=turn)
         self._view_at = view_at
         self._behind_ns = int(behind_s * NS)
 

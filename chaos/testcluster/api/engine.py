@@ -11,6 +11,7 @@ from chaos.testcluster.aurora.endpoint_changes import EndpointChanges
 from chaos.testcluster.disturbances.registry import Disturbances
 from chaos.testcluster.parameters.parameter_groups import ParameterGroups
 from chaos.testcluster.parameters.parameter_state import ParameterState
+from chaos.testcluster.planned import Planned
 from chaos.testcluster.postgres.node import Node
 from chaos.testcluster.records import (
     ClusterChanges,
@@ -100,6 +101,10 @@ class Region(Protocol):
     @property
     def parameter_groups(self) -> ParameterGroups:
         """The account's parameter groups, by Region."""
+
+    @property
+    def planned(self) -> Planned:
+        """The account's maintenance and deployments, by Region."""
 
     def clusters(self) -> Sequence[Engine]:
         """Return its clusters."""

@@ -209,6 +209,8 @@ class Core:
         for role in ("writer", "shown_writer", "dns_writer"):
             if getattr(self, role) == old:
                 setattr(self, role, new)
+        if old in self.defects.absent:
+            self.defects.absent = self.defects.absent - {old} | {new}
         for names in ("api_names", "sql_names"):
             if getattr(self.defects, names) == old:
                 setattr(self.defects, names, new)

@@ -20,6 +20,18 @@ class Defects:
     """The kinds in force."""
     failover: Literal["", "ignored", "pretended"] = ""
     """FailoverDBCluster is accepted and forgotten, or told to be done without being done."""
+    failovers_left: int | None = None
+    """So many more are; None: all."""
+    ignores_bounds: bool = False
+    """ModifyDBCluster's bounds are accepted and not set."""
+    bounds_left: int | None = None
+    """So many more are not; None: none ever is."""
+    capacity_stays: bool = False
+    """No instance's capacity follows its load or the bounds."""
+    absent: set[str] = field(default_factory=set)
+    """Instances that are not started again once they are down."""
+    deletions_stay: bool = False
+    """What was deleted is listed on."""
     loses_tail: bool = False
     """A promoted reader lacks what it had not replayed."""
     keeps_old_writer: bool = False
@@ -41,8 +53,22 @@ class Defects:
     kept_from: ServerlessBounds | None = None
     """Bounds that ModifyDBCluster accepts and does not set."""
 
-    def settable(self, wanted: ServerlessBounds, now: ServerlessBounds | None) -> ServerlessBounds:
+    def fakes_failover(self) -> bool:
+        """Count one more FailoverDBCluster, and tell whether it is not to be done."""
+        if not self.failover or self.failovers_left == 0:
+            return False
+        if self.failovers_left is not None:
+            self.failovers_left -= 1
+        return True
+
+    def settable(
+        self, wanted: ServerlessBounds, now: ServerlessBounds | None
+    ) -> ServerlessBounds | None:
         """Return the bounds that a cluster has after ModifyDBCluster asked for some."""
+        if self.ignores_bounds and self.bounds_left != 0:
+            if self.bounds_left is not None:
+                self.bounds_left -= 1
+            return now
         refused = self.kept_from
         same = refused and (refused.min_acu, refused.max_acu) == (wanted.min_acu, wanted.max_acu)
         return now if same and now is not None else wanted

@@ -97,7 +97,7 @@ class Failover:
                     f"Instance {old.id} should be in valid state for failover.",
                 )
             chosen = self._require_target(old, target)
-            if core.defects.failover:
+            if core.defects.fakes_failover():
                 sabotage.fake_failover(core, chosen)
             else:
                 self._begin(old, chosen, planned=True)
@@ -325,6 +325,7 @@ class Failover:
         def remove() -> None:
             core.pause(plan.delays.delete)
             old.node.remove()
+            sabotage.linger(core)
             core.remove_member(old)
             core.publish_topology()
             core.record(events.INSTANCE_DELETED, old.id)

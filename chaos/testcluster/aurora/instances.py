@@ -6,6 +6,7 @@ import logging
 
 from chaos.errors import HostError
 from chaos.testcluster import events
+from chaos.testcluster.aurora import sabotage
 from chaos.testcluster.aurora.core import (
     AVAILABLE,
     CREATING,
@@ -230,6 +231,7 @@ class Instances:
             keep = keep and member.node.data.is_dir()  # Not where it could not even be created.
             dormant = member.node.release(core.directory / "volume") if keep else None
             member.node.remove()
+            sabotage.linger(core)
             with core.lock:
                 core.remove_member(member)
                 if is_last:

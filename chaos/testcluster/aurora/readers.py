@@ -44,6 +44,8 @@ def start_writer(core: Core, member: Member) -> None:
         HostError: it does not start after several attempts.
         WaitTimeout: it hangs.
     """
+    while member.id in core.defects.absent:
+        core.pause(_RETRY_S)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             power.start(core, member, None if core.source is None else source_address(core, member))
@@ -75,7 +77,7 @@ def start_reader(core: Core, member: Member) -> None:
     Raises:
         HostError: it does not stream after several attempts.
     """
-    while core.defects.readers_stay_away:
+    while core.defects.readers_stay_away or member.id in core.defects.absent:
         core.pause(_RETRY_S)
     for attempt in range(1, _ATTEMPTS + 1):
         try:

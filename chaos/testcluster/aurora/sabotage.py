@@ -139,6 +139,12 @@ def keep_writing(core: Core, old: Member) -> bool:
     return True
 
 
+def linger(core: Core) -> None:
+    """Hold up the end of a deletion while deleted instances are to be listed on."""
+    while core.defects.deletions_stay:
+        core.pause(_POLL_S)
+
+
 def _byte(lsn: str) -> int:
     high, low = (int(part, 16) for part in lsn.split("/"))
     return (high << 32) | low

@@ -12,7 +12,14 @@ from chaos.testcluster.disturbances.api import (
     ApiThrottle,
 )
 from chaos.testcluster.disturbances.base import Disturbance
-from chaos.testcluster.disturbances.defects import DEFECTS, IgnoreFailover
+from chaos.testcluster.disturbances.commands import (
+    CapacityStuck,
+    DeletionsLinger,
+    IgnoreCapacity,
+    IgnoreFailover,
+    NeverReturns,
+)
+from chaos.testcluster.disturbances.defects import DEFECTS
 from chaos.testcluster.disturbances.dns import (
     DnsDrop,
     DnsEmpty,
@@ -28,6 +35,7 @@ from chaos.testcluster.disturbances.dns import (
 )
 from chaos.testcluster.disturbances.network import Latency, PacketLoss
 from chaos.testcluster.disturbances.node import Crash, Hang, PowerLoss
+from chaos.testcluster.disturbances.planned import BlueGreenDeployment, PendingMaintenance
 from chaos.testcluster.disturbances.storage import (
     DiskCongestion,
     DiskFailure,
@@ -66,6 +74,12 @@ _ALL: tuple[type[Disturbance], ...] = (
     ApiDrop,
     ApiStale,
     IgnoreFailover,
+    IgnoreCapacity,
+    CapacityStuck,
+    NeverReturns,
+    DeletionsLinger,
+    PendingMaintenance,
+    BlueGreenDeployment,
     *DEFECTS,
 )
 

@@ -13,7 +13,7 @@ from botocore.loaders import Loader
 from pydantic import Field, model_validator
 
 from chaos.clock import MonotonicClock
-from chaos.testcluster.api.behaviour import Fixed, Loss, Stale, Throttle, Treatment
+from chaos.testcluster.api.behaviour import Fixed, Loss, Stale, Throttle, Treatment, Turn
 from chaos.testcluster.api.past import Sight, Watch
 from chaos.testcluster.disturbances.base import Disturbance, Ending
 from chaos.testcluster.records import ApiError
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 LONGEST_DELAY_S = 600.0
 BEHIND_S_MAX = 600.0
 
-Service = Literal["rds", "sts", "monitoring", "tagging"]
+Service = Literal["rds", "sts", "monitoring", "fis", "tagging"]
 # The names of the services in signatures, and in botocore's models.
 _MODELS: Mapping[str, str] = {
     "rds": "rds",
     "sts": "sts",
     "monitoring": "cloudwatch",
+    "fis": "fis",
     "tagging": "resourcegroupstaggingapi",
 }
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/CommonErrors.html
@@ -60,6 +61,16 @@ class ApiFault(Disturbance):
         None, description="Only of this service, as signatures name it; absent: of any."
     )
     seed: int = Field(0, description="Decides which requests a probability strikes.")
+    after: int = Field(
+        0, ge=0, description="So many of the requests that would meet it do not, at first."
+    )
+    times: int | None = Field(
+        None, ge=1, description="So many meet it then, and no more; absent: all."
+    )
+
+    def turn(self) -> Turn:
+        """Return what counts the requests."""
+        return Turn(self.after, self.times)
 
     def require_operations(self) -> None:
         """Refuse names that no operation has, since they would disturb nothing.
@@ -109,6 +120,7 @@ class ApiThrottle(ApiFault):
                     burst=self.burst,
                     operations=self.operations,
                     service=self.service,
+                    turn=self.turn(),
                 )
             )
         return estate.api_behaviour.add(_fixed(self, Treatment(error=error), self.probability))
@@ -221,6 +233,7 @@ class ApiStale(ApiFault):
                 service=self.service,
                 probability=self.probability,
                 seed=self.seed,
+                turn=self.turn(),
             )
         )
 
@@ -238,6 +251,7 @@ def _fixed(fault: ApiFault, treatment: Treatment, probability: float | None) -> 
         service=fault.service,
         probability=1.0 if probability is None else probability,
         seed=fault.seed,
+        turn=fault.turn(),
     )
 
 

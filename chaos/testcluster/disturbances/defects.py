@@ -13,6 +13,7 @@ from pydantic import Field
 from chaos.testcluster.aurora.core import AVAILABLE, Core, Member
 from chaos.testcluster.aurora.sabotage import replay
 from chaos.testcluster.disturbances.base import Disturbance, Ending
+from chaos.testcluster.disturbances.commands import CLUSTER, TIMES, fake_failovers
 from chaos.testcluster.records import ApiError
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ class Defect(Disturbance):
     caught_by: ClassVar[str]
     """The check that fails because of it; empty while none does."""
 
-    cluster: str | None = Field(
-        None, description="DB cluster identifier; absent: the one that the server was started for."
-    )
+    cluster: str | None = Field(None, description=CLUSTER)
 
     def begin(self, estate: Estate) -> Ending:
         """Plant it.
@@ -268,13 +267,15 @@ class FailoverDoesNothing(Defect):
     caught_by: ClassVar[str] = "restored"
     kind: Literal["failover-does-nothing"] = "failover-does-nothing"
 
+    times: int | None = Field(None, ge=1, description=TIMES)
+
     def plant(self, core: Core) -> None:
         """Pretend from now on."""
-        _set_failover(core, "pretended", self.kind)
+        fake_failovers(core, "pretended", self.kind, self.times)
 
     def lift(self, core: Core) -> None:
         """Tell the truth."""
-        _set_failover(core, "", self.kind)
+        fake_failovers(core, "", self.kind)
 
 
 class CapacityNeverRestored(Defect):
@@ -300,21 +301,6 @@ class CapacityNeverRestored(Defect):
         core.defects.kept_from = None
 
 
-class IgnoreFailover(Disturbance):
-    """FailoverDBCluster is accepted, answered `failing-over`, and not done."""
-
-    kind: Literal["ignore-failover"] = "ignore-failover"
-    cluster: str | None = Field(
-        None, description="DB cluster identifier; absent: the one that the server was started for."
-    )
-
-    def begin(self, estate: Estate) -> Ending:
-        """Ignore from now on."""
-        core = estate.database(self.cluster).core
-        _set_failover(core, "ignored", self.kind)
-        return lambda: _set_failover(core, "", self.kind)
-
-
 DEFECTS: tuple[type[Defect], ...] = (
     LosesAcknowledgedWrites,
     TwoWriters,
@@ -327,15 +313,3 @@ DEFECTS: tuple[type[Defect], ...] = (
     FailoverDoesNothing,
     CapacityNeverRestored,
 )
-
-
-def _set_failover(core: Core, how: Literal["", "ignored", "pretended"], kind: str) -> None:
-    with core.lock:
-        if how and core.defects.failover:
-            raise ApiError(
-                "InvalidParameterCombination",
-                f"{kind}: failovers of cluster {core.spec.id} are {core.defects.failover} already",
-            )
-        core.defects.failover = how
-        if not how and core.status == AVAILABLE:
-            core.shown_writer = core.writer

@@ -159,7 +159,8 @@ class Serverless:
             asleep = [member for member in core.members.values() if member.paused]
         self._watch(awake, now_s)
         if bounds is not None:
-            self._scale(bounds, now_s)
+            if not core.defects.capacity_stays:
+                self._scale(bounds, now_s)
             self._lie_down(bounds, now_s)
         self._get_up(asleep)
         self._keep_readers_following()
