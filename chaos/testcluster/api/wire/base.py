@@ -24,6 +24,8 @@ from chaos.testcluster.records import ApiError
 _INTERNAL = 500
 # Codes that every service may answer and no model lists; all others are 400.
 _COMMON_STATUS = {
+    "AccessDenied": 403,
+    "ExpiredToken": 403,
     "InternalFailure": 500,
     "MissingAuthenticationToken": 403,
     "OptInRequired": 403,
@@ -42,6 +44,7 @@ class HttpRequest:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
