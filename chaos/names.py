@@ -9,7 +9,7 @@ cached, a query waits `QUERY_TIMEOUT_S` and is sent at most `QUERY_ATTEMPTS` tim
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dns.exception
@@ -48,6 +48,8 @@ class Answer:
     ttl_s: int | None = None
     error: str = ""
     """`NXDOMAIN`, `SERVFAIL`, `NODATA`, `timeout`..., or empty."""
+    by_tcp: bool = False
+    """Whether the answer by UDP was cut, so that it was asked for again by TCP."""
 
 
 def query(host: str, server: NameServer | None = None) -> Answer:
@@ -58,12 +60,14 @@ def query(host: str, server: NameServer | None = None) -> Answer:
     if server is None:
         return _query_system(host)
     question = dns.message.make_query(host, dns.rdatatype.A)
+    is_cut = False
     for _ in range(QUERY_ATTEMPTS):
         try:
             reply = dns.query.udp(
                 question, server.address, timeout=QUERY_TIMEOUT_S, port=server.port
             )
             if reply.flags & dns.flags.TC:
+                is_cut = True
                 reply = dns.query.tcp(
                     question, server.address, timeout=QUERY_TIMEOUT_S, port=server.port
                 )
@@ -71,7 +75,7 @@ def query(host: str, server: NameServer | None = None) -> Answer:
             continue
         except dns.exception.DNSException as error:
             return Answer(error=type(error).__name__)
-        return read_answer(host, reply)
+        return replace(read_answer(host, reply), by_tcp=is_cut)
     return Answer(error="timeout")
 
 

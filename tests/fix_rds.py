@@ -11,6 +11,7 @@ import pytest
 
 from chaos.clock import NS
 from chaos.faults.base import Context
+from chaos.model.answers import ApiAnswer, NameAnswer, RoundTrips
 from chaos.model.identity import Identity
 from chaos.model.topology import (
     Capacity,
@@ -98,6 +99,10 @@ class FakeRds:
     started: dict[str, datetime] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
     acu: dict[str, float] = field(default_factory=dict)
+    answers: dict[str, ApiAnswer] = field(default_factory=dict)
+    named: dict[str, NameAnswer] = field(default_factory=dict)
+    trip_s: float = 0.001
+    sent_again: int = 0
     control: None = None
     region: str = "eu-west-1"
 
@@ -111,7 +116,7 @@ class FakeRds:
 
     @property
     def context(self) -> Context:
-        return Context(self, self, None)
+        return Context(self, self, None, self)
 
     @property
     def cluster(self) -> str:
@@ -128,6 +133,21 @@ class FakeRds:
 
     def acu_now(self) -> Mapping[str, float]:
         return self.acu
+
+    def answer(self, operation: str) -> ApiAnswer:
+        return self.answers.get(operation, ApiAnswer(error_code=None, attempts=1, duration_s=0.01))
+
+    def ask(self, endpoint: str) -> NameAnswer:
+        return self.named.get(
+            endpoint, NameAnswer(addresses=("127.0.0.9",), ttl_s=5, error="", took_s=0.001)
+        )
+
+    def round_trips(self, endpoint: str, statement: str, times: int) -> RoundTrips:
+        self.calls.append(("round_trips", (endpoint, statement)))
+        return RoundTrips(statements_s=(self.trip_s,) * times, sent_again=self.sent_again)
+
+    def drop(self, name: str, sessions: int) -> None:
+        self.sessions[name] = max(0, self.sessions.get(name, 0) - sessions)
 
     def failover(self, target: str | None) -> None:
         self._later("failover", target, lambda: self._promote(target or self.state.readers[0].id))

@@ -17,11 +17,18 @@ from chaos.aws.clients import ApiAccess
 from chaos.aws.sending import Api, ApiCall
 from chaos.clock import Clock
 from chaos.errors import ControlPlaneError
+from chaos.model.answers import ApiAnswer
 from chaos.model.topology import Capacity, CustomEndpoint, GlobalCluster, Topology
 
 __all__ = ["ApiAccess", "ApiCall", "ClusterEvent", "ControlPlane"]
 
 SERVERLESS = "db.serverless"
+_DESCRIBING = {  # Operation -> boto3's name, and whether it is asked about the cluster alone.
+    "DescribeDBClusters": ("describe_db_clusters", True),
+    "DescribeDBInstances": ("describe_db_instances", False),
+    "DescribeDBClusterEndpoints": ("describe_db_cluster_endpoints", True),
+    "DescribeGlobalClusters": ("describe_global_clusters", False),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +160,15 @@ class ControlPlane:
     def alarm_states(self, names: Sequence[str]) -> Mapping[str, str]:
         """Return the states of CloudWatch alarms by name; those that there are not are left out."""
         return {alarm.name: alarm.state for alarm in self.account.alarms(names)}
+
+    def answer(self, operation: str) -> ApiAnswer:
+        """Call a describing operation and tell how it was answered; raises for no answer."""
+        name, of_cluster = _DESCRIBING[operation]
+        ours = {"DBClusterIdentifier": self.cluster} if of_cluster else {}
+        call = self._api.probe(name, **ours)
+        return ApiAnswer(
+            error_code=call.error_code, attempts=call.attempts, duration_s=call.duration_s
+        )
 
     def events(self, since: datetime) -> list[ClusterEvent]:
         """Return the events of the cluster and its instances since an instant, oldest first.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -106,6 +107,13 @@ class Api:
         """Call an operation that changes nothing; `operation` is boto3's name for it."""
         return self._send(doing, operation, parameters, service=service, changes=False)
 
+    def probe(self, operation: str, **parameters: Any) -> ApiCall:
+        """Call an operation of RDS that changes nothing and return how it went, whatever came."""
+        made: list[ApiCall] = []
+        with suppress(ControlPlaneError):
+            self._send("probing", operation, parameters, changes=False, made=made)
+        return made[0]
+
     def pages(
         self, doing: str, operation: str, service: str = "rds", *, token: str, **parameters: Any
     ) -> Iterator[Mapping[str, Any]]:
@@ -141,6 +149,7 @@ class Api:
         changes: bool,
         service: str = "rds",
         region: str | None = None,
+        made: list[ApiCall] | None = None,
     ) -> Mapping[str, Any]:
         begun_ns, attempts = self._clock.now_ns(), 0
 
@@ -151,19 +160,20 @@ class Api:
             return answer
 
         def tell(answer: Mapping[str, Any], error_code: str | None) -> None:
-            self._tell(
-                ApiCall(
-                    service=service,
-                    region=client.meta.region_name,
-                    operation=client.meta.method_to_api_mapping[operation],
-                    parameters=parameters,
-                    changes=changes,
-                    request_id=answer.get("ResponseMetadata", {}).get("RequestId"),
-                    error_code=error_code,
-                    attempts=attempts,
-                    duration_s=(self._clock.now_ns() - begun_ns) / NS,
-                )
+            call = ApiCall(
+                service=service,
+                region=client.meta.region_name,
+                operation=client.meta.method_to_api_mapping[operation],
+                parameters=parameters,
+                changes=changes,
+                request_id=answer.get("ResponseMetadata", {}).get("RequestId"),
+                error_code=error_code,
+                attempts=attempts,
+                duration_s=(self._clock.now_ns() - begun_ns) / NS,
             )
+            if made is not None:
+                made.append(call)
+            self._tell(call)
 
         client = self.client(service, region)
         try:

@@ -20,6 +20,7 @@ from chaos.model.topology import Topology
 from chaos.run.restore import UNDO_TIMEOUT_S
 from chaos.safety.ports import Control
 from chaos.testcluster.process import lifecycle
+from chaos.testcluster.process.control_address import ControlAddress
 from chaos.testcluster.process.lifecycle import ClusterState
 from chaos.testcluster.records import ClusterSpec
 
@@ -115,6 +116,7 @@ def _on_test_cluster(state: ClusterState) -> Target:
     return Target(
         rds=ControlPlane(state.id, api),
         connect=lambda topology: replace(state.access, endpoints=endpoints(topology)),
+        control=ControlAddress(state),
     )
 
 

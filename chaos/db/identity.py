@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from chaos.db.refusals import sqlstate_of
 from chaos.errors import DatabaseError
 from chaos.model.access import BOUNDED, DatabaseAccess
 from chaos.model.identity import Identity
@@ -31,7 +32,7 @@ def identity(access: DatabaseAccess, endpoint: str) -> Identity:
         raise DatabaseError(
             f"cannot use endpoint {endpoint} ({access.endpoints[endpoint]}:{access.port}): {reason}; "
             "check that it is reachable from here and that user and password are right",
-            sqlstate=error.sqlstate,
+            sqlstate=sqlstate_of(error),
         ) from error
     assert row is not None
     return Identity(role=Role.READER if row[0] else Role.WRITER, started_at=row[1])

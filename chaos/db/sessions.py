@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import struct
+import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from chaos.clock import NS, Clock, MonotonicClock
 from chaos.db.identity import identity
+from chaos.db.refusals import TOO_MANY, sqlstate_of
 from chaos.errors import DatabaseError
 from chaos.model.access import BOUNDED, DatabaseAccess
+from chaos.model.answers import RoundTrips
 from chaos.model.identity import Identity
 
 _OPTIONS = "-c statement_timeout=5000"
 _NAME = "gameday"
-_TOO_MANY = "53300"
+_AT_ONCE = 8
+_TOTAL_RETRANS = struct.Struct("=100xI")
 _HELD = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
 
@@ -24,9 +33,10 @@ _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application
 class Sessions:
     """The port `chaos.safety.ports.Database` on one cluster."""
 
-    def __init__(self, access: DatabaseAccess) -> None:
+    def __init__(self, access: DatabaseAccess, clock: Clock | None = None) -> None:
         """Take the way to the cluster; nothing is connected."""
         self._access = access
+        self._clock = clock or MonotonicClock()
         self._lock = threading.Lock()
         self._held: dict[str, list[psycopg.Connection]] = {}
 
@@ -49,6 +59,24 @@ class Sessions:
         except psycopg.Error as error:
             raise self._told(endpoint, error) from error
 
+    def round_trips(self, endpoint: str, statement: str, times: int) -> RoundTrips:
+        """Run a statement so many times in a session of its own, each in its own transaction.
+
+        Raises:
+            DatabaseError: no connection, or the server refused.
+        """
+        try:
+            with self._connect(endpoint, _NAME) as connection:
+                felt = [self._felt_s(connection, statement) for _ in range(times)]
+                return RoundTrips(statements_s=tuple(felt), sent_again=_sent_again(connection))
+        except psycopg.Error as error:
+            raise self._told(endpoint, error) from error
+
+    def _felt_s(self, connection: psycopg.Connection, statement: str) -> float:
+        began_ns = self._clock.now_ns()
+        connection.execute(statement).fetchall()
+        return (self._clock.now_ns() - began_ns) / NS
+
     def hold(
         self, name: str, endpoint: str, statements: Sequence[str], *, sessions: int = 1
     ) -> int:
@@ -62,23 +90,47 @@ class Sessions:
         Raises:
             DatabaseError: no connection, or the server refused a statement.
         """
-        opened = 0
-        try:
-            while opened < sessions:
+
+        def open_one(_: int) -> bool:
+            try:
                 connection = self._connect(endpoint, name, autocommit=not statements)
                 with self._lock:
                     self._held.setdefault(name, []).append(connection)
-                opened += 1
                 for statement in statements:
                     connection.execute(sql.SQL(statement))
-        except psycopg.Error as error:
-            if error.sqlstate != _TOO_MANY:
-                raise self._told(endpoint, error) from error
+            except psycopg.Error as error:
+                if sqlstate_of(error) != TOO_MANY:
+                    raise self._told(endpoint, error) from error
+                return False
+            return True
+
+        opened = 0
+        with ThreadPoolExecutor(min(_AT_ONCE, sessions)) as threads:
+            while opened < sessions:
+                wave = list(threads.map(open_one, range(min(_AT_ONCE, sessions - opened))))
+                opened += sum(wave)
+                if not all(wave):
+                    break
         return opened
 
+    def drop(self, name: str, sessions: int) -> None:
+        """Close so many of the sessions that this process holds under this name."""
+        for _ in range(sessions):
+            with self._lock:
+                mine = self._held.get(name)
+                connection = mine.pop() if mine else None
+            if connection is None:
+                return
+            connection.close()
+
     def held(self, name: str) -> int:
-        """Return how many sessions of this `application_name` the cluster's instances have."""
-        return sum(
+        """Return how many sessions of this `application_name` the cluster's instances have.
+
+        While this process holds some, nobody is asked: they may be all the server would let in.
+        """
+        with self._lock:
+            mine = len(self._held.get(name, ()))
+        return mine or sum(
             int(self.query(instance, _HELD, (name,))[0][0]) for instance in self._instances()
         )
 
@@ -107,5 +159,15 @@ class Sessions:
         reason = " ".join(str(error).split()) or type(error).__name__
         host = self._access.endpoints[endpoint]
         return DatabaseError(
-            f"endpoint {endpoint} ({host}:{self._access.port}): {reason}", sqlstate=error.sqlstate
+            f"endpoint {endpoint} ({host}:{self._access.port}): {reason}",
+            sqlstate=sqlstate_of(error),
         )
+
+
+def _sent_again(connection: psycopg.Connection) -> int:
+    """Return how many segments this end sent again, of Linux's `struct tcp_info`."""
+    if sys.platform != "linux":
+        return 0
+    with socket.socket(fileno=os.dup(connection.fileno())) as own:
+        told = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TOTAL_RETRANS.size)
+    return int(_TOTAL_RETRANS.unpack(told)[0])

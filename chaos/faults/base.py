@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chaos.errors import GuardRefused
 from chaos.model.topology import Topology
 from chaos.safety.calls import Call
-from chaos.safety.ports import Control, Database, Rds
+from chaos.safety.ports import Control, Database, Names, Rds
 from chaos.safety.undo import Undo
 
 AURORA = "Aurora and the test cluster"
@@ -34,6 +34,18 @@ class Context:
     rds: Rds
     database: Database
     control: Control | None = None
+    names: Names | None = None
+
+    @property
+    def name_server(self) -> Names:
+        """The cluster's names.
+
+        Raises:
+            GuardRefused: nobody can be asked for them here.
+        """
+        if self.names is None:
+            raise GuardRefused(f"the names of {self.rds.cluster} cannot be asked for here")
+        return self.names
 
     @property
     def test_cluster(self) -> Control:

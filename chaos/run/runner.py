@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from chaos.clock import Anchor
+from chaos.db.endpoint_names import EndpointNames
 from chaos.db.sessions import Sessions
 from chaos.definition.experiment import Experiment
 from chaos.errors import (
@@ -282,7 +283,9 @@ class Run:
             steps=self.experiment.method,
             run=self.folder.name,
             first=self._before,
-            context=Context(self.rig.rds, self._database, self.rig.control),
+            context=Context(
+                self.rig.rds, self._database, self.rig.control, EndpointNames(self._access)
+            ),
             restorer=self._restoring,
             journal=self._journal,
             clock=self.rig.clock,

@@ -1,4 +1,4 @@
-"""What faults and undo records act through: the RDS API, SQL, and a test cluster's control address.
+"""What faults and undo records act through: the RDS API, SQL, a test cluster's control address, load.
 
 Protocols, so that the layers above wire them and tests can plant their own. Every method sends its
 requests and returns; none waits for the service to have done what it was asked.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from chaos.model.account import Alarm, Caller, Deployment, MaintenanceAction, SafetyLever
+from chaos.model.answers import ApiAnswer, NameAnswer, RoundTrips
 from chaos.model.identity import Identity
 from chaos.model.topology import Capacity, CustomEndpoint, GlobalCluster, Topology
 
@@ -38,6 +40,12 @@ class Rds(Protocol):
 
     def acu_now(self) -> Mapping[str, float]:
         """CloudWatch's latest ServerlessDatabaseCapacity of each instance that has one, in ACU."""
+
+    def answer(self, operation: str) -> ApiAnswer:
+        """Call a describing operation (`DescribeDBClusters`) and tell how it was answered.
+
+        Never raises for what the service answers, or does not.
+        """
 
     def failover(self, target: str | None) -> None:
         """FailoverDBCluster, to `target` or to the service's choice."""
@@ -81,6 +89,28 @@ class Rds(Protocol):
         """RemoveTagsFromResource on the cluster."""
 
 
+class Account(Protocol):
+    """The account around a cluster, as `chaos.aws.account.Account` reads it.
+
+    All raise `ControlPlaneError`; nothing here changes anything.
+    """
+
+    def caller(self) -> Caller:
+        """STS GetCallerIdentity."""
+
+    def maintenance(self, topology: Topology) -> tuple[MaintenanceAction, ...]:
+        """DescribePendingMaintenanceActions, of the cluster and its instances."""
+
+    def deployments(self, topology: Topology) -> tuple[Deployment, ...]:
+        """DescribeBlueGreenDeployments: those that the cluster or a member is part of."""
+
+    def alarms(self, names: Sequence[str] = (), prefixes: Sequence[str] = ()) -> tuple[Alarm, ...]:
+        """DescribeAlarms, by names and by how names begin; a name that there is not is left out."""
+
+    def safety_lever(self) -> SafetyLever:
+        """FIS GetSafetyLever, of the Region."""
+
+
 class Database(Protocol):
     """SQL on the cluster's endpoints: `cluster`, `reader`, or an instance's identifier.
 
@@ -93,6 +123,9 @@ class Database(Protocol):
     def query(self, endpoint: str, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement in a session of its own and return its rows; none for a command."""
 
+    def round_trips(self, endpoint: str, statement: str, times: int) -> RoundTrips:
+        """Run a statement so many times in a session of its own, each in its own transaction."""
+
     def hold(
         self, name: str, endpoint: str, statements: Sequence[str], *, sessions: int = 1
     ) -> int:
@@ -102,11 +135,24 @@ class Database(Protocol):
             How many could be opened: fewer where the server refused more (SQLSTATE 53300).
         """
 
+    def drop(self, name: str, sessions: int) -> None:
+        """Close so many of the sessions that this process holds under this name."""
+
     def held(self, name: str) -> int:
         """Return how many sessions of this `application_name` the cluster's instances have."""
 
     def end_sessions(self, name: str) -> None:
         """Close the sessions held under this name, and end those that an earlier process left."""
+
+
+class Names(Protocol):
+    """The names of the cluster's endpoints, asked as a client asks: nothing is cached."""
+
+    def ask(self, endpoint: str) -> NameAnswer:
+        """Query `cluster`, `reader`, an instance's identifier, or a whole DNS name.
+
+        What the name server answers, or does not, is in the answer.
+        """
 
 
 class Control(Protocol):
@@ -126,6 +172,19 @@ class Control(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """Return what `gameday cluster status --json` shows."""
+
+
+class Load(Protocol):
+    """The run's own traffic and probes, which keep every instance awake unless they stand still.
+
+    Both raise `HostError` where a process did not obey.
+    """
+
+    def pause(self) -> None:
+        """Finish what is in flight, end every session, ask the cluster nothing more."""
+
+    def resume(self) -> None:
+        """Go on; nothing where it does not stand still."""
 
 
 class Restorer(Protocol):

@@ -1,0 +1,42 @@
+"""How those answered that faults ask, to see their effect: name server, API, database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameAnswer:
+    """What a query for an endpoint's name got; `error` is `NXDOMAIN`, `timeout`..., or empty."""
+
+    addresses: tuple[str, ...]
+    ttl_s: int | None
+    error: str
+    took_s: float
+    by_tcp: bool = False
+    """Whether the answer by UDP was cut, so that it was asked for again by TCP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiAnswer:
+    """How one call was answered: `error_code` is `no answer` without one, None for success."""
+
+    error_code: str | None
+    attempts: int
+    """How often it was sent: more than once where the service throttled."""
+    duration_s: float
+    """Until the last answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundTrips:
+    """Statements one after the other in one new session, as its client felt them."""
+
+    statements_s: tuple[float, ...]
+    sent_again: int
+    """TCP segments that this client had to send again; 0 where the system does not tell."""
+
+    @property
+    def mean_s(self) -> float:
+        """The mean of the statements."""
+        return sum(self.statements_s) / len(self.statements_s)
