@@ -30,7 +30,7 @@ def identity(access: DatabaseAccess, endpoint: str) -> Identity:
     except psycopg.Error as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatabaseError(
-            f"cannot use endpoint {endpoint} ({access.endpoints[endpoint]}:{access.port}): {reason}; "
+            f"cannot use endpoint {endpoint} ({access.host(endpoint)}:{access.port}): {reason}; "
             "check that it is reachable from here and that user and password are right",
             sqlstate=sqlstate_of(error),
         ) from error

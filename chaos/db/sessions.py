@@ -157,7 +157,7 @@ class Sessions:
 
     def _told(self, endpoint: str, error: psycopg.Error) -> DatabaseError:
         reason = " ".join(str(error).split()) or type(error).__name__
-        host = self._access.endpoints[endpoint]
+        host = self._access.host(endpoint)
         return DatabaseError(
             f"endpoint {endpoint} ({host}:{self._access.port}): {reason}",
             sqlstate=sqlstate_of(error),

@@ -27,6 +27,11 @@ GLOBAL = "Aurora global clusters and the test cluster"
 TEST_CLUSTER = "the test cluster only"
 
 
+def effect_within(usual_s: float) -> Any:
+    """Return the field `effect_timeout_s` of a fault whose effect takes the service longer."""
+    return Field(usual_s, gt=0, le=3600, description="Seconds within which the effect must show.")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a fault acts through; `control` is None on a real cluster."""
@@ -104,9 +109,7 @@ class Fault(BaseModel):
     settle_s: float = Field(
         3.0, ge=0, le=3600, description="Seconds of quiet observation after recovery."
     )
-    effect_timeout_s: float = Field(
-        120.0, gt=0, le=3600, description="Seconds within which the effect must show."
-    )
+    effect_timeout_s: float = effect_within(120.0)
     requests_max: int = Field(
         2,
         ge=1,

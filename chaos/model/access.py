@@ -38,10 +38,14 @@ class DatabaseAccess:
     options: Mapping[str, str] = field(default_factory=dict)
     name_server: NameServer | None = None
 
+    def host(self, endpoint: str) -> str:
+        """Return an endpoint's DNS name; what is none of ours is a DNS name itself."""
+        return self.endpoints.get(endpoint, endpoint)
+
     def parameters(self, endpoint: str) -> dict[str, Any]:
         """Return libpq connection parameters for one endpoint, without any timeout."""
         return {
-            "host": self.endpoints[endpoint],
+            "host": self.host(endpoint),
             "port": self.port,
             "user": self.user,
             "password": self.password,

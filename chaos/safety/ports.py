@@ -112,7 +112,7 @@ class Account(Protocol):
 
 
 class Database(Protocol):
-    """SQL on the cluster's endpoints: `cluster`, `reader`, or an instance's identifier.
+    """SQL on the cluster's endpoints: `cluster`, `reader`, an instance's identifier, or a DNS name.
 
     All raise `DatabaseError`; every call is bounded by a few seconds.
     """
