@@ -23,6 +23,7 @@ class Observed:
     cloudwatch: Any
     sts: Any
     tagging: Any
+    fis: Any
     monitoring: Monitoring
     telemetry: Telemetry
 
@@ -36,14 +37,16 @@ def observed() -> Iterator[Observed]:
         cloudwatch = holding_to_the_model(rds_client(served.url, service="cloudwatch"))
         sts = holding_to_the_model(rds_client(served.url, service="sts"))
         tagging = holding_to_the_model(rds_client(served.url, service="resourcegroupstaggingapi"))
+        fis = holding_to_the_model(rds_client(served.url, service="fis"))
         yield Observed(
             cluster=cluster,
             url=served.url,
             cloudwatch=cloudwatch,
             sts=sts,
             tagging=tagging,
+            fis=fis,
             monitoring=telemetry.monitoring(REGION),
             telemetry=telemetry,
         )
-        for client in (cloudwatch, sts, tagging):
+        for client in (cloudwatch, sts, tagging, fis):
             client.close()

@@ -68,7 +68,7 @@ def test_a_request_for_somewhere_else_is_refused(
 
 def test_another_service_is_told_which_there_are(control_plane: ControlPlane) -> None:
     client = rds_client(control_plane.url, service="sns")
-    with pytest.raises(ClientError, match="offers rds, monitoring, sts, tagging, not 'sns'"):
+    with pytest.raises(ClientError, match="offers rds, monitoring, fis, sts, tagging, not 'sns'"):
         client.list_topics()
     for service, method in (("s3", "list_buckets"), ("lambda", "list_functions")):
         client = rds_client(control_plane.url, service=service)

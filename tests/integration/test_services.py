@@ -15,6 +15,7 @@ from chaos.testcluster.api.actions import ACTIONS
 from chaos.testcluster.api.alarms import ALARM_OPERATIONS
 from chaos.testcluster.api.cloudwatch import METRIC_OPERATIONS
 from chaos.testcluster.api.identity import IDENTITY_OPERATIONS
+from chaos.testcluster.api.safety_levers import LEVER_OPERATIONS
 from chaos.testcluster.api.tagging import TAGGING_OPERATIONS
 from chaos.testcluster.metrics.store import Metric, Point
 
@@ -41,6 +42,7 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
         {**METRIC, **RANGE, "Period": 60, "Statistics": ["Sum"], "ExtendedStatistics": ["p90"]},
     ),
     "GetResources": ("tagging", {}),
+    "GetSafetyLever": ("fis", {"id": "default"}),
     "GetTagKeys": ("tagging", {}),
     "GetTagValues": ("tagging", {"Key": "gameday"}),
     "ListMetrics": ("cloudwatch", {}),
@@ -64,8 +66,18 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
         "cloudwatch",
         {"AlarmName": "a", "StateValue": "OK", "StateReason": "a drill"},
     ),
+    "UpdateSafetyLeverState": (
+        "fis",
+        {"id": "default", "state": {"status": "disengaged", "reason": "a drill"}},
+    ),
 }
-OFFERED = {**METRIC_OPERATIONS, **ALARM_OPERATIONS, **IDENTITY_OPERATIONS, **TAGGING_OPERATIONS}
+OFFERED = {
+    **METRIC_OPERATIONS,
+    **ALARM_OPERATIONS,
+    **IDENTITY_OPERATIONS,
+    **LEVER_OPERATIONS,
+    **TAGGING_OPERATIONS,
+}
 
 
 def call(observed: Observed, operation: str) -> Any:
@@ -90,6 +102,20 @@ def test_each_region_has_its_own_metrics_and_alarms(observed: Observed) -> None:
     call(observed, "PutMetricAlarm")
     assert observed.telemetry.monitoring("us-east-1").alarms.alarms() == []
     assert observed.monitoring.alarms.alarms() != []
+
+
+def test_there_is_one_safety_lever_and_it_keeps_its_state(observed: Observed) -> None:
+    fis = observed.fis
+    for status in ("engaged", "disengaged"):
+        state = {"status": status, "reason": "a drill"}
+        fis.update_safety_lever_state(id="default", state=state)
+        shown = fis.get_safety_lever(id="default")["safetyLever"]
+        assert (shown["id"], shown["state"]) == ("default", state)
+        assert shown["arn"].startswith("arn:aws:fis:eu-west-1:")
+    with pytest.raises(fis.exceptions.ResourceNotFoundException, match="there is only default"):
+        fis.get_safety_lever(id="other")
+    with pytest.raises(fis.exceptions.ValidationException, match="must be one of"):
+        fis.update_safety_lever_state(id="default", state={"status": "pulled", "reason": "x"})
 
 
 def test_an_operation_that_is_not_there_is_refused_with_what_is(observed: Observed) -> None:
@@ -117,6 +143,6 @@ def test_a_password_never_reaches_the_log(
 def test_a_service_that_is_not_there_is_refused_in_its_own_protocol(observed: Observed) -> None:
     for service, method in (("dynamodb", "list_tables"), ("iam", "list_users")):
         client = rds_client(observed.url, service=service)
-        with pytest.raises(ClientError, match="offers rds, monitoring, sts, tagging, not '"):
+        with pytest.raises(ClientError, match="offers rds, monitoring, fis, sts, tagging, not '"):
             getattr(client, method)()
         client.close()

@@ -26,12 +26,18 @@ from chaos.testcluster.api.wire import (
     HttpRequest,
     JsonCodec,
     QueryCodec,
+    RestJsonCodec,
     service_model,
 )
 from chaos.testcluster.metrics.telemetry import Telemetry
 from chaos.testcluster.records import ApiError
 
-NAMES = {QueryCodec: "query", JsonCodec: "json", CborCodec: "smithy-rpc-v2-cbor"}
+NAMES = {
+    QueryCodec: "query",
+    JsonCodec: "json",
+    CborCodec: "smithy-rpc-v2-cbor",
+    RestJsonCodec: "rest-json",
+}
 SERVICES = {service.name: service for service in offered_services(Telemetry().monitoring)}
 SPOKEN = [(service, codec) for service in SERVICES.values() for codec in service.codecs]
 EVERY = pytest.mark.parametrize(
@@ -58,6 +64,7 @@ def sent(codec: Codec, operation: OperationModel, parameters: Mapping[str, Any])
         path=request["url_path"],
         headers={name.lower(): value for name, value in request["headers"].items()},
         body=urlencode(body).encode() if isinstance(body, dict) else body,
+        method=request["method"],
     )
 
 

@@ -158,6 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
         if body is not None:
             self._reply_elsewhere(self.path.partition("?")[0], body)
 
+    def do_PATCH(self) -> None:
+        self.do_PUT()
+
     def _is_for_aws(self, query: str) -> bool:
         return "Action=" in query or self.headers.get("Authorization", "").startswith("AWS4-")
 
@@ -202,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply_aws(self, path: str, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = HttpRequest(path=path, headers=headers, body=body)
+        request = HttpRequest(path=path, headers=headers, body=body, method=self.command)
         try:
             reply = self.server.api.aws(request)
         except Lost as lost:

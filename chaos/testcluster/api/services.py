@@ -22,6 +22,7 @@ from chaos.testcluster.api.behaviour import Lost, treated
 from chaos.testcluster.api.cloudwatch import METRIC_OPERATIONS
 from chaos.testcluster.api.engine import Region, ServedEstate
 from chaos.testcluster.api.identity import IDENTITY_OPERATIONS
+from chaos.testcluster.api.safety_levers import LEVER_OPERATIONS, SafetyLevers
 from chaos.testcluster.api.selection import Parameters
 from chaos.testcluster.api.tagging import TAGGING_OPERATIONS
 from chaos.testcluster.api.wire import (
@@ -32,6 +33,7 @@ from chaos.testcluster.api.wire import (
     JsonCodec,
     QueryCodec,
     Request,
+    RestJsonCodec,
     service_model,
 )
 from chaos.testcluster.metrics.monitoring import Monitoring
@@ -64,8 +66,9 @@ class Service:
 
 def offered_services(monitoring: Callable[[str], Monitoring]) -> tuple[Service, ...]:
     """Return all services; `monitoring` finds CloudWatch's data of a Region by its name."""
-    rds, sts = service_model("rds"), service_model("sts")
+    rds, sts, fis = service_model("rds"), service_model("sts"), service_model("fis")
     cloudwatch, tagging = service_model("cloudwatch"), service_model("resourcegroupstaggingapi")
+    levers = SafetyLevers()
     watching = {**METRIC_OPERATIONS, **ALARM_OPERATIONS}
     return (
         Service(
@@ -80,6 +83,12 @@ def offered_services(monitoring: Callable[[str], Monitoring]) -> tuple[Service, 
             ],
             operations=watching,
             place=lambda region: monitoring(region.name),
+        ),
+        Service(
+            name="fis",
+            codecs=[RestJsonCodec(fis, [*LEVER_OPERATIONS], invalid="ValidationException")],
+            operations=LEVER_OPERATIONS,
+            place=lambda region: levers.of(region.name),
         ),
         Service(
             name="sts",

@@ -43,7 +43,7 @@ class TypedCodec(Codec):
     def __init__(self, service: ServiceModel, offered: Sequence[str], *, invalid: str) -> None:
         super().__init__(service, offered)
         self._invalid = invalid
-        self._prefix: str = service.metadata["targetPrefix"]
+        self._prefix: str = service.metadata.get("targetPrefix", "")
         self._is_query_compatible = "awsQueryCompatible" in service.metadata
 
     def decode(self, request: HttpRequest) -> Request:
@@ -54,7 +54,7 @@ class TypedCodec(Codec):
         """
         operation = self.operation(self._operation_name(request))
         try:
-            document = self._load(request.body) if request.body else {}
+            document = self._document(request)
         except (ValueError, RecursionError) as error:
             raise ApiError(_MALFORMED, f"The request's body cannot be read: {error}.") from error
         shape = operation.input_shape
@@ -89,6 +89,10 @@ class TypedCodec(Codec):
     @property
     def _namespace(self) -> str:
         return f"com.amazonaws.{self.service.service_name}"
+
+    def _document(self, request: HttpRequest) -> Any:
+        """Return what the body says; ValueError if it cannot be read."""
+        return self._load(request.body) if request.body else {}
 
     @abstractmethod
     def _operation_name(self, request: HttpRequest) -> str: ...
