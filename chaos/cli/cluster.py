@@ -8,12 +8,12 @@ import typer
 from rich.table import Table
 
 from chaos.cli import defect as defects
-from chaos.cli import execution
+from chaos.cli import endpoints, execution
 from chaos.cli.options import AsJson, Profile, Quiet
 from chaos.cli.terminal import Terminal
 from chaos.errors import DefinitionError, GamedayError
 from chaos.testcluster.process import lifecycle
-from chaos.testcluster.records import ApiError, ClusterSpec, ServerlessBounds
+from chaos.testcluster.records import SERVERLESS_CLASS, ApiError, ClusterSpec, ServerlessBounds
 from chaos.testcluster.serverless.bounds import validate
 
 app = typer.Typer(help="Keep a test cluster running by itself.", no_args_is_help=True)
@@ -63,6 +63,31 @@ def up(
         bool,
         typer.Option(help="Whether readers survive a writer's failover (older versions: no)."),
     ] = True,
+    instance_class: Annotated[
+        str | None,
+        typer.Option(help="Such as db.r6g.large: provisioned, so without Serverless v2 capacity."),
+    ] = None,
+    reader_tier: Annotated[
+        list[int] | None,
+        typer.Option(help="Promotion tier of the next reader (repeatable); absent: 1."),
+    ] = None,
+    custom_endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar=endpoints.FORM,
+            help="A custom endpoint (repeatable); members by number, 2,3 or all but -1.",
+        ),
+    ] = None,
+    secondary_region: Annotated[
+        str | None,
+        typer.Option(help="Make it the primary of a global cluster, with another one there."),
+    ] = None,
+    multi_az_instance: Annotated[
+        bool,
+        typer.Option(
+            "--multi-az-instance", help="An RDS instance with a hidden standby, not a cluster."
+        ),
+    ] = False,
     defect: defects.Defects = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -88,7 +113,12 @@ def up(
             reader_ttl_s=reader_ttl,
             instance_ttl_s=instance_ttl,
             dns_flip_s=dns_flip,
-            serverless=bounds,
+            serverless=None if instance_class not in {None, SERVERLESS_CLASS} else bounds,
+            instance_class=instance_class,
+            reader_tiers=tuple(reader_tier or ()),
+            custom_endpoints=tuple(endpoints.parsed(text) for text in custom_endpoint or ()),
+            secondary_region=secondary_region,
+            multi_az_instance=multi_az_instance,
             read_availability=read_availability,
         )
     )
