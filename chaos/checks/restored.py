@@ -6,17 +6,27 @@ from typing import Literal
 
 from chaos.checks.base import Check
 from chaos.checks.recording import API, Recording
+from chaos.model.snapshot import Snapshot, differences
 from chaos.model.verdict import Finding, Verdict
 
 _GONE = "deleted"
 _AVAILABLE = "available"
+# Of members and bounds, which are watched throughout.
+_OBSERVED = {
+    "existence",
+    "status",
+    "DBInstanceClass",
+    "AvailabilityZone",
+    "PromotionTier",
+    "capacity",
+}
 
 
 class Restored(Check):
     """The same members as they were, all available, one writer, the capacity bounds of before.
 
-    Compares what the API and each instance showed before the first injection with what they showed
-    last. Which member is the writer may differ after a failover.
+    Parameter groups, tags and custom endpoints too. Compares what the API and each instance showed
+    before the first injection with what they showed last. Which member is the writer may differ after a failover.
     """
 
     check: Literal["restored"] = "restored"
@@ -72,6 +82,7 @@ def _differences(recording: Recording, before_ns: int) -> list[str]:
     writers = recording.state("writer", latest_ns)
     told += [f"{cluster} has no writer" for cluster, writer in writers.items() if not writer]
     told += _differences_by_sql(recording)
+    told += _differences_of_snapshots(recording)
     settings = recording.state("settings", latest_ns)
     told += [
         f"{instance} is {settings[instance]}, it was {was}"
@@ -102,3 +113,16 @@ def _differences_by_sql(recording: Recording) -> list[str]:
         if role != expected:
             told.append(f"{instance} is {role} by SQL, {expected} by the API")
     return told
+
+
+def _differences_of_snapshots(recording: Recording) -> list[str]:
+    """Return what only the whole shapes before and after the run tell."""
+    shapes = {
+        event.data["when"]: Snapshot.from_json(event.data["snapshot"])
+        for event in recording.history.events
+        if event.type == "snapshot"
+    }
+    if not {"before", "after"} <= set(shapes):
+        return []
+    found = differences(shapes["before"], shapes["after"])
+    return [str(difference) for difference in found if difference.name not in _OBSERVED]

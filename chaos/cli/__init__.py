@@ -18,7 +18,7 @@ from chaos.errors import ExitCode, GamedayError
 
 MODULES = {
     "run": "run",
-    "recover": "run",
+    "recover": "recover",
     "stop": "stop",
     "validate": "catalogue",
     "schema": "catalogue",

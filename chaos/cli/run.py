@@ -1,8 +1,7 @@
-"""`gameday run` and `gameday recover`: what disturbs a cluster, and what puts it back."""
+"""`gameday run`: carries an experiment out."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,16 +16,13 @@ from chaos.cli.embedded import specification
 from chaos.cli.options import DEFAULT_RUNS, AsJson, Profile, Quiet, RunsRoot
 from chaos.cli.terminal import Terminal
 from chaos.clock import Anchor
-from chaos.db.sessions import Sessions
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import find, load
-from chaos.errors import DefinitionError, GamedayError, RecoveryFailed, RunInterrupted
+from chaos.errors import DefinitionError, GamedayError
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
 from chaos.run.interrupt import InterruptibleClock, signals_to
-from chaos.run.journal import Journal
-from chaos.run.restore import open_records, replay
-from chaos.run.rig import Restoring, Rig
+from chaos.run.rig import Rig
 from chaos.run.runner import Ended, Run
 from chaos.testcluster.records import ClusterSpec
 from loadgen.config import ArmTraffic
@@ -36,7 +32,6 @@ from loadgen.workload import LocustWorkload
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(name="run")(run)
-    app.command(name="recover")(recover)
 
 
 def run(
@@ -125,7 +120,7 @@ def _carried_out(
         before = target.topology()
         kind = target.kind(before)
         if kind == "aws":
-            faults = [step.fault for step in definition.method]
+            faults = [step.fault for step in definition.faults]
             targets.confirm(before, target.rds.region, faults, yes=yes)
         rig = Rig(
             rds=target.rds,
@@ -146,66 +141,6 @@ def _carried_out(
             fields["defects"] = defects
         run_folder.write_environment(folder, anchor, fields)
         return folder, Run(definition, rig, before, folder, anchor).execute()
-
-
-def recover(
-    run: Annotated[
-        str | None, typer.Argument(help="Folder or id of a run; absent: every run that needs it.")
-    ] = None,
-    *,
-    out: RunsRoot = DEFAULT_RUNS,
-    quiet: Quiet = False,
-) -> None:
-    """Replay the undo records of runs that died before they could restore the cluster."""
-    terminal = Terminal(quiet=quiet)
-    folders = [run_folder.find(out, run)] if run else run_folder.listing(out)
-    needing = [folder for folder in folders if open_records(folder / "journal.jsonl")]
-    if not needing:
-        terminal.tell("nothing to recover")
-    clock = InterruptibleClock()
-    errors: list[GamedayError] = []
-    with signals_to(clock, terminal.tell):
-        for folder in needing:
-            try:
-                _recover_one(folder, clock, terminal)
-            except RunInterrupted as interrupted:
-                raise RunInterrupted(f"{interrupted}; `gameday recover` goes on") from interrupted
-            except GamedayError as error:
-                terminal.complain(str(error))
-                errors.append(error)
-    if errors:
-        raise RecoveryFailed(f"{len(errors)} of {len(needing)} runs could not be recovered")
-
-
-def _recover_one(folder: Path, clock: InterruptibleClock, terminal: Terminal) -> None:
-    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    journal = Journal(folder / "journal.jsonl", clock, terminal.tell)  # Or the run goes on.
-    try:
-        journal.resume(open_records(folder / "journal.jsonl"))
-        if environment["cluster_access"] == "embedded":
-            for number in journal.open_undo:
-                journal.undone(number, "the embedded cluster is gone")
-            terminal.tell(
-                f"{folder.name}: its embedded test cluster ended with it; nothing is left"
-            )
-            return
-        with targets.reopened(environment, folder / "recover.log", terminal.tell) as target:
-            before = target.topology()
-            targets.same(environment, before)
-            access, workload = target.connect(before), LocustWorkload((), 0)
-            target.rds.on_change(lambda call: journal.event("call", **call))
-            restoring = Restoring(
-                target.rds,
-                Sessions(access),
-                target.control,
-                lambda run: workload.drop(access, run),
-            )
-            left = replay(journal, restoring, clock, before.cluster)
-    finally:
-        journal.close()
-    if left:
-        raise RecoveryFailed(f"{folder.name}: {'; '.join(left)}")
-    terminal.tell(f"{folder.name}: {before.cluster} is restored")
 
 
 def _tell_end(folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool) -> int:

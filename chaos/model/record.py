@@ -22,7 +22,7 @@ class Event:
 
     `type` and the fields that go with it:
 
-    run      state: started | ended; status
+    run      state: started | ended; format (of the journal); status
     phase    phase: guards | preparation | recording | warm-up | steady state before | method |
              cool-down | steady state after | ledger | rollback; state: started | ended; error.
              "recording" lasts from when every worker serves until they are told to stop, and
@@ -30,6 +30,8 @@ class Event:
     guard    guard; refused; why
     undo     id; action; parameters; command (what a person would type); written before the change
     undone   id; result
+    snapshot when: before | after; snapshot: the cluster's whole shape (chaos/model/snapshot.py)
+    recovered left: what `gameday recover` could not put back
     fault    fault_id; fault; step; repeat; verb: inject | effect | hold | recover | recovered;
              state: started | ended; parameters; requested_target; actual_target;
              effect: taken | none; error

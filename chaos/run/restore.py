@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 from chaos.clock import NS, Clock
 from chaos.errors import (
@@ -13,10 +12,9 @@ from chaos.errors import (
     HostError,
     RunInterrupted,
 )
-from chaos.model.record import read_events
 from chaos.run.journal import Journal
 from chaos.safety.ports import Restorer
-from chaos.safety.undo import DropTables, Undo, undo_from_json
+from chaos.safety.undo import DropTables, Undo
 from chaos.safety.undo.base import Look, State
 from chaos.wait import wait_until
 
@@ -24,18 +22,6 @@ UNDO_TIMEOUT_S = 900.0
 TABLES_TIMEOUT_S = 60.0
 SEND_AGAIN_S = 15.0
 """A request that shows no effect for so long is sent again: services accept and forget."""
-
-
-def open_records(journal: Path) -> dict[str, Undo]:
-    """Return the undo records of a journal that were never replayed, oldest first."""
-    records: dict[str, Undo] = {}
-    for event in read_events(journal):
-        if event.type == "undo":
-            fields = {"action": event.data["action"], **event.data["parameters"]}
-            records[event.data["id"]] = undo_from_json(fields)
-        elif event.type == "undone":
-            records.pop(event.data["id"], None)
-    return records
 
 
 def replay(

@@ -31,9 +31,10 @@ from chaos.faults.base import Context
 from chaos.model.record import LineWriter
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
-from chaos.run.journal import Journal
+from chaos.run.journal import FORMAT, Journal
 from chaos.run.method import Method
 from chaos.run.observer import Observer
+from chaos.run.recovery import take
 from chaos.run.restore import replay
 from chaos.run.rig import Restoring, Rig, Worker
 from chaos.run.steady import Measured, measure
@@ -101,7 +102,7 @@ class Run:
         """Carry the experiment out; what goes wrong is told by the answer, never raised."""
         error: GamedayError | None = None
         try:
-            self._journal.event("run", state="started")
+            self._journal.event("run", state="started", format=FORMAT)
             with self._phase("guards"):
                 self._guards()
             with self._restored(), self._working():
@@ -135,7 +136,7 @@ class Run:
 
     def _guards(self) -> None:
         refusals = {
-            guard.name: guard.refusal(self._before, self.experiment.method) for guard in GUARDS
+            guard.name: guard.refusal(self._before, self.experiment.faults) for guard in GUARDS
         }
         if not any(refusals.values()):
             refusals["reachable"] = self._unreachable()
@@ -163,6 +164,7 @@ class Run:
             with self._phase("preparation"):
                 observer.start(WORKERS_START_S)
                 self._workers.append(observer)
+                self._snapshot("before")
                 self._journal.undo(DropTables(run=self.folder.name), self.rig.rds.cluster)
                 if "restore-writer" in self.experiment.rollback and self._before.writer:
                     first = RestoreWriter(instance=self._before.writer.id)
@@ -172,6 +174,7 @@ class Run:
         finally:
             with self._restoring_in_peace():
                 self._clean_up("rollback", self._roll_back)
+                self._clean_up("last snapshot", lambda: self._snapshot("after"))
                 self._clean_up("last observation", lambda: observer.stop(OBSERVER_STOP_S))
 
     @contextmanager
@@ -226,6 +229,11 @@ class Run:
     def _reconcile(self) -> None:
         ledger = self.rig.workload.reconcile(self._access, self.folder, self.folder.name)
         run_folder.write(self.folder / "ledger.json", json.dumps(ledger.as_json(), indent=1))
+
+    def _snapshot(self, when: str) -> None:
+        """Put the cluster's whole shape on disk: what a recover leads back to, what is compared."""
+        shape = take(self._restoring).as_json()
+        self._journal.event("snapshot", sync=True, when=when, snapshot=shape)
 
     def _roll_back(self) -> None:
         left = replay(

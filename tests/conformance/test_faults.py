@@ -23,7 +23,7 @@ from chaos.faults.base import Context, Fault
 from chaos.model.record import Event, read_events
 from chaos.model.topology import Role, Topology
 from chaos.run.journal import Journal
-from chaos.run.restore import open_records
+from chaos.run.recovery import left_by
 from chaos.run.rig import Restoring
 from chaos.run.session import FaultSession, look_before
 from chaos.safety.calls import Call, total
@@ -109,7 +109,7 @@ def test_a_fault_disturbs_and_everything_is_as_before(
 
     effect = next(_effects(events))
     assert effect["effect"] == "taken", effect
-    assert open_records(tmp_path / "journal.jsonl") == {}
+    assert not left_by(tmp_path / "journal.jsonl")
     after = _settled(on, database)
     _assert_restored(case, before, after)
     _assert_calls(made, declared, events, effect["requests"])

@@ -18,7 +18,8 @@ from chaos.faults.scale_capacity import ScaleCapacity
 from chaos.model.record import Event, read_events
 from chaos.model.topology import Capacity, Role
 from chaos.run.journal import Journal
-from chaos.run.restore import open_records, replay
+from chaos.run.recovery import left_by
+from chaos.run.restore import replay
 from chaos.run.session import FaultSession
 
 
@@ -147,7 +148,7 @@ def test_the_undo_record_is_on_disk_before_the_change(rds: FakeRds, journal: Jou
     delete = rds.delete_instance
 
     def deleting(instance: str) -> None:
-        seen.extend(open_records(journal._path))
+        seen.extend(left_by(journal._path).records)
         delete(instance)
 
     rds.delete_instance = deleting  # type: ignore[method-assign]
@@ -169,11 +170,11 @@ def test_a_fault_cut_short_leaves_records_that_restore_the_cluster(
 
     journal.close()
     after_crash = Journal(journal._path, clock, lambda _: None)
-    after_crash.resume(open_records(journal._path))
+    after_crash.resume(left_by(journal._path).records)
     assert replay(after_crash, rds, clock, "c1") == []
     clock.sleep(5)
     assert {m.id: m.settings for m in rds.state.members} == before
-    assert open_records(journal._path) == {}
+    assert left_by(journal._path).records == {}
 
 
 def test_what_cannot_be_undone_is_named_with_the_command(rds: FakeRds, journal: Journal) -> None:
