@@ -15,6 +15,7 @@ from chaos.checks.completeness import missing_operations, missing_probes, silent
 from chaos.checks.recording import SLOW_S, Injection, Recording, kind_of
 from chaos.clock import NS
 from chaos.model.operation import PROBE_ARM, Kind
+from chaos.model.steps import declared_injections
 from chaos.model.verdict import Finding, Verdict
 
 PREFIX = "assumption/"
@@ -79,9 +80,7 @@ def run_status(recording: Recording) -> str:
 
 def _effect(recording: Recording) -> Iterator[Finding]:
     injected = len(recording.injections)
-    declared = sum(
-        int(s.get("repeat", 1)) for s in recording.history.experiment.get("method") or ()
-    )
+    declared = declared_injections(recording.history.experiment.get("method") or ())
     if not injected:
         yield _finding("effect", Verdict.UNKNOWN, "no fault was injected")
     elif injected < declared and run_status(recording) == "completed":

@@ -12,15 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from chaos.checks import CATALOGUE as CHECKS
 from chaos.checks.base import Check
 from chaos.definition.embedded import EmbeddedCluster
-from chaos.faults import CATALOGUE as FAULTS
+from chaos.definition.steps import Step, faults_of, require_injections
 from chaos.faults.base import Fault
 from chaos.safety.stops import Condition, OfStream, every
 
-if TYPE_CHECKING:  # The unions grow with the catalogues; mypy sees the base classes.
-    Step = Fault
+if TYPE_CHECKING:  # The union grows with the catalogue; mypy sees the base class.
     Objective = Check
 else:
-    Step = Annotated[reduce(or_, FAULTS), Field(discriminator="fault")]
     Objective = Annotated[reduce(or_, CHECKS), Field(discriminator="check")]
 
 
@@ -118,7 +116,7 @@ class Experiment(_Part):
     steady_state: tuple[SteadyState, ...] = Field(
         (), description="Required before the method, observed again after it."
     )
-    method: tuple[Step, ...] = Field(min_length=1, description="Faults, in order.")
+    method: tuple[Step, ...] = Field(min_length=1, description="Faults and composites, in order.")
     stop_when: tuple[Condition, ...] = Field(
         (), description="Stop conditions: one that holds ends the method, and the run recovers."
     )
@@ -128,6 +126,17 @@ class Experiment(_Part):
     rollback: tuple[Literal["restore-writer"], ...] = Field(
         (), description="What is put back beside the faults' own changes."
     )
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Every fault of the method once, in the order in which steps are numbered from 1."""
+        return tuple(faults_of(self.method))
+
+    @field_validator("method")
+    @classmethod
+    def _bounded(cls, method: tuple[Step, ...]) -> tuple[Step, ...]:
+        require_injections(method)
+        return method
 
     @model_validator(mode="after")
     def _known_arms(self) -> Self:

@@ -18,6 +18,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from chaos.definition.experiment import Experiment
+from chaos.definition.steps import NEITHER
 from chaos.errors import DefinitionError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -218,8 +219,8 @@ def _explain(problem: Any) -> str:
         )
     if kind == "union_tag_not_found":
         return f"missing key {context['discriminator']}"
-    if kind == "value_error":
-        return str(context["error"])
+    if kind in {"value_error", NEITHER}:
+        return str(context.get("error", problem["msg"]))
     message = problem["msg"][:1].lower() + problem["msg"][1:]
     return f"{message}, not {reprlib.repr(problem['input'])}"
 
@@ -234,9 +235,16 @@ def _allowed_keys(location: Sequence[int | str]) -> list[str]:
             node = node.get("items", {})
         elif part in node.get("properties", {}):
             node = node["properties"][part]
-        elif "discriminator" in node:
-            node = {"$ref": node["discriminator"]["mapping"][part]}
+        else:
+            node = _tagged(node, part) or node
     return list(_dereference(node, schema).get("properties", {}))
+
+
+def _tagged(node: Any, tag: str) -> Any:
+    """Return the member of a union, or of one within it, that a tag names; None: it names none."""
+    if tag in node.get("discriminator", {}).get("mapping", {}):
+        return {"$ref": node["discriminator"]["mapping"][tag]}
+    return next((found for one in node.get("oneOf", ()) if (found := _tagged(one, tag))), None)
 
 
 def _dereference(node: Any, schema: Any) -> Any:

@@ -29,7 +29,7 @@ def name_of(kind: type) -> str:
 @pytest.mark.parametrize("fault", FAULTS, ids=name_of)
 def test_a_fault_is_used_documented_and_tested_on_the_test_cluster(fault: type[Fault]) -> None:
     name = name_of(fault)
-    assert any(step.fault == name for e in EXPERIMENTS for step in e.method), (
+    assert any(step.fault == name for e in EXPERIMENTS for step in e.faults), (
         "no experiment uses it"
     )
     assert f"`{name}`" in README, "experiments/README.md does not name it"

@@ -46,7 +46,7 @@ def refusal(folder: Path, text: str, **variables: str) -> str:
 
 def test_a_good_file_is_an_experiment_and_survives_the_round_trip(tmp_path: Path) -> None:
     experiment = load(written(tmp_path, GOOD), arms=ARMS)
-    assert experiment.method[0].hold_s == 3
+    assert experiment.faults[0].hold_s == 3
     assert type(experiment).model_validate(experiment.resolved()) == experiment
 
 
@@ -93,10 +93,10 @@ def test_variables_come_from_set_then_environment_then_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, GOOD.replace("hold_s: 3", "hold_s: ${HOLD:-7}"))
-    assert load(path).method[0].hold_s == 7
+    assert load(path).faults[0].hold_s == 7
     monkeypatch.setenv("HOLD", "8")
-    assert load(path).method[0].hold_s == 8
-    assert load(path, {"HOLD": "9.5"}).method[0].hold_s == 9.5
+    assert load(path).faults[0].hold_s == 8
+    assert load(path, {"HOLD": "9.5"}).faults[0].hold_s == 9.5
 
 
 def test_a_variable_that_is_not_set_is_told_where_it_stands(tmp_path: Path) -> None:
