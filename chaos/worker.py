@@ -6,6 +6,7 @@ traffic, probes and the test cluster never run in the runner. The contract with 
 - its first line of standard input is its configuration as JSON (credentials never reach `argv`);
 - it prints JSON lines: `{"state": "ready", ...}` once it serves its purpose, `{"state": "error",
   "message": ...}` when it gives up;
+- further lines of standard input may be orders, each answered by the state that it leads to;
 - end of file on standard input, also when the runner dies, tells it to finish what is in flight,
   flush its records and exit with 0.
 """
@@ -63,15 +64,26 @@ class WorkerProcess:
         Raises:
             HostError: it gave up, died, or was not ready in time; names the log.
         """
+        return self._await("ready", "could not start", timeout_s)
+
+    def await_state(self, state: str, timeout_s: float) -> None:
+        """Wait until it says that it is in the state that an order leads to.
+
+        Raises:
+            HostError: it gave up, died, or did not get there in time; names the log.
+        """
+        self._await(state, f"did not become {state}", timeout_s)
+
+    def _await(self, state: str, failure: str, timeout_s: float) -> dict[str, Any]:
         try:
             message = self._messages.get(timeout=timeout_s)
         except queue.Empty:
             raise HostError(
-                f"{self.name} was not ready within {timeout_s:g} s; see {self.log}"
+                f"{self.name} was not {state} within {timeout_s:g} s; see {self.log}"
             ) from None
-        if message.get("state") != "ready":
+        if message.get("state") != state:
             why = message.get("message", "it ended")
-            raise HostError(f"{self.name} could not start: {why}; see {self.log}")
+            raise HostError(f"{self.name} {failure}: {why}; see {self.log}")
         return message
 
     def last_error(self) -> str:

@@ -1,4 +1,8 @@
-"""The life of one arm's traffic process: start users, keep its records, drain and stop."""
+"""The life of one arm's traffic process: start users, keep its records, drain and stop.
+
+Told to pause it finishes what is in flight and ends its users and every session; told to go on it
+starts users anew, whose first arrivals are due from the instant that it was told.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ import gevent
 import gevent.event
 import gevent.socket
 from locust.env import Environment
-from locust.runners import Runner
+from locust.runners import LocalRunner
 from sqlalchemy.exc import SQLAlchemyError
 
 from chaos.clock import NS
@@ -66,10 +70,11 @@ class Generator:
         traffic = ArmTraffic(**config["traffic"])
         self._builder = Streams(find(traffic.arm), traffic, access, recorder, config["run"])
         self._streams: tuple[Stream, ...] = ()
+        self._runner: LocalRunner | None = None
 
     def run(self) -> int:
         """Generate traffic until told to stop; returns the exit status."""
-        watchers = [self._spawn(self._await_eof)]
+        watchers = [self._spawn(self._listen)]
         gevent.signal_handler(signal.SIGTERM, self._end.set, "")
         self._warm_up()
         self._streams = self._builder.build(
@@ -78,7 +83,7 @@ class Generator:
             f"{self._config['seed']} {self._config['traffic']['arm']}",
             time.monotonic_ns() + int(LEAD_S * NS),
         )
-        runner = self._start_users()
+        self._start_users()
         watchers += [self._spawn(self._keep), self._spawn(self._get_ready)]
         why = self._end.get()
         for stream in self._streams:
@@ -86,8 +91,7 @@ class Generator:
         if not why:
             self._drain()
         gevent.killall(watchers, timeout=STOP_S_MAX)
-        with gevent.Timeout(STOP_S_MAX, False):
-            runner.quit()
+        self._end_users()
         return self._finish(why)
 
     def _spawn(self, watch: Callable[[], None]) -> gevent.Greenlet:
@@ -105,22 +109,60 @@ class Generator:
             with suppress(SQLAlchemyError), gevent.Timeout(WARM_UP_S_MAX, False):
                 engine.connect().close()
 
-    def _start_users(self) -> Runner:
+    def _start_users(self) -> None:
         environment = Environment(user_classes=[stream.users for stream in self._streams])
         environment.events.user_error.add_listener(self._user_error)  # type: ignore[no-untyped-call]
-        runner = environment.create_local_runner()
+        self._runner = environment.create_local_runner()
         count = sum(stream.users.fixed_count for stream in self._streams)
-        runner.start(count, spawn_rate=count)
-        return runner
+        self._runner.start(count, spawn_rate=count)
 
-    def _await_eof(self) -> None:
-        """Wait for the end of standard input without stopping the other greenlets."""
+    def _end_users(self) -> None:
+        """End the users, whatever they are at; their operations are recorded as cut off."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            with gevent.Timeout(STOP_S_MAX, False):
+                runner.quit()
+
+    def _listen(self) -> None:
+        """Obey orders and wait for the end of standard input; other greenlets go on meanwhile."""
         descriptor = sys.stdin.fileno()
+        read = b""
         while True:
             gevent.socket.wait_read(descriptor)
-            if not os.read(descriptor, 4096):
+            chunk = os.read(descriptor, 4096)
+            if not chunk:
                 self._end.set("")
                 return
+            *orders, read = (read + chunk).split(b"\n")
+            for order in orders:
+                self._obey(json.loads(order))
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        if order["order"] == "pause":
+            self._pause()
+        else:
+            self._resume(order["at_ns"])
+
+    def _pause(self) -> None:
+        """Let nothing arrive, finish what is in flight, leave no session behind."""
+        for stream in self._streams:
+            stream.arrivals.close(time.monotonic_ns())
+        self._drain()
+        self._end_users()
+        for stream in self._streams:
+            stream.abandon(time.monotonic_ns())
+        for engine in self._builder.engines.values():
+            engine.dispose()
+        if self._flushed(time.monotonic_ns()):
+            _tell("paused")
+
+    def _resume(self, at_ns: int) -> None:
+        """Let arrivals be due from `at_ns` on; how late the users are is our own lag."""
+        for stream in self._streams:
+            stream.arrivals.reopen(at_ns)
+        self._start_users()
+        self._recorder.late(time.monotonic_ns() - at_ns)
+        _tell("running")
 
     def _keep(self) -> None:
         """Flush the records, admit arrivals while all users are busy, watch for lag."""

@@ -32,6 +32,11 @@ class Schedule:
         self._first = origin_ns + self._period_ns * (self._random() + JITTER)
         self._count = 0
 
+    def restart(self, origin_ns: int) -> None:
+        """Begin anew: the next arrival is the first one after `origin_ns`."""
+        self._first = origin_ns + self._period_ns * (self._random() + JITTER)
+        self._count = 0
+
     def next_ns(self) -> int:
         """Return the next arrival's intended instant."""
         place = self._count + JITTER * (2.0 * self._random() - 1.0)
@@ -91,6 +96,12 @@ class Arrivals:
         """Let nothing arrive after `now_ns`; what is due by then still waits for a user."""
         self.admit(now_ns)
         self._closed_ns = now_ns
+
+    def reopen(self, now_ns: int) -> None:
+        """Let arrivals happen again, the first of them after `now_ns`."""
+        self._schedule.restart(now_ns)
+        self._next_ns = self._schedule.next_ns()
+        self._closed_ns = None
 
     def happens(self, intended_ns: int) -> bool:
         """Tell whether an arrival taken ahead of its instant still happens."""

@@ -86,6 +86,22 @@ class Traffic:
                 why = process.last_error() or "its process died"
                 raise HostError(f"{process.name} ended: {why}; see {process.log}")
 
+    def pause(self, timeout_s: float) -> None:
+        """Let nothing new arrive, finish what is in flight, end every session; then stand still.
+
+        Raises:
+            HostError: an arm did not get there in `timeout_s`.
+        """
+        self._order({"order": "pause"}, "paused", timeout_s)
+
+    def resume(self, at_ns: int, timeout_s: float) -> None:
+        """Go on after a pause, with arrivals that are due from `at_ns` on.
+
+        Raises:
+            HostError: an arm did not go on in `timeout_s`.
+        """
+        self._order({"order": "resume", "at_ns": at_ns}, "running", timeout_s)
+
     def stop(self, timeout_s: float) -> None:
         """Let nothing new arrive, finish what is in flight, flush; all arms at once.
 
@@ -104,6 +120,13 @@ class Traffic:
                 failed.append(f"{process.name} did not end properly: {why}; see {process.log}")
         if failed:
             raise HostError("; ".join(failed))
+
+    def _order(self, order: dict[str, Any], leads_to: str, timeout_s: float) -> None:
+        deadline_ns = time.monotonic_ns() + int(timeout_s * NS)
+        for process in self._processes:
+            process.send(order)
+        for process in self._processes:
+            process.await_state(leads_to, max(0.0, (deadline_ns - time.monotonic_ns()) / NS))
 
     def _abandon(self) -> None:
         processes, self._processes = self._processes, []

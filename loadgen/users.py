@@ -68,6 +68,7 @@ class ArrivalUser(User):
 
     def on_stop(self) -> None:
         """Give back an arrival that was taken and not begun, so that it is recorded."""
+        self.busy.discard(self)
         if self._intended_ns is not None and self.arrivals.happens(self._intended_ns):
             self.arrivals.give_back(self._intended_ns)
 

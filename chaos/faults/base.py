@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chaos.errors import GuardRefused
 from chaos.model.topology import Topology
 from chaos.safety.calls import Call
-from chaos.safety.ports import Control, Database, Names, Rds
+from chaos.safety.ports import Control, Database, Load, Names, Rds
 from chaos.safety.undo import Undo
 
 AURORA = "Aurora and the test cluster"
@@ -34,12 +34,13 @@ def effect_within(usual_s: float) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a fault acts through; `control` is None on a real cluster."""
+    """What a fault acts through; `control` is None on a real cluster, `load` where there is none."""
 
     rds: Rds
     database: Database
     control: Control | None = None
     names: Names | None = None
+    load: Load | None = None
 
     @property
     def name_server(self) -> Names:

@@ -28,6 +28,16 @@ class Worker(Protocol):
         """Finish what is in flight, flush, end."""
 
 
+class LoadWorker(Worker, Protocol):
+    """A worker that asks the cluster something, and can stand still for a while."""
+
+    def pause(self, timeout_s: float) -> None:
+        """Finish what is in flight, end every session, ask nothing more."""
+
+    def resume(self, at_ns: int, timeout_s: float) -> None:
+        """Go on with what is due from `at_ns` on."""
+
+
 class Workload(Protocol):
     """Traffic, probes and the tables they write, as `loadgen.workload` provides them."""
 
@@ -37,7 +47,7 @@ class Workload(Protocol):
     def prepare(self, access: DatabaseAccess, run: str) -> None:
         """Create the tables of a run."""
 
-    def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[Worker]:
+    def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[LoadWorker]:
         """Make the processes, not started yet."""
 
     def watched(self, access: DatabaseAccess, folder: Path) -> Callable[[], LostSoFar]:

@@ -38,7 +38,8 @@ def main() -> int:
 
 async def _watch(config: ProbesConfig, access: DatabaseAccess, folder: Path) -> None:
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _on_input, stop)
+    orders: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _Input(stop, orders).read)
     observer = Observer(config, access, folder)
     try:
         opening = asyncio.create_task(observer.open())
@@ -54,15 +55,43 @@ async def _watch(config: ProbesConfig, access: DatabaseAccess, folder: Path) -> 
         gc.freeze()
         observer.start()
         _say({"state": "ready"})
-        await observer.run(stop)
+        watching = asyncio.create_task(observer.run(stop))
+        obeying = asyncio.create_task(_obey(observer, orders))
+        done, _ = await asyncio.wait([watching, obeying], return_when=asyncio.FIRST_COMPLETED)
+        obeying.cancel()
+        for task in done:
+            task.result()
     finally:
         await observer.close()
 
 
-def _on_input(stop: asyncio.Event) -> None:
-    if not os.read(sys.stdin.fileno(), 4096):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        stop.set()
+async def _obey(observer: Observer, orders: asyncio.Queue[dict[str, Any]]) -> None:
+    while True:
+        order = await orders.get()
+        if order["order"] == "pause":
+            await observer.pause()
+            _say({"state": "paused"})
+        else:
+            observer.resume(order["at_ns"])
+            _say({"state": "running"})
+
+
+class _Input:
+    """Standard input: orders, one a line; its end stops the process."""
+
+    def __init__(self, stop: asyncio.Event, orders: asyncio.Queue[dict[str, Any]]) -> None:
+        self._stop = stop
+        self._orders = orders
+        self._read = b""
+
+    def read(self) -> None:
+        chunk = os.read(sys.stdin.fileno(), 4096)
+        if not chunk:
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self._stop.set()
+        *lines, self._read = (self._read + chunk).split(b"\n")
+        for line in lines:
+            self._orders.put_nowait(json.loads(line))
 
 
 def _say(message: dict[str, Any]) -> None:

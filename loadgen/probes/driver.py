@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from chaos.errors import HostError
 from chaos.model.access import DatabaseAccess
@@ -57,6 +58,28 @@ class Probes:
             raise HostError("the probes process was never started")
         if not self._process.alive():
             raise HostError(f"the probes process died{self._why(self._process)}; see {self._log}")
+
+    def pause(self, timeout_s: float) -> None:
+        """Ask nothing more of the cluster and end every session; names are still watched.
+
+        Raises:
+            HostError: it did not get there in `timeout_s`.
+        """
+        self._order({"order": "pause"}, "paused", timeout_s)
+
+    def resume(self, at_ns: int, timeout_s: float) -> None:
+        """Go on after a pause, on a grid that begins at `at_ns`.
+
+        Raises:
+            HostError: it did not go on in `timeout_s`.
+        """
+        self._order({"order": "resume", "at_ns": at_ns}, "running", timeout_s)
+
+    def _order(self, order: dict[str, Any], leads_to: str, timeout_s: float) -> None:
+        self.check()
+        assert self._process is not None
+        self._process.send(order)
+        self._process.await_state(leads_to, timeout_s)
 
     def stop(self, timeout_s: float) -> None:
         """Let it finish, flush and end; harmless when it is not running.

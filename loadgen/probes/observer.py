@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from chaos.clock import NS, MonotonicClock
 from chaos.errors import DatabaseError
@@ -58,6 +59,8 @@ class Observer:
         self._streams: dict[str, Stream] = {}
         self._resolver: Resolver | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._operating: list[asyncio.Task[None]] = []
+        self._broken = asyncio.Event()
         self._samples = 0
 
     async def open(self) -> None:
@@ -99,16 +102,28 @@ class Observer:
     def start(self) -> None:
         """Begin the grid: every stream, every name, and the records of being alive."""
         assert self._resolver is not None
-        origin_ns = self._clock.now_ns() + NS // 100
-        # The streams are staggered against each other too, by less than a grid step.
-        for number, stream in enumerate(self._streams.values()):
-            self._begin(stream.run(origin_ns + number * 1_700_000))
+        self.resume(self._clock.now_ns() + NS // 100)
         for endpoint in self._access.endpoints:
             interval_s = {"cluster": CLUSTER_NAME_S, "reader": READER_NAME_S}.get(
                 endpoint, INSTANCE_NAME_S
             )
-            self._begin(self._resolver.watch(endpoint, interval_s))
-        self._begin(self._keep_records())
+            self._tasks.append(self._begin(self._resolver.watch(endpoint, interval_s)))
+        self._tasks.append(self._begin(self._keep_records()))
+
+    def resume(self, origin_ns: int) -> None:
+        """Begin the grid of every stream at an instant, for the first time or after a pause."""
+        # The streams are staggered against each other too, by less than a grid step.
+        self._operating = [
+            self._begin(stream.run(origin_ns + number * 1_700_000))
+            for number, stream in enumerate(self._streams.values())
+        ]
+
+    async def pause(self) -> None:
+        """Let turns in flight end, for a moment, and close every session; names are watched on."""
+        await _cancelled(self._operating)
+        self._operating = []
+        await asyncio.gather(*(stream.close(CLOSE_GRACE_S) for stream in self._streams.values()))
+        self._operations.flush()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until `stop` is set.
@@ -116,17 +131,16 @@ class Observer:
         Raises:
             Exception: whatever ended one of the tasks, which are all meant to last.
         """
-        stopping = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait([stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        for task in done - {stopping}:
-            task.result()
+        ends = [asyncio.create_task(event.wait()) for event in (stop, self._broken)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await _cancelled(ends)
+        for task in (*self._tasks, *self._operating):
+            if task.done():
+                task.result()
 
     async def close(self) -> None:
         """End the turns in flight, write what is left and close the files."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _cancelled([*self._tasks, *self._operating])
         await asyncio.gather(*(stream.close(CLOSE_GRACE_S) for stream in self._streams.values()))
         if self._resolver is not None:
             self._resolver.close()
@@ -156,8 +170,15 @@ class Observer:
             for endpoint, kind, statement in statements
         ]
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Begin what is meant to last; `run` tells when it does not."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._broken.set()
 
     def _record(self, question: Question, turn: Turn) -> None:
         self._samples += 1
@@ -229,3 +250,9 @@ class Observer:
                 detail={"lag_s_max": round(lag_ns / NS, 4), "connects": connects},
             )
         )
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,58 @@
+"""The run's own traffic and probes, standing still while a fault wants a quiet cluster.
+
+The journal tells from when to when (`load` events): silence in between shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chaos.clock import Clock
+from chaos.run.journal import Journal
+from chaos.run.rig import LoadWorker
+
+ORDER_TIMEOUT_S = 30.0
+"""A process drains for some seconds at most; then what is in flight is cut off."""
+
+
+class StandingLoad:
+    """The port `chaos.safety.ports.Load` on the workers of a run."""
+
+    def __init__(self, workers: Sequence[LoadWorker], journal: Journal, clock: Clock) -> None:
+        """Take the workers, which may still be starting."""
+        self._workers = workers
+        self._journal = journal
+        self._clock = clock
+        self._paused = False
+        self._running_since_ns = 0
+
+    def quiet_until_ns(self) -> int:
+        """Return until when nothing was asked: the present while it stands still, 0 if it never did."""
+        return self._clock.now_ns() if self._paused else self._running_since_ns
+
+    def pause(self) -> None:
+        """Finish what is in flight, end every session, ask the cluster nothing more.
+
+        Raises:
+            HostError: a process did not obey.
+        """
+        if self._paused:
+            return
+        self._paused = True
+        self._journal.event("load", state="pausing")
+        for worker in self._workers:
+            worker.pause(ORDER_TIMEOUT_S)
+        self._journal.event("load", state="paused")
+
+    def resume(self) -> None:
+        """Go on, with operations that are due from now on; nothing where it does not stand still.
+
+        Raises:
+            HostError: a process did not obey.
+        """
+        if not self._paused:
+            return
+        self._running_since_ns = self._journal.event("load", state="resumed")
+        for worker in self._workers:
+            worker.resume(self._running_since_ns, ORDER_TIMEOUT_S)
+        self._paused = False
