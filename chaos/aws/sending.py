@@ -12,10 +12,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -70,6 +69,17 @@ class ApiCall:
     duration_s: float
 
 
+class _Sent(NamedTuple):
+    answer: Mapping[str, Any]
+    error: ControlPlaneError | None
+    call: ApiCall
+
+    def result(self) -> Mapping[str, Any]:
+        if self.error is not None:
+            raise self.error
+        return self.answer
+
+
 class Api:
     """AWS's APIs. All methods raise `ControlPlaneError` that begins with what was being done."""
 
@@ -105,14 +115,11 @@ class Api:
         self, doing: str, operation: str, service: str = "rds", **parameters: Any
     ) -> Mapping[str, Any]:
         """Call an operation that changes nothing; `operation` is boto3's name for it."""
-        return self._send(doing, operation, parameters, service=service, changes=False)
+        return self._send(doing, operation, parameters, changes=False, service=service).result()
 
     def probe(self, operation: str, **parameters: Any) -> ApiCall:
         """Call an operation of RDS that changes nothing and return how it went, whatever came."""
-        made: list[ApiCall] = []
-        with suppress(ControlPlaneError):
-            self._send("probing", operation, parameters, changes=False, made=made)
-        return made[0]
+        return self._send("probing", operation, parameters, changes=False).call
 
     def pages(
         self, doing: str, operation: str, service: str = "rds", *, token: str, **parameters: Any
@@ -138,7 +145,7 @@ class Api:
         self, doing: str, operation: str, *, region: str | None = None, **parameters: Any
     ) -> Mapping[str, Any]:
         """Call an operation of RDS that changes something, of another Region if given."""
-        return self._send(doing, operation, parameters, region=region, changes=True)
+        return self._send(doing, operation, parameters, changes=True, region=region).result()
 
     def _send(
         self,
@@ -149,8 +156,8 @@ class Api:
         changes: bool,
         service: str = "rds",
         region: str | None = None,
-        made: list[ApiCall] | None = None,
-    ) -> Mapping[str, Any]:
+    ) -> _Sent:
+        client = self.client(service, region)
         begun_ns, attempts = self._clock.now_ns(), 0
 
         def send() -> Mapping[str, Any]:
@@ -159,23 +166,8 @@ class Api:
             answer: Mapping[str, Any] = getattr(client, operation)(**parameters)
             return answer
 
-        def tell(answer: Mapping[str, Any], error_code: str | None) -> None:
-            call = ApiCall(
-                service=service,
-                region=client.meta.region_name,
-                operation=client.meta.method_to_api_mapping[operation],
-                parameters=parameters,
-                changes=changes,
-                request_id=answer.get("ResponseMetadata", {}).get("RequestId"),
-                error_code=error_code,
-                attempts=attempts,
-                duration_s=(self._clock.now_ns() - begun_ns) / NS,
-            )
-            if made is not None:
-                made.append(call)
-            self._tell(call)
-
-        client = self.client(service, region)
+        answer: Mapping[str, Any] = {}
+        failed: ControlPlaneError | None = None
         try:
             with errors_of(doing):
                 try:
@@ -186,10 +178,20 @@ class Api:
                     client = self._clients.get(service, region)
                     answer = self._unthrottled(send)
         except ControlPlaneError as error:
-            tell(getattr(error.__cause__, "response", {}), error.code or NO_ANSWER)
-            raise
-        tell(answer, None)
-        return answer
+            failed, answer = error, getattr(error.__cause__, "response", {})
+        call = ApiCall(
+            service=service,
+            region=client.meta.region_name,
+            operation=client.meta.method_to_api_mapping[operation],
+            parameters=parameters,
+            changes=changes,
+            request_id=answer.get("ResponseMetadata", {}).get("RequestId"),
+            error_code=(failed.code or NO_ANSWER) if failed else None,
+            attempts=attempts,
+            duration_s=(self._clock.now_ns() - begun_ns) / NS,
+        )
+        self._tell(call)
+        return _Sent(answer, failed, call)
 
     def _unthrottled(self, send: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Send, and again with backoff while the service answers that it throttles."""
