@@ -32,6 +32,13 @@ def effect_within(usual_s: float) -> Any:
     return Field(usual_s, gt=0, le=3600, description="Seconds within which the effect must show.")
 
 
+def recovered_within(usual_s: float) -> Any:
+    """Return the field `recovery_timeout_s` of a fault that takes the service longer to undo."""
+    return Field(
+        usual_s, gt=0, le=7200, description="Seconds within which every member must be back."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a fault acts through; `control` is None on a real cluster, `load` where there is none."""
@@ -120,9 +127,7 @@ class Fault(BaseModel):
     request_again_after_s: float = Field(
         30.0, gt=0, le=3600, description="Seconds without effect after which it is sent again."
     )
-    recovery_timeout_s: float = Field(
-        900.0, gt=0, le=7200, description="Seconds within which every member must be back."
-    )
+    recovery_timeout_s: float = recovered_within(900.0)
 
     @abstractmethod
     def resolve(self, topology: Topology) -> tuple[str, ...]:
@@ -148,6 +153,10 @@ class Fault(BaseModel):
         """Return the changing API calls of one injection, for the plan and the IAM policy."""
         return ()
 
+    def stages(self) -> tuple[Fault, ...]:
+        """Return what is injected in turn, each with an effect and a hold of its own."""
+        return (self,)
+
     @abstractmethod
     def inject(self, context: Context, before: Before) -> None:
         """Send the request that disturbs."""
@@ -155,6 +164,21 @@ class Fault(BaseModel):
     @abstractmethod
     def took_effect(self, context: Context, before: Before) -> str | None:
         """Return what was really disturbed once the effect shows, else None."""
+
+    def forgotten(self, context: Context, before: Before) -> bool:
+        """Tell whether the service is not even at the request any more; asked where `asks_again`."""
+        return context.rds.topology().all_available()
+
+    def why_none(self, context: Context, before: Before) -> str:
+        """Say what keeps the effect from showing; asked once, when its time is over."""
+        return ""
+
+    def release(self, context: Context, before: Before) -> None:
+        """End what lasts only while it is held, before anything is undone."""
+
+    def is_released(self, context: Context, before: Before) -> bool:
+        """Tell whether that has ended."""
+        return True
 
     def is_recovered(self, context: Context, before: Before) -> bool:
         """Tell whether the cluster has the members that it had, all available."""

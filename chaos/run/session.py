@@ -3,7 +3,8 @@
     resolve, see -> undo records on disk -> inject -> effect (watch) -> hold -> recover
     -> recovered (watch)
 
-Only `inject` and `recover` change the cluster. A request without effect is sent again within the
+A fault of several stages injects, watches and holds each in turn. Only `inject` and `recover` change
+the cluster. A request without effect is sent again within the
 fault's budget, where that is harmless; an effect that does not show in time is recorded as
 `effect: none`; the run goes on and its verdict cannot be a pass.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chaos.clock import NS, Clock
@@ -85,14 +86,14 @@ class FaultSession:
         records = [
             self.journal.undo(record, before.topology.cluster) for record in self.fault.undo(before)
         ]
-        self._inject(before)
-        if self.fault.shows_later:
-            self.within()
-        self._await_effect(before)
+        for stage in self.fault.stages():
+            replace(self, fault=stage).disturb(before, part=stage is not self.fault)
         if not self.fault.shows_later:
             self.within()
         with self._verb("hold", before):
             self.clock.sleep(self.fault.hold_s)
+            self.fault.release(self.context, before)
+            self._await(self.fault.is_released, "be let go", before)
         with self._verb("recover", before):
             left = replay(
                 self.journal,
@@ -106,8 +107,18 @@ class FaultSession:
                 raise RunAborted("; ".join(left))
         with self._verb("recovered", before):
             self.recovering()
-            self._await_recovered(before)
+            self._await(self.fault.is_recovered, "have all its members available again", before)
         self.clock.sleep(self.fault.settle_s)
+
+    def disturb(self, before: Before, *, part: bool) -> None:
+        """Inject, and watch for the effect; one of several parts is held at once."""
+        self._inject(before)
+        if self.fault.shows_later:
+            self.within()
+        self._await_effect(before)
+        if part:
+            with self._verb("hold", before):
+                self.clock.sleep(self.fault.hold_s)
 
     def _inject(self, before: Before) -> None:
         """Send the request. Where no answer came it may have been done: the effect will tell."""
@@ -155,7 +166,7 @@ class FaultSession:
                 if not more or timeout_s >= remaining_s:
                     self._no_effect(before, requests, error)
                     return
-                if self._quiet():
+                if self._forgotten(before):
                     requests += 1
                     self._inject_again(before)
             else:
@@ -171,20 +182,24 @@ class FaultSession:
 
     def _no_effect(self, before: Before, requests: int, error: WaitTimeout) -> None:
         told = f"requested {requests} times; {error}" if requests > 1 else str(error)
+        try:
+            why = self.fault.why_none(self.context, before)
+        except _TRANSIENT as untold:
+            why = f"why could not be told: {untold}"
+        told = f"{told}; {why}" if why else told
         self._event("effect", before, state="ended", effect="none", error=told, requests=requests)
 
-    def _quiet(self) -> bool:
-        """Tell whether nothing is under way, so that the request was forgotten."""
+    def _forgotten(self, before: Before) -> bool:
         try:
-            return self.context.rds.topology().all_available()
-        except ControlPlaneError:
+            return self.fault.forgotten(self.context, before)
+        except _TRANSIENT:
             return False
 
-    def _await_recovered(self, before: Before) -> None:
+    def _await(self, done: Callable[[Context, Before], bool], what: str, before: Before) -> None:
         try:
             wait_until(
-                lambda: self.fault.is_recovered(self.context, before),
-                f"{before.topology.cluster} to have all its members available again",
+                lambda: done(self.context, before),
+                f"{before.topology.cluster} to {what}",
                 timeout_s=self.fault.recovery_timeout_s,
                 interval_s=_WATCH_INTERVAL_S,
                 errors=_TRANSIENT,

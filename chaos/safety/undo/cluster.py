@@ -20,6 +20,8 @@ class SetCapacity(UndoRecord):
     run_min_acu: float
     run_max_acu: float
     """The bounds that the run set."""
+    run_later: tuple[tuple[float, float], ...] = ()
+    """Those that it set after them, one after the other."""
 
     @property
     def _wanted(self) -> Capacity:
@@ -50,6 +52,7 @@ class SetCapacity(UndoRecord):
             return RIGHT
         if now and (now.min_acu, now.max_acu) in {
             (self.run_min_acu, self.run_max_acu),
+            *self.run_later,
             (self.min_acu, self.max_acu),  # The pause after idling was not restored with them.
         }:
             return NEEDED
