@@ -16,7 +16,7 @@ from chaos.errors import DefinitionError, GamedayError, RecoveryFailed, RunInter
 from chaos.run import folder as run_folder
 from chaos.run.interrupt import InterruptibleClock, signals_to
 from chaos.run.journal import Journal
-from chaos.run.recovery import left_by
+from chaos.run.recovery import Left, calm, left_by
 from chaos.run.recovery import recover as recover_run
 from chaos.run.rig import Restoring
 from loadgen.workload import LocustWorkload
@@ -80,22 +80,31 @@ def _recover_one(folder: Path, clock: InterruptibleClock, terminal: Terminal) ->
             )
             return []
         with targets.reopened(environment, folder / "recover.log", terminal.tell) as target:
-            topology = target.topology()
-            targets.same(environment, topology)
-            access, workload = target.connect(topology), LocustWorkload((), 0)
-            target.rds.on_change(lambda call: journal.event("call", **call))
-            restoring = Restoring(
-                target.rds,
-                Sessions(access),
-                target.control,
-                lambda run: workload.drop(access, run),
-            )
-            told = recover_run(left, journal, restoring, clock, topology.cluster)
+            told = _replayed(left, target, environment, journal, clock)
     finally:
         journal.close()
     if not told:
-        terminal.tell(f"{folder.name}: {topology.cluster} is as it was before the run")
+        terminal.tell(f"{folder.name}: {environment['cluster']} is as it was before the run")
     return told
+
+
+def _replayed(
+    left: Left,
+    target: targets.Target,
+    environment: dict[str, Any],
+    journal: Journal,
+    clock: InterruptibleClock,
+) -> list[str]:
+    target.rds.on_change(lambda call: journal.event("call", **call))
+    cluster = target.rds.cluster
+    calm(left, journal, target.control)
+    topology = target.topology()
+    targets.same(environment, topology)
+    access, workload = target.connect(topology), LocustWorkload((), 0)
+    restoring = Restoring(
+        target.rds, Sessions(access), target.control, lambda run: workload.drop(access, run)
+    )
+    return recover_run(left, journal, restoring, clock, cluster)
 
 
 def _environment(folder: Path) -> dict[str, Any]:

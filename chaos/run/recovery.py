@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from chaos.clock import Clock
-from chaos.errors import ControlPlaneError, DatabaseError, GamedayError, WaitTimeout
+from chaos.errors import ControlPlaneError, DatabaseError, GamedayError, HostError, WaitTimeout
 from chaos.model.record import read_events
 from chaos.model.snapshot import Snapshot, differences
 from chaos.run.journal import FORMAT, Journal
 from chaos.run.restore import replay
-from chaos.safety.ports import Restorer
-from chaos.safety.undo import Undo, undo_from_json
+from chaos.safety.ports import Control, Restorer
+from chaos.safety.undo import EndDisturbance, Undo, undo_from_json
 from chaos.wait import wait_until
 
 HEALTHY_TIMEOUT_S = 300.0
@@ -78,15 +79,27 @@ def _unreadable(data: Mapping[str, Any], error: Exception) -> str:
     )
 
 
+def calm(left: Left, journal: Journal, control: Control | None) -> None:
+    """Take back what was asked of a test cluster's control address, before anything else is asked.
+
+    Such a disturbance may be one of the API itself, which could not even be described then. One that
+    cannot be taken back stays open, for `recover` to tell why.
+    """
+    journal.resume(left.records)
+    for number, record in reversed(list(left.records.items())):
+        if isinstance(record, EndDisturbance) and control is not None:
+            with suppress(HostError):
+                journal.undone(number, "taken back" if control.end(record.name) else "over already")
+
+
 def recover(
     left: Left, journal: Journal, restorer: Restorer, clock: Clock, cluster: str
 ) -> list[str]:
-    """Replay what is open, wait until the cluster is steady, and compare it with its first shape.
+    """Replay the journal's open records, wait until the cluster is steady, compare its shape with the first.
 
     Returns:
         What is not as it was, each with its reason and, where there is one, the command.
     """
-    journal.resume(left.records)
     told = replay(journal, restorer, clock, cluster)
     told += left.unreadable.values()
     unsteady = _await_steady(restorer, clock)
