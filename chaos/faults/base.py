@@ -39,6 +39,13 @@ def recovered_within(usual_s: float) -> Any:
     )
 
 
+def recovered_within(usual_s: float) -> Any:
+    """Return the field `recovery_timeout_s` of a fault that takes the service longer to undo."""
+    return Field(
+        usual_s, gt=0, le=7200, description="Seconds within which every member must be back."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a fault acts through; `control` is None on a real cluster, `load` where there is none."""
