@@ -15,6 +15,7 @@ from chaos.testcluster.api.behaviour import (
     Stale,
     Throttle,
     Treatment,
+    Turn,
     treated,
 )
 from chaos.testcluster.api.engine import Region
@@ -209,3 +210,30 @@ def test_a_timeline_keeps_no_more_than_its_horizon_needs() -> None:
         for back in range(4):
             assert timeline.as_of((second - back) * 10**9) == max(second - back, 0)
     assert len(timeline) == 4
+
+
+@pytest.mark.parametrize(
+    ("turn", "met"),
+    [
+        (Turn(), "xxxxxx"),
+        (Turn(after=2), "..xxxx"),
+        (Turn(times=2), "xx...."),
+        (Turn(after=1, times=3), ".xxx.."),
+    ],
+)
+def test_a_rule_is_met_when_its_turn_has_come(behaviour: Behaviour, turn: Turn, met: str) -> None:
+    behaviour.add(Fixed(Treatment(error=BROKEN), ["Describe*"], turn=turn))
+    assert refused(behaviour, "FailoverDBCluster") == ".", "which is none of its requests"
+    assert refused(behaviour, times=6) == met
+
+
+def test_the_turn_of_a_rule_by_chance_counts_what_chance_chose(behaviour: Behaviour) -> None:
+    behaviour.add(Fixed(Treatment(error=BROKEN), probability=0.5, seed=1, turn=Turn(times=3)))
+    found = refused(behaviour, times=50)
+    assert found.count("x") == 3
+    assert "." in found[: found.rindex("x")]
+
+
+def test_a_throttle_has_its_turn_too(behaviour: Behaviour) -> None:
+    behaviour.add(Throttle(THROTTLED, rate_per_s=0, burst=1, turn=Turn(after=2, times=3)))
+    assert refused(behaviour, times=7) == "...xx.."
