@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from chaos.clock import NS
+from chaos.errors import ControlPlaneError
 from chaos.faults.base import Context
+from chaos.model.account import Alarm, Caller, Deployment, MaintenanceAction, SafetyLever
 from chaos.model.answers import ApiAnswer, NameAnswer, RoundTrips
 from chaos.model.identity import Identity
 from chaos.model.topology import (
@@ -21,6 +23,8 @@ from chaos.model.topology import (
     Role,
     Topology,
 )
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -82,6 +86,45 @@ def topology(**changes: Any) -> Topology:
     return Topology(**{**fields, **changes})
 
 
+DISENGAGED = SafetyLever(status="disengaged", reason="")
+
+
+@dataclass
+class FakeAccount:
+    """An account with nothing in it that a guard refuses for; `denies` names calls it refuses."""
+
+    actions: tuple[MaintenanceAction, ...] = ()
+    greens: tuple[Deployment, ...] = ()
+    states: dict[str, str] = field(default_factory=dict)
+    lever: SafetyLever = DISENGAGED
+    denies: set[str] = field(default_factory=set)
+
+    def caller(self) -> Caller:
+        return Caller(account="123456789012", arn="arn:aws:iam::123456789012:user/tester")
+
+    def maintenance(self, topology: Topology) -> tuple[MaintenanceAction, ...]:
+        return self._answer("maintenance", self.actions)
+
+    def deployments(self, topology: Topology) -> tuple[Deployment, ...]:
+        return self._answer("deployments", self.greens)
+
+    def alarms(self, names: Sequence[str] = (), prefixes: Sequence[str] = ()) -> tuple[Alarm, ...]:
+        wanted = {n for n in self.states if n in names or n.startswith(tuple(prefixes))}
+        found = [
+            Alarm(name=name, state=self.states[name], reason="", is_composite=False)
+            for name in sorted(wanted)
+        ]
+        return self._answer("alarms", tuple(found))
+
+    def safety_lever(self) -> SafetyLever:
+        return self._answer("safety_lever", self.lever)
+
+    def _answer(self, call: str, answer: T) -> T:
+        if call in self.denies:
+            raise ControlPlaneError(f"{call}: not authorized (AccessDenied)", code="AccessDenied")
+        return answer
+
+
 @dataclass
 class FakeRds:
     """Answers like the service, `delay_s` late; `ignores` lists calls it accepts and never does.
@@ -105,6 +148,11 @@ class FakeRds:
     sent_again: int = 0
     control: None = None
     region: str = "eu-west-1"
+    around: FakeAccount = field(default_factory=FakeAccount)
+
+    @property
+    def account(self) -> FakeAccount:
+        return self.around
 
     @property
     def rds(self) -> FakeRds:

@@ -91,8 +91,14 @@ def arms(as_json: AsJson = False) -> None:
 
 def guards(as_json: AsJson = False) -> None:
     """List the guards that every run must pass before any fault."""
-    rows = [{"name": guard.name, "summary": guard.summary} for guard in GUARDS]
-    rows.append({"name": "reachable", "summary": "cluster and reader endpoint answer from here"})
+    rows = [
+        {
+            "name": guard.name,
+            "summary": guard.summary,
+            "reads": [f"{call.service}:{call.operation}" for call in guard.reads],
+        }
+        for guard in GUARDS
+    ]
     _show("guards", rows, ("name", "summary"), as_json=as_json)
 
 

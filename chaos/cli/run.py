@@ -13,17 +13,19 @@ from chaos.cli import target as targets
 from chaos.cli.catalogue import ARM_NAMES
 from chaos.cli.defect import Defects, parsed
 from chaos.cli.embedded import specification
-from chaos.cli.options import DEFAULT_RUNS, AsJson, Profile, Quiet, RunsRoot
+from chaos.cli.options import DEFAULT_RUNS, AsJson, Profile, Quiet, RunsRoot, Safety
 from chaos.cli.terminal import Terminal
 from chaos.clock import Anchor
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import find, load
+from chaos.definition.safety import safety_of
 from chaos.errors import DefinitionError, GamedayError
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
 from chaos.run.interrupt import InterruptibleClock, signals_to
 from chaos.run.rig import Rig
 from chaos.run.runner import Ended, Run
+from chaos.safety.limits import SafetyFile
 from chaos.testcluster.records import ClusterSpec
 from loadgen.config import ArmTraffic
 from loadgen.workload import LocustWorkload
@@ -60,6 +62,7 @@ def run(
         int, typer.Option(envvar="GAMEDAY_SEED", help="Of arrivals and modelled durations.")
     ] = 0,
     defect: Defects = None,
+    safety: Safety = None,
     out: RunsRoot = DEFAULT_RUNS,
     as_json: AsJson = False,
     yes: Annotated[
@@ -85,6 +88,7 @@ def run(
                 cluster,
                 specification(definition.test_cluster, profile=profile.value, seed=seed),
                 defects=defects,
+                safety=safety_of(safety),
                 out=out,
                 clock=clock,
                 terminal=terminal,
@@ -104,6 +108,7 @@ def _carried_out(
     spec: ClusterSpec,
     *,
     defects: list[dict[str, Any]],
+    safety: SafetyFile,
     out: Path,
     clock: InterruptibleClock,
     terminal: Terminal,
@@ -131,6 +136,7 @@ def _carried_out(
             check_cluster=target.check,
             alarms=target.rds.alarm_states,
             undo_timeout_s=target.undo_timeout_s,
+            safety=safety,
             clock=clock,
             tell=terminal.tell,
             seed=spec.seed,

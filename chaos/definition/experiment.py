@@ -14,6 +14,7 @@ from chaos.checks.base import Check
 from chaos.definition.embedded import EmbeddedCluster
 from chaos.definition.steps import Step, faults_of, require_injections
 from chaos.faults.base import Fault
+from chaos.safety.limits import Limits
 from chaos.safety.stops import Condition, OfStream, every
 
 if TYPE_CHECKING:  # The union grows with the catalogue; mypy sees the base class.
@@ -117,6 +118,7 @@ class Experiment(_Part):
         (), description="Required before the method, observed again after it."
     )
     method: tuple[Step, ...] = Field(min_length=1, description="Faults and composites, in order.")
+    guards: Limits = Field(Limits(), description="What this experiment's own guards demand.")
     stop_when: tuple[Condition, ...] = Field(
         (), description="Stop conditions: one that holds ends the method, and the run recovers."
     )

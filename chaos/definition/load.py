@@ -10,9 +10,9 @@ import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -21,6 +21,7 @@ from chaos.definition.experiment import Experiment
 from chaos.definition.steps import NEITHER
 from chaos.errors import DefinitionError
 
+M = TypeVar("M", bound=BaseModel)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SIZE_MAX = 1_000_000
 
@@ -67,15 +68,27 @@ def load(
     Raises:
         DefinitionError: it cannot be read or is wrong; every fault is a line of the message.
     """
-    tree = _parse(path)
+    tree = parse(path, "an experiment is a mapping with version, name, claim...")
     unused = set(variables or {})
     tree = _substitute(tree, {**os.environ, **(variables or {})}, path, unused)
     if unused:
         raise DefinitionError(
             f"{path}: --set {', '.join(sorted(unused))}: the file has no such ${{NAME}}"
         )
+    return validated(tree, path, Experiment, context={"arms": arms})
+
+
+def validated(
+    tree: CommentedMap, path: Path, model: type[M], *, context: Mapping[str, Any] | None = None
+) -> M:
+    """Make a model of what `parse` returned.
+
+    Raises:
+        DefinitionError: it is wrong; every fault is a line of the message.
+    """
+    text = json.dumps(tree, default=str)  # YAML reads dates, JSON has none.
     try:
-        return Experiment.model_validate_json(json.dumps(tree), strict=True, context={"arms": arms})
+        return model.model_validate_json(text, strict=True, context=context)
     except ValidationError as error:
         lines = []
         for problem in _root_causes(error):
@@ -83,7 +96,7 @@ def load(
             if problem["type"] == "union_tag_invalid":
                 location = (*location, problem["ctx"]["discriminator"].strip("'"))
             at, told = _position(tree, location, problem["type"]), _told(tree, location)
-            lines.append(f"{path}:{at}: {told}{_explain(problem)}")
+            lines.append(f"{path}:{at}: {told}{_explain(problem, model)}")
         raise DefinitionError("\n".join(dict.fromkeys(lines))) from error
 
 
@@ -101,13 +114,18 @@ def _root_causes(error: ValidationError) -> list[Any]:
     ]
 
 
-def _parse(path: Path) -> CommentedMap:
+def parse(path: Path, form: str) -> CommentedMap:
+    """Read a YAML file that is a mapping; `form` says what it is, where it is none.
+
+    Raises:
+        DefinitionError: it cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionError(f"{path}: cannot be read: {error}") from error
     if len(text) > _SIZE_MAX:
-        raise DefinitionError(f"{path}: larger than {_SIZE_MAX} characters; not an experiment")
+        raise DefinitionError(f"{path}: larger than {_SIZE_MAX} characters; {form}")
     try:
         tree = YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as error:
@@ -118,9 +136,7 @@ def _parse(path: Path) -> CommentedMap:
     except YAMLError as error:
         raise DefinitionError(f"{path}:1:1: not YAML: {error}") from error
     if not isinstance(tree, CommentedMap):
-        raise DefinitionError(
-            f"{path}:1:1: an experiment is a mapping with version, name, claim..."
-        )
+        raise DefinitionError(f"{path}:1:1: {form}")
     return tree
 
 
@@ -201,10 +217,10 @@ def _told(tree: CommentedMap, location: Sequence[int | str]) -> str:
     return f"{path}: " if path else ""
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, model: type[BaseModel]) -> str:
     kind, context, location = problem["type"], problem.get("ctx", {}), problem["loc"]
     if kind == "extra_forbidden":
-        allowed = _allowed_keys(location[:-1])
+        allowed = _allowed_keys(location[:-1], model)
         return (
             f"unknown key; allowed are {', '.join(allowed)}{_nearest(str(location[-1]), allowed)}"
         )
@@ -225,9 +241,9 @@ def _explain(problem: Any) -> str:
     return f"{message}, not {reprlib.repr(problem['input'])}"
 
 
-def _allowed_keys(location: Sequence[int | str]) -> list[str]:
+def _allowed_keys(location: Sequence[int | str], model: type[BaseModel]) -> list[str]:
     """Return the keys that the mapping at an error's location may have."""
-    schema = Experiment.model_json_schema()
+    schema = model.model_json_schema()
     node: Any = schema
     for part in location:
         node = _dereference(node, schema)

@@ -12,6 +12,7 @@ from chaos.model.access import DatabaseAccess
 from chaos.model.ledger import Ledger, LostSoFar
 from chaos.model.topology import Topology
 from chaos.run.interrupt import InterruptibleClock
+from chaos.safety.limits import SafetyFile
 from chaos.safety.ports import Control, Database, Rds
 
 
@@ -79,6 +80,7 @@ class Rig:
     alarms: Callable[[Sequence[str]], Mapping[str, str]]
     """CloudWatch alarms by name, with their states; those that there are not are left out."""
     undo_timeout_s: float
+    safety: SafetyFile
     clock: InterruptibleClock
     tell: Callable[[str], None]
     seed: int

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from chaos.db.endpoint_names import EndpointNames
 from chaos.db.sessions import Sessions
 from chaos.definition.experiment import Experiment
 from chaos.errors import (
-    DatabaseError,
     GamedayError,
     GuardRefused,
     RecoveryFailed,
@@ -31,6 +31,7 @@ from chaos.faults.base import Context
 from chaos.model.record import LineWriter
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
+from chaos.run.admission import Around, admit, situation_of
 from chaos.run.journal import FORMAT, Journal
 from chaos.run.method import Method
 from chaos.run.observer import Observer
@@ -39,8 +40,8 @@ from chaos.run.restore import replay
 from chaos.run.rig import Restoring, Rig, Worker
 from chaos.run.steady import Measured, measure
 from chaos.run.stopping import Stopping
-from chaos.safety.guards import GUARDS
-from chaos.safety.undo import DropTables, RestoreWriter
+from chaos.run.tenancy import SETTLE_S, Tenancy
+from chaos.safety.undo import DropTables, ReleaseLease, RestoreWriter
 from chaos.wait import wait_until
 
 WORKERS_START_S = 60.0
@@ -87,6 +88,15 @@ class Run:
         self._restoring = Restoring(
             rig.rds, self._database, rig.control, lambda run: rig.workload.drop(self._access, run)
         )
+        self._context = Context(rig.rds, self._database, rig.control, EndpointNames(self._access))
+        self._tenancy = Tenancy(
+            rig.rds,
+            rig.clock,
+            folder.name,
+            now=self._now,
+            settle_s=SETTLE_S[rig.cluster_kind],
+            lost=rig.clock.stop,
+        )
         self._stopping = Stopping(
             experiment.stop_when,
             folder,
@@ -104,9 +114,10 @@ class Run:
         try:
             self._journal.event("run", state="started", format=FORMAT)
             with self._phase("guards"):
-                self._guards()
-            with self._restored(), self._working():
+                self._admit()
+            with self._leased(), self._restored(), self._working():
                 self._steady("before", require=True)
+                self._tenancy.confirm()
                 with self._stopping:
                     with self._phase("method"):
                         self._method()
@@ -134,26 +145,41 @@ class Run:
         self._observations.close()
         return Ended(status=status, errors=tuple(errors))
 
-    def _guards(self) -> None:
-        refusals = {
-            guard.name: guard.refusal(self._before, self.experiment.faults) for guard in GUARDS
-        }
-        if not any(refusals.values()):
-            refusals["reachable"] = self._unreachable()
-        for name, why in refusals.items():
-            self._journal.event("guard", guard=name, refused=why is not None, why=why)
-        told = [why for why in refusals.values() if why]
-        if told:
-            raise GuardRefused("; ".join(told))
+    def _admit(self) -> None:
+        around = Around(
+            context=self._context,
+            account=self.rig.rds.account,
+            kind=self.rig.cluster_kind,
+            safety=self.rig.safety,
+            now=self._now(),
+            run=self.folder.name,
+            runs=self.folder.parent,
+        )
+        situation = situation_of(self.experiment, self._before, around)
+        self.rig.tell(f"usually takes {situation.estimate.expected_s:.0f} s on AWS")
+        admit(situation, self._journal)
 
-    def _unreachable(self) -> str | None:
-        """Say why an endpoint cannot be used from here with these credentials; None: all can."""
+    def _now(self) -> datetime:
+        return self._anchor.wall(self.rig.clock.now_ns())
+
+    @contextmanager
+    def _leased(self) -> Iterator[None]:
+        """Have the cluster for this run alone, from after the guards until all else is undone."""
         try:
-            for endpoint in ("cluster", "reader"):
-                self._database.identify(endpoint)
-        except DatabaseError as error:
-            return str(error)
-        return None
+            with self._phase("lease"):
+                self._tenancy.take(self._journal)
+            yield
+        finally:
+            with self._restoring_in_peace():
+                self._clean_up("release", self._release)
+
+    def _release(self) -> None:
+        self._tenancy.stop()
+        self._undo(self._lease_records())
+
+    def _lease_records(self) -> set[str]:
+        open_undo = self._journal.open_undo
+        return {number for number, one in open_undo.items() if isinstance(one, ReleaseLease)}
 
     @contextmanager
     def _restored(self) -> Iterator[None]:
@@ -236,11 +262,15 @@ class Run:
         self._journal.event("snapshot", sync=True, when=when, snapshot=shape)
 
     def _roll_back(self) -> None:
+        self._undo(set(self._journal.open_undo) - self._lease_records())
+
+    def _undo(self, records: Collection[str]) -> None:
         left = replay(
             self._journal,
             self._restoring,
             self.rig.clock,
             self.rig.rds.cluster,
+            only=records,
             timeout_s=self.rig.undo_timeout_s,
         )
         if left:
@@ -291,9 +321,7 @@ class Run:
             steps=self.experiment.method,
             run=self.folder.name,
             first=self._before,
-            context=Context(
-                self.rig.rds, self._database, self.rig.control, EndpointNames(self._access)
-            ),
+            context=self._context,
             restorer=self._restoring,
             journal=self._journal,
             clock=self.rig.clock,

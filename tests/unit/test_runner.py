@@ -20,6 +20,7 @@ from chaos.run import runner
 from chaos.run.interrupt import InterruptibleClock
 from chaos.run.rig import Rig
 from chaos.run.runner import Run, Status
+from chaos.safety.limits import SafetyFile
 
 EXPERIMENT = Experiment.model_validate(
     {
@@ -126,6 +127,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
             check_cluster=lambda: None,
             alarms=lambda _: {},
             undo_timeout_s=30,
+            safety=SafetyFile(),
             clock=clock,
             tell=lambda _: None,
             seed=0,

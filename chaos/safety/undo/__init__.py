@@ -17,7 +17,7 @@ from chaos.safety.undo.cluster import (
     StartCluster,
     SwitchBack,
 )
-from chaos.safety.undo.held import DropTables, EndDisturbance, EndSessions
+from chaos.safety.undo.held import DropTables, EndDisturbance, EndSessions, ReleaseLease
 from chaos.safety.undo.instances import CreateInstance, DeleteInstance, SetInstance
 
 RECORDS: tuple[type[UndoRecord], ...] = (
@@ -32,6 +32,7 @@ RECORDS: tuple[type[UndoRecord], ...] = (
     DropTables,
     EndSessions,
     EndDisturbance,
+    ReleaseLease,
 )
 
 if TYPE_CHECKING:  # The union grows with the records; mypy sees the base class.
@@ -47,6 +48,7 @@ __all__ = [
     "DropTables",
     "EndDisturbance",
     "EndSessions",
+    "ReleaseLease",
     "RestoreWriter",
     "SetCapacity",
     "SetEndpointMembers",

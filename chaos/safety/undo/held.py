@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from chaos.errors import HostError
+from chaos.safety.calls import Call
+from chaos.safety.lease import LEASE_TAG, Lease
 from chaos.safety.ports import Control, Restorer
-from chaos.safety.undo.base import NEEDED, RIGHT, Look, UndoRecord
+from chaos.safety.undo.base import NEEDED, RIGHT, Look, UndoRecord, left
 
 
 class DropTables(UndoRecord):
@@ -84,3 +86,35 @@ class EndDisturbance(UndoRecord):
         if restorer.control is None:
             raise HostError(f"{self.name} is of a test cluster, whose control address is not known")
         return restorer.control
+
+
+class ReleaseLease(UndoRecord):
+    """Take this run's lease off the cluster, and never another run's."""
+
+    action: Literal["release-lease"] = "release-lease"
+    run: str
+    lease: str
+    """Its id."""
+
+    def command(self, cluster: str) -> str:
+        """Return what a person would type."""
+        return (
+            "aws rds remove-tags-from-resource --resource-name ARN "
+            f"--tag-keys {LEASE_TAG}, where ARN is that of cluster {cluster}, "
+            f"if the tag still names {self.run}"
+        )
+
+    def calls(self) -> tuple[Call, ...]:
+        """Return RemoveTagsFromResource."""
+        return (Call("RemoveTagsFromResource"),)
+
+    def look(self, restorer: Restorer) -> Look:
+        """Right once there is none, needed while it is ours."""
+        held = Lease.on(restorer.rds.topology())
+        if held is None:
+            return RIGHT
+        return NEEDED if held.id == self.lease else left(f"it is held by {held}")
+
+    def send(self, restorer: Restorer) -> None:
+        """Remove the tag."""
+        restorer.rds.remove_tags((LEASE_TAG,))
