@@ -11,6 +11,7 @@ import typer
 from chaos.cli import target as targets
 from chaos.cli.options import DEFAULT_RUNS, AsJson, Quiet, RunsRoot
 from chaos.cli.terminal import Terminal
+from chaos.clock import Anchor
 from chaos.db.sessions import Sessions
 from chaos.errors import DefinitionError, GamedayError, RecoveryFailed, RunInterrupted
 from chaos.run import folder as run_folder
@@ -19,6 +20,7 @@ from chaos.run.journal import Journal
 from chaos.run.recovery import Left, calm, left_by
 from chaos.run.recovery import recover as recover_run
 from chaos.run.rig import Restoring
+from chaos.run.tenancy import require_free
 from loadgen.workload import LocustWorkload
 
 
@@ -100,6 +102,8 @@ def _replayed(
     calm(left, journal, target.control)
     topology = target.topology()
     targets.same(environment, topology)
+    anchor = Anchor.take()
+    require_free(topology, left.records.values(), anchor.wall(anchor.monotonic_ns))
     access, workload = target.connect(topology), LocustWorkload((), 0)
     restoring = Restoring(
         target.rds, Sessions(access), target.control, lambda run: workload.drop(access, run)

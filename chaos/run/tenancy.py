@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from uuid import uuid4
 
 from chaos.clock import NS, Clock
 from chaos.errors import ControlPlaneError, GamedayError, GuardRefused, WaitTimeout
+from chaos.model.topology import Topology
 from chaos.run.journal import Journal
 from chaos.safety.lease import LASTS, LEASE_TAG, RENEWED_EVERY_S, WRITE_WITHIN_S, Lease
 from chaos.safety.ports import Rds
 from chaos.safety.undo import ReleaseLease
+from chaos.safety.undo.base import UndoRecord
 from chaos.wait import wait_until
 
 SETTLE_S = {"test": 1.0, "aws": 2.0}
@@ -143,3 +145,17 @@ class Tenancy:
             except GamedayError as error:
                 self._lost(str(error))
                 return
+
+
+def require_free(topology: Topology, records: Iterable[UndoRecord], now: datetime) -> None:
+    """Hold a cluster to be free for the recovery of a run with these open records.
+
+    Raises:
+        GuardRefused: another run has it.
+    """
+    held = Lease.on(topology)
+    own = {record.lease for record in records if isinstance(record, ReleaseLease)}
+    if held and held.is_valid(now) and held.id not in own:
+        raise GuardRefused(
+            f"cluster {topology.cluster} has another run on it: {held}; recover after its end"
+        )
