@@ -119,7 +119,9 @@ class ControlPlane:
         return found
 
     def custom_endpoints(self) -> tuple[CustomEndpoint, ...]:
-        """DescribeDBClusterEndpoints, the custom ones."""
+        """DescribeDBClusterEndpoints, the custom ones; an instance in no cluster has none."""
+        if self._is_lone:
+            return ()
         entries = self._api.entries(
             f"describing the endpoints of {self.cluster}",
             "describe_db_cluster_endpoints",

@@ -30,20 +30,7 @@ class FailoverCluster(Fault):
 
     def resolve(self, topology: Topology) -> tuple[str, ...]:
         """Name the reader to promote; `any reader` where the service chooses."""
-        if not topology.readers:
-            raise GuardRefused(
-                f"cluster {topology.cluster} has no reader to fail over to; add one before this run"
-            )
-        if self.target is None:
-            return ("any reader",)
-        member = topology.member(self.target)
-        if member is None or member not in topology.readers:
-            allowed = ", ".join(reader.id for reader in topology.readers)
-            raise GuardRefused(
-                f"failover-cluster: {self.target} is no reader of {topology.cluster}; "
-                f"its readers are {allowed}"
-            )
-        return (member.id,)
+        return reader_to_promote(self.fault, self.target, topology)
 
     def calls(self, before: Before) -> tuple[Call, ...]:
         """Return one failover."""
@@ -55,7 +42,38 @@ class FailoverCluster(Fault):
 
     def took_effect(self, context: Context, before: Before) -> str | None:
         """Return the new writer once the API names another one and it says so itself."""
-        old, new = before.topology.writer, context.rds.topology().writer
-        if new is None or (old is not None and new.id == old.id):
-            return None
-        return new.id if context.database.identify(new.id).role is Role.WRITER else None
+        return new_writer(context, before)
+
+
+def reader_to_promote(fault: str, target: str | None, topology: Topology) -> tuple[str, ...]:
+    """Name the reader that a failover is asked to promote; `any reader` where the service chooses.
+
+    Raises:
+        GuardRefused: there is no reader, or the target is none.
+    """
+    if not topology.is_cluster:
+        raise GuardRefused(
+            f"{fault}: {topology.cluster} is an instance in no cluster; "
+            "reboot-with-failover is for its standby"
+        )
+    if not topology.readers:
+        raise GuardRefused(
+            f"cluster {topology.cluster} has no reader to fail over to; add one before this run"
+        )
+    if target is None:
+        return ("any reader",)
+    member = topology.member(target)
+    if member is None or member not in topology.readers:
+        allowed = ", ".join(reader.id for reader in topology.readers)
+        raise GuardRefused(
+            f"{fault}: {target} is no reader of {topology.cluster}; its readers are {allowed}"
+        )
+    return (member.id,)
+
+
+def new_writer(context: Context, before: Before) -> str | None:
+    """Return another writer than before once the API names it and it says so itself, else None."""
+    old, new = before.topology.writer, context.rds.topology().writer
+    if new is None or (old is not None and new.id == old.id):
+        return None
+    return new.id if context.database.identify(new.id).role is Role.WRITER else None

@@ -1,46 +1,49 @@
-"""Restart one instance with `RebootDBInstance`; on Aurora no failover is requested."""
+"""Restart instances with `RebootDBInstance`; on Aurora no failover is requested."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.faults.base import Before, Context, Fault
-from chaos.faults.targets import select
-from chaos.model.identity import Identity
+from chaos.faults.base import MULTI_AZ, Before, Context, Fault
+from chaos.faults.restarts import restarted, started
+from chaos.faults.targets import SEVERAL, select_several
 from chaos.model.topology import Topology
 from chaos.safety.calls import Call
 
 
 class RebootInstance(Fault):
-    """Call `RebootDBInstance` on one instance; the effect is a younger server process."""
+    """Call `RebootDBInstance` on each target; the effect is that every server started later."""
 
+    works_on: ClassVar[str] = MULTI_AZ
     asks_again: ClassVar[bool] = True
     expected_s: ClassVar[float] = 60.0
 
     fault: Literal["reboot-instance"] = "reboot-instance"
-    target: str = Field(
-        "writer", description="`writer`, `any reader`, `reader:tier=N` or an instance identifier."
-    )
+    target: str = Field("writer", description=SEVERAL)
 
     def resolve(self, topology: Topology) -> tuple[str, ...]:
-        """Name the instance that the selector means now."""
-        return (select(self.target, topology).id,)
+        """Name the instances that the selector means now."""
+        return tuple(member.id for member in select_several(self.target, topology))
 
-    def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> Identity:
-        """Ask the instance since when it runs."""
-        return context.database.identify(targets[0])
+    def see(
+        self, context: Context, topology: Topology, targets: tuple[str, ...]
+    ) -> Mapping[str, datetime]:
+        """Ask the instances since when they run."""
+        return started(context, targets)
 
     def calls(self, before: Before) -> tuple[Call, ...]:
-        """Return one reboot."""
-        return (Call("RebootDBInstance"),)
+        """Return one reboot of each."""
+        return (Call("RebootDBInstance", len(before.targets)),)
 
     def inject(self, context: Context, before: Before) -> None:
-        """Request the reboot once."""
-        context.rds.reboot(before.target)
+        """Request one reboot of each."""
+        for instance in before.targets:
+            context.rds.reboot(instance)
 
     def took_effect(self, context: Context, before: Before) -> str | None:
-        """Return the target once its server says that it started later than before."""
-        now = context.database.identify(before.target)
-        return before.target if now.started_at > before.seen.started_at else None
+        """Return the targets once each server says that it started later than before."""
+        return restarted(context, before)

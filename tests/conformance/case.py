@@ -13,7 +13,7 @@ from typing import Any
 from chaos.faults.base import Fault
 from chaos.model.identity import Identity
 from chaos.model.topology import CustomEndpoint, GlobalCluster, Topology
-from chaos.testcluster.records import ClusterSpec, ServerlessBounds
+from chaos.testcluster.records import ClusterSpec, EndpointSpec, ServerlessBounds
 
 BRIEF: dict[str, Any] = {"settle_s": 0, "effect_timeout_s": 60, "recovery_timeout_s": 120}
 """Parameters that make a fault short here, with patience for a busy machine."""
@@ -21,6 +21,15 @@ BRIEF: dict[str, Any] = {"settle_s": 0, "effect_timeout_s": 60, "recovery_timeou
 KINDS: dict[str, ClusterSpec] = {
     "standard": ClusterSpec(),
     "provisioned": ClusterSpec(serverless=None),
+    "global": ClusterSpec(secondary_region="us-east-1"),
+    "multi-az": ClusterSpec(readers=0, serverless=None, multi_az_instance=True),
+    "custom-endpoint": ClusterSpec(
+        custom_endpoints=(
+            EndpointSpec(id="reports", kind="READER", static=(2,)),
+            EndpointSpec(id="orders", excluded=(3,)),
+        )
+    ),
+    "small": ClusterSpec(serverless=ServerlessBounds(min_acu=0.5, max_acu=1)),
     "idle": ClusterSpec(serverless=ServerlessBounds(min_acu=0, max_acu=8)),
 }
 """The clusters: a writer and two readers, and what the name says. The cases of a kind share one."""
@@ -54,6 +63,10 @@ class Case:
     make: Callable[[Topology], Fault]
     cluster: str = "standard"
     check: Callable[[State, State, Mapping[str, Any]], None] = _nothing_particular
+    given: tuple[str, ...] = ()
+    """SQL that the writer does first."""
+    within: Callable[[Topology], Fault] | None = None
+    """A fault that is carried out while this one is in force."""
     moves_writer: bool = False
     """Whether another instance is the writer afterwards; else it must be the same."""
     moves_zone: bool = False

@@ -6,7 +6,7 @@ The cases are in `cases_FAMILY.py`. What a fault and its undo records declare is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from conformance.families import all_cases
 
 from chaos.cli.target import Target, opened
 from chaos.clock import MonotonicClock
+from chaos.db.endpoint_names import EndpointNames
 from chaos.db.sessions import Sessions
 from chaos.faults.base import Context, Fault
 from chaos.model.record import Event, read_events
@@ -101,13 +102,14 @@ def test_a_fault_disturbs_and_everything_is_as_before(
     first = on.topology()
     database = Sessions(on.connect(first))
     before = _state(on, database)
+    for statement in case.given:
+        database.query("cluster", statement)
     fault = case.make(first)
-    declared = fault.calls(
-        look_before(fault, Context(on.rds, database, on.control), None, "declared")
-    )
-    events = _carry_out(fault, on, database, tmp_path)
+    context = Context(on.rds, database, on.control, EndpointNames(on.connect(first)))
+    declared = fault.calls(look_before(fault, context, None, "declared"))
+    events = _carry_out(fault, on, context, tmp_path, case.within)
 
-    effect = next(_effects(events))
+    (effect,) = (e for e in _effects(events) if e["fault_id"] == 1)
     assert effect["effect"] == "taken", effect
     assert not left_by(tmp_path / "journal.jsonl")
     after = _settled(on, database)
@@ -116,20 +118,36 @@ def test_a_fault_disturbs_and_everything_is_as_before(
     case.check(before, after, effect)
 
 
-def _carry_out(fault: Fault, on: Target, database: Sessions, folder: Path) -> list[Event]:
+def _carry_out(
+    fault: Fault,
+    on: Target,
+    context: Context,
+    folder: Path,
+    inner: Callable[[Topology], Fault] | None = None,
+) -> list[Event]:
     journal = Journal(folder / "journal.jsonl", MonotonicClock(), lambda _: None)
-    FaultSession(
-        fault=fault,
-        fault_id=1,
-        step=1,
-        repeat=1,
-        run=str(folder),
-        first=on.topology(),
-        context=Context(on.rds, database, on.control),
-        restorer=Restoring(on.rds, database, on.control, lambda _: None),
-        journal=journal,
-        clock=MonotonicClock(),
-    ).carry_out()
+    first = on.topology()
+
+    def session(one: Fault, number: int, within: Callable[[], None]) -> FaultSession:
+        return FaultSession(
+            fault=one,
+            fault_id=number,
+            step=number,
+            repeat=1,
+            run=str(folder),
+            first=first,
+            context=context,
+            restorer=Restoring(on.rds, context.database, on.control, lambda _: None),
+            journal=journal,
+            clock=MonotonicClock(),
+            within=within,
+        )
+
+    def nested() -> None:
+        if inner is not None:
+            session(inner(first), 2, lambda: None).carry_out()
+
+    session(fault, 1, nested).carry_out()
     journal.close()
     return read_events(folder / "journal.jsonl")
 
