@@ -108,6 +108,40 @@ def test_a_replica_failure_blocks_replication_for_its_time(faults: Faults, write
     writer.execute("DROP TABLE shown")
 
 
+def test_a_replica_failure_is_seen_from_the_writer(faults: Faults, writer: Session) -> None:
+    """Asked for as an application does it: its own user, typed parameters."""
+    (user,) = writer.execute(
+        "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+    ).fetchall()
+    assert user == (False,)
+    failing, other = faults.running.readers[:2]
+    writer.execute("CREATE TABLE lagging (id bigint)")
+    writer.execute("SELECT aurora_inject_replica_failure(%s, %s, %s)", [100, 3600, failing.id])
+
+    def lags() -> dict[object, float]:
+        writer.execute("INSERT INTO lagging VALUES (1)")
+        rows = writer.execute(
+            "SELECT server_id, replica_lag_in_msec FROM aurora_replica_status() "
+            "WHERE session_id <> 'MASTER_SESSION_ID'"
+        ).fetchall()
+        return {name: float(str(lag)) for name, lag in rows}
+
+    wait_until(
+        lambda: (now := lags())[failing.id] > 500 > now[other.id],
+        "one reader to lag",
+        timeout_s=PATIENCE_S,
+        interval_s=0.05,
+    )
+    faults.end_all()
+    wait_until(
+        lambda: lags()[failing.id] < 500,
+        "the end of the lag",
+        timeout_s=PATIENCE_S,
+        interval_s=0.05,
+    )
+    writer.execute("DROP TABLE lagging")
+
+
 def test_congestion_and_failures_of_disks_slow_down_statements(
     faults: Faults, writer: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

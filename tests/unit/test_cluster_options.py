@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from chaos.cli import main
+from chaos.cli.cluster import app
 from chaos.errors import DefinitionError, ExitCode
 from chaos.testcluster.process import lifecycle
 from chaos.testcluster.process.asked import checked
@@ -151,3 +156,16 @@ def test_times_before_now_are_refused(
 ) -> None:
     assert gameday(monkeypatch, "cluster", "up", *option) == ExitCode.USAGE
     assert asked == []
+
+
+def test_the_page_tells_of_options_that_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "test-cluster.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("## What it can be from the start")
+    section, _, _ = section.partition("\n## ")
+    told = set(re.findall(r"`(--[a-z-]+)", section))
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    known = {option for parameter in group.commands["up"].params for option in parameter.opts}
+    assert told <= known
+    shape = {"--instance-class", "--reader-tier", "--custom-endpoint", "--secondary-region"}
+    assert {*shape, "--multi-az-instance", "--min-acu", "--max-acu", "--readers"} <= told
