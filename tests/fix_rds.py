@@ -141,7 +141,7 @@ class FakeRds:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     started: dict[str, datetime] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
-    acu: dict[str, float] = field(default_factory=dict)
+    acu: dict[str, float] = field(default_factory=lambda: {"i3": 2.0})
     answers: dict[str, ApiAnswer] = field(default_factory=dict)
     named: dict[str, NameAnswer] = field(default_factory=dict)
     trip_s: float = 0.001
@@ -179,7 +179,7 @@ class FakeRds:
     def global_cluster(self) -> GlobalCluster | None:
         return self.worldwide
 
-    def acu_now(self) -> Mapping[str, float]:
+    def acu_now(self, statistic: str = "Average") -> Mapping[str, float]:
         return self.acu
 
     def answer(self, operation: str) -> ApiAnswer:
@@ -204,11 +204,10 @@ class FakeRds:
         self._later("reboot", (instance, force_failover), lambda: self._restarted(instance))
 
     def delete_instance(self, instance: str) -> None:
-        kept = tuple(m for m in self.state.members if m.id != instance)
         gone = self.state.member(instance)
         assert gone is not None
-        self._set(members=(*kept, replace(gone, status="deleting")))
-        self._later("delete_instance", instance, lambda: self._set(members=kept))
+        self._set(members=(*self._without(instance), replace(gone, status="deleting")))
+        self._later("delete_instance", instance, lambda: self._set(members=self._without(instance)))
 
     def create_instance(self, instance: str, settings: Mapping[str, Any]) -> None:
         made = replace(member(instance), settings=settings)
@@ -222,7 +221,7 @@ class FakeRds:
         )
 
     def set_capacity(self, capacity: Capacity) -> None:
-        self._later("set_capacity", capacity, lambda: self._set(capacity=capacity))
+        self._later("set_capacity", capacity, lambda: self._scale(capacity))
 
     def stop_cluster(self) -> None:
         self._later("stop_cluster", None, lambda: self._set(status="stopped"))
@@ -274,6 +273,12 @@ class FakeRds:
     def held(self, name: str) -> int:
         return self.sessions.get(name, 0)
 
+    def spin(
+        self, name: str, endpoint: str, statement: str, *, sessions: int, for_s: float
+    ) -> None:
+        self.calls.append(("spin", (endpoint, sessions)))
+        self.sessions[name] = sessions
+
     def end_sessions(self, name: str) -> None:
         self.sessions.pop(name, None)
 
@@ -291,6 +296,16 @@ class FakeRds:
 
     def _set(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
+
+    def _without(self, instance: str) -> tuple[Member, ...]:
+        return tuple(m for m in self.state.members if m.id != instance)
+
+    def _scale(self, capacity: Capacity) -> None:
+        self._set(capacity=capacity)
+        self.acu = {
+            name: min(max(acu, capacity.min_acu), capacity.max_acu)
+            for name, acu in self.acu.items()
+        }
 
     def _promote(self, target: str) -> None:
         self._set(
@@ -327,7 +342,8 @@ class FakeRds:
         )
 
     def _restarted(self, instance: str) -> None:
-        self.started[instance] = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=1)
+        before = self.started.get(instance, datetime(2026, 1, 1, tzinfo=UTC))
+        self.started[instance] = before + timedelta(hours=1)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ A composite says with `do` how its `steps` follow each other; they may be compos
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import or_
@@ -59,8 +60,7 @@ class Parallel(Composite):
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        for position, step in enumerate(self.steps):
-            require_apart(step, self.steps[position + 1 :])
+        require_apart(self)
         return self
 
 
@@ -77,10 +77,7 @@ class Random(Composite):
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        if self.overlap:
-            for position, step in enumerate(self.steps):
-                others = self.steps[position + (1 if self.times == 1 else 0) :]
-                require_apart(step, others)
+        require_apart(self)
         return self
 
 
@@ -161,29 +158,47 @@ def require_injections(steps: Iterable[Step]) -> None:
         raise ValueError(f"{count} injections with every repeat; {INJECTIONS_MAX} are allowed")
 
 
+def rivals(composite: Composite) -> Iterator[tuple[Fault, Fault]]:
+    """Yield every two faults of different steps of a composite that may be under way at once."""
+    at_once = isinstance(composite, Parallel) or (
+        isinstance(composite, Random) and composite.overlap
+    )
+    if not at_once:
+        return
+    itself = isinstance(composite, Random) and composite.times > 1
+    for position, step in enumerate(composite.steps):
+        others = composite.steps[position + (0 if itself else 1) :]
+        yield from itertools.product(faults_of((step,)), faults_of(others))
+
+
+def all_rivals(steps: Iterable[Step]) -> Iterator[tuple[Fault, Fault]]:
+    """Yield every two faults of a method that may be under way at once."""
+    for step in steps:
+        if isinstance(step, Composite):
+            yield from rivals(step)
+            yield from all_rivals(step.children)
+
+
 _HARMLESS = frozenset({"noop"})
 
 
-def require_apart(step: Step, others: Iterable[Step]) -> None:
-    """Refuse steps that would change the same thing at once, where their words tell.
+def require_apart(composite: Composite) -> None:
+    """Refuse faults that would change the same thing at once, where their words tell.
 
-    Two faults of one kind do unless they name different targets. What only the cluster tells, the
-    run refuses before its first injection (`chaos.run.apart`).
+    Two of one kind do unless they name different targets. What only the cluster tells, the run
+    refuses before its first injection (`chaos.run.apart`).
 
     Raises:
         ValueError: two of them do.
     """
-    mine = list(faults_of((step,)))
-    for other in faults_of(others):
-        for fault in mine:
-            alike = fault.fault == other.fault and target_of(fault) == target_of(other)
-            if alike and fault.fault not in _HARMLESS:
-                target = target_of(fault)
-                on = f" on {target!r}" if target else ""
-                raise ValueError(
-                    f"two {fault.fault}{on} would be under way at once; "
-                    "name different targets, or do them in sequence"
-                )
+    for one, other in rivals(composite):
+        target = target_of(one)
+        if one.fault == other.fault and target == target_of(other) and one.fault not in _HARMLESS:
+            on = f" on {target!r}" if target else ""
+            raise ValueError(
+                f"two {one.fault}{on} would be under way at once; "
+                "name different targets, or do them in sequence"
+            )
 
 
 def target_of(fault: Fault) -> str | None:

@@ -39,13 +39,6 @@ def recovered_within(usual_s: float) -> Any:
     )
 
 
-def recovered_within(usual_s: float) -> Any:
-    """Return the field `recovery_timeout_s` of a fault that takes the service longer to undo."""
-    return Field(
-        usual_s, gt=0, le=7200, description="Seconds within which every member must be back."
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a fault acts through; `control` is None on a real cluster, `load` where there is none."""
@@ -95,6 +88,8 @@ class Before:
     """Names this injection among all of all runs, in 60 ASCII characters without a blank."""
     seen: Any = None
     """What the fault's `see` returned."""
+    spared: frozenset[str] = frozenset()
+    """Instances that a fault around this one disturbs as long as this one lasts."""
 
     @property
     def target(self) -> str:
@@ -114,6 +109,8 @@ class Fault(BaseModel):
     """Whether a request that was accepted and had no effect may be sent again."""
     shows_later: ClassVar[bool] = False
     """Whether the effect only shows in what the steps within it disturb."""
+    looks_every_s: ClassVar[float] = 0.1
+    """How often the effect is looked for; less often where every look is paid for."""
     expected_s: ClassVar[float] = 30.0
     """Usual seconds from the request to the last member being back, without `hold_s`; for the plan's
     estimate only, never in a report."""
@@ -189,7 +186,4 @@ class Fault(BaseModel):
 
     def is_recovered(self, context: Context, before: Before) -> bool:
         """Tell whether the cluster has the members that it had, all available."""
-        now = context.rds.topology()
-        return now.all_available() and {m.id for m in now.members} == {
-            m.id for m in before.first.members
-        }
+        return context.rds.topology().is_back_to(before.first, but=before.spared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -110,6 +110,8 @@ class Topology:
     members: tuple[Member, ...]
     capacity: Capacity | None
     tags: Mapping[str, str]
+    serverless_platform: str = ""
+    """ServerlessV2PlatformVersion, on which the greatest maximum depends; "" where none is told."""
     is_cluster: bool = True
     multi_az: bool = False
     parameter_group: str = ""
@@ -140,4 +142,14 @@ class Topology:
             self.status == "available"
             and self.writer is not None
             and all(m.status == "available" for m in self.members)
+        )
+
+    def is_back_to(self, first: Topology, *, but: Collection[str] = ()) -> bool:
+        """Tell whether everything is available, with the members of `first`, some apart."""
+        mine = {m.id: m.status for m in self.members if m.id not in but}
+        return (
+            self.status == "available"
+            and self.writer is not None
+            and set(mine) == {m.id for m in first.members if m.id not in but}
+            and all(status == "available" for status in mine.values())
         )

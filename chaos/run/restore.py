@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from chaos.clock import NS, Clock
 from chaos.errors import (
@@ -10,6 +10,7 @@ from chaos.errors import (
     DatabaseError,
     GamedayError,
     HostError,
+    RunAborted,
     RunInterrupted,
 )
 from chaos.run.journal import Journal
@@ -32,6 +33,7 @@ def replay(
     *,
     only: Collection[str] | None = None,
     timeout_s: float = UNDO_TIMEOUT_S,
+    sent: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Replay the open records in reverse order, each until it is right or its time is over.
 
@@ -42,6 +44,7 @@ def replay(
         cluster: identifier, for the commands that are told.
         only: ids of the records to replay; None: all.
         timeout_s: seconds for each record.
+        sent: called when a request was made, so that recovery is under way.
 
     Returns:
         What could not be undone, each with its reason and the command that a person would type.
@@ -50,7 +53,7 @@ def replay(
     for number, record in reversed(list(journal.open_undo.items())):
         if only is not None and number not in only:
             continue
-        settling = _Settling(record, restorer, clock)
+        settling = _Settling(record, restorer, clock, sent)
         tables = isinstance(record, DropTables)
         try:
             result = wait_until(
@@ -61,7 +64,7 @@ def replay(
                 errors=(TransientError,),
                 clock=clock,
             )
-        except RunInterrupted:
+        except (RunInterrupted, RunAborted):
             raise
         except GamedayError as error:
             why = f"{error}{settling.why}"
@@ -78,8 +81,11 @@ class TransientError(Exception):
 class _Settling:
     """Brings one record about: looks, sends what is needed, looks until it is right."""
 
-    def __init__(self, record: Undo, restorer: Restorer, clock: Clock) -> None:
+    def __init__(
+        self, record: Undo, restorer: Restorer, clock: Clock, sent: Callable[[], None]
+    ) -> None:
         self._record = record
+        self._sent = sent
         self._restorer = restorer
         self._clock = clock
         self._right_since_ns: int | None = None
@@ -119,6 +125,7 @@ class _Settling:
         if look.state is State.NEEDED and due:
             self._sent_ns = now_ns
             self._record.send(self._restorer)
+            self._sent()
             if self._record.done_when_sent:
                 return "done"
         return ""

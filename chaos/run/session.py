@@ -12,10 +12,11 @@ fault's budget, where that is harmless; an effect that does not show in time is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from chaos.clock import NS, Clock
 from chaos.errors import ControlPlaneError, DatabaseError, HostError, RunAborted, WaitTimeout
@@ -35,7 +36,13 @@ def key_of(run: str, fault_id: int) -> str:
     return f"gameday-{hashlib.sha256(run.encode()).hexdigest()[:12]}-{fault_id}"
 
 
-def look_before(fault: Fault, context: Context, first: Topology | None, key: str) -> Before:
+def look_before(
+    fault: Fault,
+    context: Context,
+    first: Topology | None,
+    key: str,
+    spared: frozenset[str] = frozenset(),
+) -> Before:
     """Resolve a fault's targets in the cluster as it is now; changes nothing.
 
     Raises:
@@ -45,19 +52,75 @@ def look_before(fault: Fault, context: Context, first: Topology | None, key: str
     topology = context.rds.topology()
     targets = fault.resolve(topology)
     seen = fault.see(context, topology, targets)
-    return Before(topology=topology, first=first or topology, targets=targets, key=key, seen=seen)
+    return Before(
+        topology=topology,
+        first=first or topology,
+        targets=targets,
+        key=key,
+        seen=seen,
+        spared=spared,
+    )
 
 
-def _nothing() -> None:
-    """Stand for steps that there are not."""
+class UnderWay:
+    """Which injections are in force now; steps that run at the same time share it."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._in_force: set[int] = set()
+        self.disturbed = False
+        """Whether anything was ever injected."""
+
+    @contextmanager
+    def disturbing(self, fault_id: int) -> Iterator[None]:
+        """Let an injection be in force for as long as the block lasts."""
+        with self._lock:
+            self.disturbed = True
+            self._in_force.add(fault_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_force.discard(fault_id)
+
+    def others(self, but: Collection[int]) -> bool:
+        """Tell whether any injection but some is in force."""
+        with self._lock:
+            return bool(self._in_force.difference(but))
+
+
+class Meanwhile(Protocol):
+    """Steps that are done while a fault recovers."""
+
+    def begin(self) -> None:
+        """Begin them, the first time: recovery is under way."""
+
+    def join(self) -> None:
+        """Return when they are done."""
+
+
+class _NoSteps:
+    """Stands for steps that there are not."""
+
+    def __call__(self, before: Before) -> None: ...
+    def begin(self) -> None: ...
+    def join(self) -> None: ...
+
+
+_NOTHING = _NoSteps()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultSession:
     """Carries one injection of one fault through its life. `fault_id` is unique in the run.
 
-    `within` is called while the fault is in force, `recovering` once its recovery has begun; both
-    return when the steps in them are done.
+    `within` is called while the fault is in force and returns when the steps in it are done;
+    `recovering` is begun once its recovery is under way, and waited for before its end.
+
+    While other steps are under way the cluster may lack what they took away: the time for recovery
+    counts from when they are undone. The `outer` ones that this one lies in are not undone before it
+    has ended, so the instances that they disturb are `spared`.
     """
 
     fault: Fault
@@ -70,8 +133,12 @@ class FaultSession:
     restorer: Restorer
     journal: Journal
     clock: Clock
-    within: Callable[[], None] = _nothing
-    recovering: Callable[[], None] = _nothing
+    place: str = ""
+    within: Callable[[Before], None] = _NOTHING
+    recovering: Meanwhile = _NOTHING
+    under_way: UnderWay = field(default_factory=UnderWay)
+    outer: frozenset[int] = frozenset()
+    spared: frozenset[str] = frozenset()
 
     def carry_out(self) -> None:
         """Disturb, hold and recover.
@@ -82,39 +149,49 @@ class FaultSession:
             RunAborted: the cluster did not recover in time.
         """
         key = key_of(self.run, self.fault_id)
-        before = look_before(self.fault, self.context, self.first, key)
+        before = look_before(self.fault, self.context, self.first, key, self.spared)
         records = [
             self.journal.undo(record, before.topology.cluster) for record in self.fault.undo(before)
         ]
+        with self.under_way.disturbing(self.fault_id):
+            self._disturb(before)
+            with self._verb("recover", before):
+                self._undo(before, records)
+        with self._verb("recovered", before):
+            self.recovering.begin()
+            self.recovering.join()
+            self._await(self.fault.is_recovered, "have all its members available again", before)
+        self.clock.sleep(self.fault.settle_s)
+
+    def _disturb(self, before: Before) -> None:
+        """Do every stage, what lies within the fault, and hold it."""
         for stage in self.fault.stages():
             replace(self, fault=stage).disturb(before, part=stage is not self.fault)
         if not self.fault.shows_later:
-            self.within()
+            self.within(before)
         with self._verb("hold", before):
             self.clock.sleep(self.fault.hold_s)
             self.fault.release(self.context, before)
             self._await(self.fault.is_released, "be let go", before)
-        with self._verb("recover", before):
-            left = replay(
-                self.journal,
-                self.restorer,
-                self.clock,
-                before.topology.cluster,
-                only=records,
-                timeout_s=self.fault.recovery_timeout_s,
-            )
-            if left:
-                raise RunAborted("; ".join(left))
-        with self._verb("recovered", before):
-            self.recovering()
-            self._await(self.fault.is_recovered, "have all its members available again", before)
-        self.clock.sleep(self.fault.settle_s)
+
+    def _undo(self, before: Before, records: Collection[str]) -> None:
+        left = replay(
+            self.journal,
+            self.restorer,
+            self.clock,
+            before.topology.cluster,
+            only=records,
+            timeout_s=self.fault.recovery_timeout_s,
+            sent=self.recovering.begin,
+        )
+        if left:
+            raise RunAborted("; ".join(left))
 
     def disturb(self, before: Before, *, part: bool) -> None:
         """Inject, and watch for the effect; one of several parts is held at once."""
         self._inject(before)
         if self.fault.shows_later:
-            self.within()
+            self.within(before)
         self._await_effect(before)
         if part:
             with self._verb("hold", before):
@@ -158,7 +235,7 @@ class FaultSession:
                     lambda: self.fault.took_effect(self.context, before),
                     f"{self.fault.fault} to take effect on {before.target}",
                     timeout_s=max(0.0, min(timeout_s, remaining_s)),
-                    interval_s=_WATCH_INTERVAL_S,
+                    interval_s=self.fault.looks_every_s,
                     errors=_TRANSIENT,
                     clock=self.clock,
                 )
@@ -196,17 +273,22 @@ class FaultSession:
             return False
 
     def _await(self, done: Callable[[Context, Before], bool], what: str, before: Before) -> None:
-        try:
-            wait_until(
-                lambda: done(self.context, before),
-                f"{before.topology.cluster} to {what}",
-                timeout_s=self.fault.recovery_timeout_s,
-                interval_s=_WATCH_INTERVAL_S,
-                errors=_TRANSIENT,
-                clock=self.clock,
-            )
-        except WaitTimeout as error:
-            raise RunAborted(str(error)) from error
+        while True:
+            others = self.under_way.others({self.fault_id, *self.outer})
+            try:
+                wait_until(
+                    lambda: done(self.context, before),
+                    f"{before.topology.cluster} to {what}",
+                    timeout_s=self.fault.recovery_timeout_s,
+                    interval_s=_WATCH_INTERVAL_S,
+                    errors=_TRANSIENT,
+                    clock=self.clock,
+                )
+            except WaitTimeout as error:
+                if not others:
+                    raise RunAborted(str(error)) from error
+            else:
+                return
 
     @contextmanager
     def _verb(self, verb: str, before: Before) -> Iterator[None]:
@@ -224,6 +306,7 @@ class FaultSession:
             fault_id=self.fault_id,
             fault=self.fault.fault,
             step=self.step,
+            place=self.place,
             repeat=self.repeat,
             verb=verb,
             requested_target=before.target,
