@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
+# Hundreds of interpreters start in a test run; each would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test check bench clean
 
 install: $(INSTALLED)
