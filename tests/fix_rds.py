@@ -79,7 +79,11 @@ def topology(**changes: Any) -> Topology:
         "port": 5432,
         "cluster_endpoint": "c1.cluster-abc.eu-west-1.rds.amazonaws.com",
         "reader_endpoint": "c1.cluster-ro-abc.eu-west-1.rds.amazonaws.com",
-        "members": (member("i1", Role.WRITER), member("i2"), member("i3", tier=2)),
+        "members": (
+            member("i1", Role.WRITER),
+            member("i2"),
+            replace(member("i3", tier=2), instance_class="db.serverless"),
+        ),
         "capacity": Capacity(min_acu=1, max_acu=8),
         "tags": {"gameday": "allowed"},
     }

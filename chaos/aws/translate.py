@@ -66,6 +66,7 @@ def topology(cluster: Mapping[str, Any], instances: Sequence[Mapping[str, Any]])
             for name in {**entries, **described}
         ),
         capacity=_capacity(cluster.get("ServerlessV2ScalingConfiguration")),
+        serverless_platform=cluster.get("ServerlessV2PlatformVersion", ""),
         tags=_tags(cluster),
         multi_az=cluster.get("MultiAZ", False),
         parameter_group=cluster.get("DBClusterParameterGroup", ""),

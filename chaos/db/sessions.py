@@ -17,6 +17,7 @@ from psycopg import sql
 from chaos.clock import NS, Clock, MonotonicClock
 from chaos.db.identity import identity
 from chaos.db.refusals import TOO_MANY, sqlstate_of
+from chaos.db.spinning import Spinning
 from chaos.errors import DatabaseError
 from chaos.model.access import BOUNDED, DatabaseAccess
 from chaos.model.answers import RoundTrips
@@ -39,6 +40,7 @@ class Sessions:
         self._clock = clock or MonotonicClock()
         self._lock = threading.Lock()
         self._held: dict[str, list[psycopg.Connection]] = {}
+        self._spinning: dict[str, Spinning] = {}
 
     def identify(self, endpoint: str) -> Identity:
         """Ask an instance who it is and since when."""
@@ -134,10 +136,36 @@ class Sessions:
             int(self.query(instance, _HELD, (name,))[0][0]) for instance in self._instances()
         )
 
+    def spin(
+        self, name: str, endpoint: str, statement: str, *, sessions: int, for_s: float
+    ) -> None:
+        """Open sessions with this `application_name` that run a short statement again and again.
+
+        They end with `end_sessions`, after `for_s`, and with this process.
+
+        Raises:
+            DatabaseError: one could not be opened; none is left.
+        """
+        try:
+            spinning = Spinning(
+                lambda: self._connect(endpoint, name),
+                statement,
+                sessions=sessions,
+                for_s=for_s,
+                clock=self._clock,
+            )
+        except psycopg.Error as error:
+            raise self._told(endpoint, error) from error
+        with self._lock:
+            self._spinning[name] = spinning
+
     def end_sessions(self, name: str) -> None:
         """Close the sessions held under this name, and end those that an earlier process left."""
         with self._lock:
             mine = self._held.pop(name, [])
+            spinning = self._spinning.pop(name, None)
+        if spinning is not None:
+            spinning.end()
         for connection in mine:
             connection.close()
         for instance in self._instances():

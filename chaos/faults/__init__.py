@@ -13,10 +13,13 @@ from chaos.faults.delete_reader import DeleteReader
 from chaos.faults.delete_writer import DeleteWriter
 from chaos.faults.failover_cluster import FailoverCluster
 from chaos.faults.failover_global import FailoverGlobal
+from chaos.faults.force_scale_up import ForceScaleUp
 from chaos.faults.noop import Noop
+from chaos.faults.pause_and_resume import PauseAndResume
 from chaos.faults.reboot_instance import RebootInstance
 from chaos.faults.reboot_with_failover import RebootWithFailover
 from chaos.faults.scale_capacity import ScaleCapacity
+from chaos.faults.scale_storm import ScaleStorm
 from chaos.faults.stop_cluster import StopCluster
 from chaos.faults.switchover_global import SwitchoverGlobal
 
@@ -36,5 +39,8 @@ CATALOGUE: tuple[type[Fault], ...] = (
     ChangePromotionTier,
     ChangeCustomEndpoint,
     ScaleCapacity,
+    ScaleStorm,
+    ForceScaleUp,
+    PauseAndResume,
     Noop,
 )

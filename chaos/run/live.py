@@ -127,8 +127,14 @@ class LiveRun:
     tail: Tail
     clock: Clock
     method_since_ns: int
+    quiet_until: Callable[[], int] = lambda: 0
     ledger: Asked[LostSoFar] | None = None
     alarms: Asked[Mapping[str, str]] | None = None
+
+    @property
+    def asked_since_ns(self) -> int:
+        """Since when traffic has flowed."""
+        return max(self.method_since_ns, self.quiet_until())
 
     def recent(self, arm: str, endpoint: str, operation: str, over_s: float) -> Recent:
         """Return what a stream recorded in the last `over_s` seconds."""

@@ -5,12 +5,15 @@ The journal tells from when to when (`load` events): silence in between shows no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from chaos.clock import Clock
+from chaos.errors import DatabaseError
 from chaos.run.journal import Journal
 from chaos.run.rig import LoadWorker
 
+T = TypeVar("T")
 ORDER_TIMEOUT_S = 30.0
 """A process drains for some seconds at most; then what is in flight is cut off."""
 
@@ -56,3 +59,16 @@ class StandingLoad:
         for worker in self._workers:
             worker.resume(self._running_since_ns, ORDER_TIMEOUT_S)
         self._paused = False
+
+    def unless_paused(self, ask: Callable[[], T]) -> Callable[[], T]:
+        """Return a question to the database that is not asked while the load stands still.
+
+        It raises `DatabaseError` then.
+        """
+
+        def asked() -> T:
+            if self._paused:
+                raise DatabaseError("not asked: a fault wants the cluster quiet")
+            return ask()
+
+        return asked

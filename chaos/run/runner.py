@@ -33,11 +33,12 @@ from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
 from chaos.run.admission import Around, admit, situation_of
 from chaos.run.journal import FORMAT, Journal
+from chaos.run.load import StandingLoad
 from chaos.run.method import Method
 from chaos.run.observer import Observer
 from chaos.run.recovery import take
 from chaos.run.restore import replay
-from chaos.run.rig import Restoring, Rig, Worker
+from chaos.run.rig import LoadWorker, Restoring, Rig, Worker
 from chaos.run.steady import Measured, measure
 from chaos.run.stopping import Stopping
 from chaos.run.tenancy import SETTLE_S, Tenancy
@@ -84,11 +85,15 @@ class Run:
         self._journal = Journal(folder / "journal.jsonl", rig.clock, rig.tell)
         self._observations = LineWriter(folder / "observations.jsonl")
         self._workers: list[Worker] = []
+        self._loading: list[LoadWorker] = []
+        self._load = StandingLoad(self._loading, self._journal, rig.clock)
         self._database = Sessions(self._access)
         self._restoring = Restoring(
             rig.rds, self._database, rig.control, lambda run: rig.workload.drop(self._access, run)
         )
-        self._context = Context(rig.rds, self._database, rig.control, EndpointNames(self._access))
+        self._context = Context(
+            rig.rds, self._database, rig.control, EndpointNames(self._access), self._load
+        )
         self._tenancy = Tenancy(
             rig.rds,
             rig.clock,
@@ -102,8 +107,9 @@ class Run:
             folder,
             self._journal,
             rig.clock,
-            ledger=rig.workload.watched(self._access, folder),
+            ledger=self._load.unless_paused(rig.workload.watched(self._access, folder)),
             alarms=rig.alarms,
+            quiet_until=self._load.quiet_until_ns,
         )
         self._cleanup_errors: list[GamedayError] = []
         rig.rds.on_change(lambda call: self._journal.event("call", **call))
@@ -206,7 +212,7 @@ class Run:
     @contextmanager
     def _working(self) -> Iterator[None]:
         """Traffic and probes from here to the end of the block, then the ledger."""
-        started: list[Worker] = []
+        started = self._loading
         try:
             with self._phase("starting traffic"):
                 for worker in self.rig.workload.workers(self._access, self.folder):

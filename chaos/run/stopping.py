@@ -37,6 +37,7 @@ class Stopping:
         *,
         ledger: Callable[[], LostSoFar],
         alarms: Callable[[tuple[str, ...]], Mapping[str, str]],
+        quiet_until: Callable[[], int] = lambda: 0,
     ) -> None:
         """Take the conditions, any of which ends the method, and what two kinds of them ask."""
         self._conditions = conditions
@@ -53,6 +54,7 @@ class Stopping:
             tail=Tail(folder / "operations"),
             clock=clock,
             method_since_ns=clock.now_ns(),
+            quiet_until=quiet_until,
             ledger=Asked("ledger so far", ledger, _LEDGER_EVERY_S, clock) if looked_for else None,
             alarms=(
                 Asked("alarms", lambda: alarms(names), _ALARMS_EVERY_S, clock) if names else None

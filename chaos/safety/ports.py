@@ -38,8 +38,11 @@ class Rds(Protocol):
     def global_cluster(self) -> GlobalCluster | None:
         """DescribeGlobalClusters: the one that the cluster is in, or None."""
 
-    def acu_now(self) -> Mapping[str, float]:
-        """CloudWatch's latest ServerlessDatabaseCapacity of each instance that has one, in ACU."""
+    def acu_now(self, statistic: str = "Average") -> Mapping[str, float]:
+        """CloudWatch's latest ServerlessDatabaseCapacity of each instance that has one, in ACU.
+
+        `statistic` (Average, Minimum, Maximum) is of the newest minute, which may be the present one.
+        """
 
     def answer(self, operation: str) -> ApiAnswer:
         """Call a describing operation (`DescribeDBClusters`) and tell how it was answered.
@@ -133,6 +136,14 @@ class Database(Protocol):
 
         Returns:
             How many could be opened: fewer where the server refused more (SQLSTATE 53300).
+        """
+
+    def spin(
+        self, name: str, endpoint: str, statement: str, *, sessions: int, for_s: float
+    ) -> None:
+        """Open sessions with this `application_name` that run a short statement again and again.
+
+        They end with `end_sessions`, after `for_s`, and with this process.
         """
 
     def drop(self, name: str, sessions: int) -> None:

@@ -35,6 +35,10 @@ class Live(Protocol):
     def method_since_ns(self) -> int:
         """When the method began."""
 
+    @property
+    def asked_since_ns(self) -> int:
+        """Since when traffic has flowed: the method's begin, the end of a pause, or now in one."""
+
     def recent(self, arm: str, endpoint: str, operation: str, over_s: float) -> Recent:
         """Return what a stream recorded in the last `over_s` seconds."""
 
@@ -103,9 +107,9 @@ class NoSuccess(OfStream):
     longer_than_s: float = Field(gt=0, le=86_400, description="Seconds without any success.")
 
     def why(self, live: Live, now_ns: int) -> str | None:
-        """Compare the time since the last success, or since the method began, with the bound."""
+        """Compare the time since the last success, or since traffic flowed, with the bound."""
         recent = live.recent(self.arm, self.endpoint, self.operation, 1.0)
-        since_ns = max(recent.last_success_ns or 0, live.method_since_ns)
+        since_ns = max(recent.last_success_ns or 0, live.asked_since_ns)
         silent_s = (now_ns - since_ns) / NS
         if silent_s <= self.longer_than_s:
             return None

@@ -44,6 +44,7 @@ class Shown:
     """A view that shows what a test wants."""
 
     method_since_ns: int = NOW_NS - 100 * NS
+    asked_since_ns: int = NOW_NS - 100 * NS
     stream: Recent = field(
         default_factory=lambda: Recent(operations=100, failed=0, last_success_ns=NOW_NS)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chaos.model.serverless import can_pause
 from chaos.testcluster.records import ApiError, ServerlessBounds
 
 STEP_ACU = 0.5
@@ -65,14 +66,6 @@ def pause_after_s(bounds: ServerlessBounds) -> int | None:
     if bounds.min_acu > 0:
         return None
     return bounds.pause_after_s or PAUSE_AFTER_DEFAULT_S
-
-
-def can_pause(engine_version: str) -> bool:
-    """Tell whether Aurora PostgreSQL of that version accepts a minimum of 0 ACU."""
-    major, minor = (int(part) for part in (*engine_version.split("."), "0")[:2])
-    return (
-        minor >= _PAUSING_SINCE[major] if major in _PAUSING_SINCE else major > max(_PAUSING_SINCE)
-    )
 
 
 def completed(
