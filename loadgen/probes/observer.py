@@ -35,10 +35,10 @@ CLUSTER_NAME_S = 0.05
 READER_NAME_S = 0.1
 INSTANCE_NAME_S = 0.2
 
-_READ = b"SELECT aurora_db_instance_identifier()"
+_AURORA_WHO = "aurora_db_instance_identifier()"
 _ROLE = (
-    b"SELECT aurora_db_instance_identifier(), pg_is_in_recovery(),"
-    b" to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+    "pg_is_in_recovery(),"
+    " to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 )
 
 
@@ -148,19 +148,19 @@ class Observer:
         self._observations.close()
 
     def _questions(self) -> list[Question]:
-        access = self._access
+        access, who = self._access, self._who()
         table = table_of(self._config.run).as_string()
         write = (
             f"UPDATE {table} SET turns = turns + 1 WHERE slot = $1"  # noqa: S608 - quoted by table_of
-            " RETURNING aurora_db_instance_identifier()"
+            f" RETURNING {who}"
         )
-        statements = [("cluster", Kind.WRITE, write.encode()), ("reader", Kind.READ, _READ)]
-        statements += [(instance, Kind.READ, _ROLE) for instance in self._instances]
+        statements = [("cluster", Kind.WRITE, write), ("reader", Kind.READ, f"SELECT {who}")]
+        statements += [(i, Kind.READ, f"SELECT {who}, {_ROLE}") for i in self._instances]
         return [
             Question(
                 endpoint=endpoint,
                 kind=kind,
-                statement=statement,
+                statement=statement.encode(),
                 parameters={
                     "application_name": "gameday probe",
                     "gssencmode": "disable",
@@ -169,6 +169,15 @@ class Observer:
             )
             for endpoint, kind, statement in statements
         ]
+
+    def _who(self) -> str:
+        """Return SQL that says which instance answers.
+
+        An instance in no cluster, whose own name is every endpoint, may not be Aurora and know itself.
+        """
+        names = self._access.endpoints
+        alone = [i for i in self._instances if names[i] == names["cluster"]]
+        return f"'{alone[0]}'::text" if alone else _AURORA_WHO
 
     def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Begin what is meant to last; `run` tells when it does not."""
