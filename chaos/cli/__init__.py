@@ -20,6 +20,7 @@ MODULES = {
     "run": "run",
     "recover": "recover",
     "stop": "stop",
+    "plan": "plan",
     "validate": "catalogue",
     "schema": "catalogue",
     "experiments": "catalogue",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from chaos.errors import DefinitionError
+
 RunsRoot = Annotated[
     Path,
     typer.Option("--out", envvar="GAMEDAY_OUT", help="Folder that holds the runs' folders."),
+]
+Variables = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a ${NAME}.")
 ]
 Safety = Annotated[
     Path | None,
@@ -34,3 +40,16 @@ class Profile(StrEnum):
 
 
 DEFAULT_RUNS = Path("runs")
+
+
+def assigned(variables: list[str] | None) -> Mapping[str, str]:
+    """Return what `--set NAME=VALUE` gives.
+
+    Raises:
+        DefinitionError: one is written otherwise.
+    """
+    pairs = [variable.partition("=") for variable in variables or ()]
+    for name, equals, _ in pairs:
+        if not equals or not name:
+            raise DefinitionError(f"--set {name}: write --set NAME=VALUE")
+    return {name: value for name, _, value in pairs}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,16 @@ from chaos.cli import target as targets
 from chaos.cli.catalogue import ARM_NAMES
 from chaos.cli.defect import Defects, parsed
 from chaos.cli.embedded import specification
-from chaos.cli.options import DEFAULT_RUNS, AsJson, Profile, Quiet, RunsRoot, Safety
+from chaos.cli.options import (
+    DEFAULT_RUNS,
+    AsJson,
+    Profile,
+    Quiet,
+    RunsRoot,
+    Safety,
+    Variables,
+    assigned,
+)
 from chaos.cli.terminal import Terminal
 from chaos.clock import Anchor
 from chaos.definition.experiment import Experiment
@@ -52,9 +60,7 @@ def run(
     repeat: Annotated[
         int | None, typer.Option(min=1, max=100, help="Do each step of the method N times.")
     ] = None,
-    variables: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a ${NAME}.")
-    ] = None,
+    variables: Variables = None,
     profile: Annotated[
         Profile, typer.Option(envvar="GAMEDAY_PROFILE", help="Pace of the embedded cluster.")
     ] = Profile.FAST,
@@ -73,7 +79,7 @@ def run(
     """Carry an experiment out and say what clients felt."""
     terminal = Terminal(quiet=quiet)
     try:
-        loaded = load(find(experiment), _assigned(variables or []), arms=ARM_NAMES)
+        loaded = load(find(experiment), assigned(variables), arms=ARM_NAMES)
         definition = _selected(loaded, arm, repeat)
         defects = [parsed(text) for text in defect or ()]
         if defects and cluster is not None:
@@ -163,14 +169,6 @@ def _tell_end(folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool) 
     for ending in ended.errors:
         terminal.complain(str(ending))
     return int(ended.errors[0].exit_code if ended.errors else judgement.exit_code(folder))
-
-
-def _assigned(variables: list[str]) -> Mapping[str, str]:
-    pairs = [variable.partition("=") for variable in variables]
-    for name, equals, _ in pairs:
-        if not equals or not name:
-            raise DefinitionError(f"--set {name}: write --set NAME=VALUE")
-    return {name: value for name, _, value in pairs}
 
 
 def _selected(definition: Experiment, arms: list[str] | None, repeat: int | None) -> Experiment:

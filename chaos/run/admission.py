@@ -23,6 +23,7 @@ from chaos.errors import (
 from chaos.faults.base import TEST_CLUSTER, Before, Context, Fault
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
+from chaos.run.apart import require_apart
 from chaos.run.journal import Journal
 from chaos.run.recovery import left_by
 from chaos.run.session import key_of
@@ -30,7 +31,8 @@ from chaos.safety.estimate import Estimate, cost
 from chaos.safety.guards import GUARDS, Aim, Situation, refusals
 from chaos.safety.limits import SafetyFile
 from chaos.safety.ports import Account
-from chaos.safety.undo import CreateInstance
+from chaos.safety.undo import CreateInstance, DropTables, RestoreWriter
+from chaos.safety.undo.base import UndoRecord
 
 STARTING_S = 15.0
 """Usual seconds to start traffic and see the steady state, without `warmup_s`."""
@@ -51,13 +53,16 @@ class Around:
     runs: Path
 
 
-def situation_of(experiment: Experiment, topology: Topology, around: Around) -> Situation:
-    """Look at everything that guards decide by.
-
-    Raises:
-        ControlPlaneError: the cluster cannot be described.
-    """
-    aims = tuple(_aims(experiment, topology, around))
+def situation_of(
+    experiment: Experiment,
+    topology: Topology,
+    around: Around,
+    foreseen: Sequence[Foreseen] | None = None,
+) -> Situation:
+    """Look at everything that guards decide by; `foreseen` spares looking at each fault again."""
+    if foreseen is None:
+        foreseen = foresee(experiment, topology, around)
+    aims = tuple(one.aim for one in foreseen)
     expected_s, longest_s = _duration_s(experiment)
     records = [record for aim in aims for record in aim.undo]
     cost_usd, unpriced = cost(topology, records, around.safety.prices, expected_s)
@@ -65,6 +70,7 @@ def situation_of(experiment: Experiment, topology: Topology, around: Around) -> 
         topology=topology,
         kind=around.kind,
         aims=aims,
+        at_once=_together(experiment, foreseen),
         estimate=Estimate(
             expected_s=expected_s,
             longest_s=longest_s,
@@ -78,6 +84,16 @@ def situation_of(experiment: Experiment, topology: Topology, around: Around) -> 
         account=around.account,
         database=around.context.database,
         dead_runs=dead_runs(around.runs, topology),
+    )
+
+
+def records_of_run(experiment: Experiment, topology: Topology, run: str) -> tuple[UndoRecord, ...]:
+    """Return what a run undoes of its own beside the faults' changes, but for its lease."""
+    writer = topology.writer
+    restores = "restore-writer" in experiment.rollback and writer is not None
+    return (
+        DropTables(run=run),
+        *((RestoreWriter(instance=writer.id),) if restores and writer else ()),
     )
 
 
@@ -129,14 +145,45 @@ def goes_on(journal: Path) -> bool:
     return False
 
 
-def _aims(experiment: Experiment, topology: Topology, around: Around) -> Iterator[Aim]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What one fault of the method would do now. `before` is None where it is refused."""
+
+    fault: Fault
+    aim: Aim
+    before: Before | None
+
+
+def foresee(experiment: Experiment, topology: Topology, around: Around) -> list[Foreseen]:
+    """Look at what each fault of a method would do now, in the order of their numbers."""
     blind = _unreachable(around.context)
+    found = []
     for number, (fault, times) in enumerate(injections(experiment.method), 1):
         aim = Aim(step=str(number), fault=fault.fault, times=times)
         try:
-            yield _looked_at(fault, aim, topology, around, blind)
+            before = _look(fault, number, topology, around, blind)
         except _CANNOT_LOOK as refusal:
-            yield replace(aim, refusal=str(refusal))
+            found.append(Foreseen(fault=fault, aim=replace(aim, refusal=str(refusal)), before=None))
+        else:
+            found.append(Foreseen(fault=fault, aim=_aimed(aim, fault, before), before=before))
+    return found
+
+
+def _together(experiment: Experiment, foreseen: Sequence[Foreseen]) -> str | None:
+    """Return why two faults may not be under way at once, or None."""
+    known = {id(one.fault): one.before for one in foreseen}
+
+    def look(fault: Fault) -> Before:
+        before = known[id(fault)]
+        if before is None:
+            raise GuardRefused("")  # Its own refusal is told.
+        return before
+
+    try:
+        require_apart(experiment.method, look)
+    except GuardRefused as refusal:
+        return str(refusal) or None
+    return None
 
 
 def injections(steps: Sequence[Step], times: int = 1) -> Iterator[tuple[Fault, int]]:
@@ -158,26 +205,29 @@ def _unreachable(context: Context) -> str | None:
     return None
 
 
-def _looked_at(
-    fault: Fault, aim: Aim, topology: Topology, around: Around, blind: str | None
-) -> Aim:
-    """Fill in what a fault would do; where the database cannot be seen, only its targets."""
+def _look(
+    fault: Fault, number: int, topology: Topology, around: Around, blind: str | None
+) -> Before:
+    """Look at the cluster as right before the injection; `blind` is why the database cannot be seen."""
     if fault.works_on == TEST_CLUSTER and around.kind != "test":
-        raise GuardRefused(f"{aim.fault} is for a test cluster only; AWS has no call for it")
+        raise GuardRefused(f"{fault.fault} is for a test cluster only; AWS has no call for it")
     targets = fault.resolve(topology)
     if blind:
-        return replace(aim, targets=targets, refusal=blind)
-    before = Before(
+        raise GuardRefused(blind)
+    return Before(
         topology=topology,
         first=topology,
         targets=targets,
-        key=key_of(around.run, int(aim.step)),
+        key=key_of(around.run, number),
         seen=fault.see(around.context, topology, targets),
     )
+
+
+def _aimed(aim: Aim, fault: Fault, before: Before) -> Aim:
     undo = fault.undo(before)
     return replace(
         aim,
-        targets=targets,
+        targets=before.targets,
         calls=fault.calls(before),
         undo=undo,
         removed=frozenset(r.instance for r in undo if isinstance(r, CreateInstance)),

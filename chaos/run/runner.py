@@ -31,7 +31,7 @@ from chaos.faults.base import Context
 from chaos.model.record import LineWriter
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
-from chaos.run.admission import Around, admit, situation_of
+from chaos.run.admission import Around, admit, records_of_run, situation_of
 from chaos.run.journal import FORMAT, Journal
 from chaos.run.load import StandingLoad
 from chaos.run.method import Method
@@ -42,7 +42,7 @@ from chaos.run.rig import LoadWorker, Restoring, Rig, Worker
 from chaos.run.steady import Measured, measure
 from chaos.run.stopping import Stopping
 from chaos.run.tenancy import SETTLE_S, Tenancy
-from chaos.safety.undo import DropTables, ReleaseLease, RestoreWriter
+from chaos.safety.undo import ReleaseLease
 from chaos.wait import wait_until
 
 WORKERS_START_S = 60.0
@@ -197,10 +197,8 @@ class Run:
                 observer.start(WORKERS_START_S)
                 self._workers.append(observer)
                 self._snapshot("before")
-                self._journal.undo(DropTables(run=self.folder.name), self.rig.rds.cluster)
-                if "restore-writer" in self.experiment.rollback and self._before.writer:
-                    first = RestoreWriter(instance=self._before.writer.id)
-                    self._journal.undo(first, self.rig.rds.cluster)
+                for record in records_of_run(self.experiment, self._before, self.folder.name):
+                    self._journal.undo(record, self.rig.rds.cluster)
                 self.rig.workload.prepare(self._access, self.folder.name)
             yield
         finally:
@@ -332,6 +330,7 @@ class Run:
             journal=self._journal,
             clock=self.rig.clock,
             tell=self.rig.tell,
+            seed=self.rig.seed,
         ).carry_out()
 
     @contextmanager

@@ -59,10 +59,11 @@ class Tenancy:
             GuardRefused: another run has it, or took it at the same moment.
             ControlPlaneError: the cluster cannot be described or tagged.
         """
-        record = ReleaseLease(run=self._lease.run, lease=self._lease.id)
-        number = journal.undo(record, self._rds.cluster)
         read_ns = self._clock.now_ns()
-        held = self._held()
+        topology = self._rds.topology()
+        record = ReleaseLease(run=self._lease.run, lease=self._lease.id, arn=topology.arn)
+        number = journal.undo(record, topology.cluster)
+        held = self._valid(topology)
         if held and held.run not in taken_over:
             raise GuardRefused(f"cluster {self._rds.cluster} has a run on it: {held}")
         self._write()
@@ -122,7 +123,10 @@ class Tenancy:
 
     def _held(self) -> Lease | None:
         """Return the valid lease on the cluster."""
-        lease = Lease.on(self._rds.topology())
+        return self._valid(self._rds.topology())
+
+    def _valid(self, topology: Topology) -> Lease | None:
+        lease = Lease.on(topology)
         return lease if lease and lease.is_valid(self._now()) else None
 
     def _write(self) -> None:

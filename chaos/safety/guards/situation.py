@@ -53,6 +53,8 @@ class Situation:
     rds: Rds
     account: Account
     database: Database
+    at_once: str | None = None
+    """Why two faults that may be under way at once must not be."""
     dead_runs: Mapping[str, str] = field(default_factory=dict)
 
     @property

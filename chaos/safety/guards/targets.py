@@ -8,6 +8,8 @@ from chaos.safety.guards.situation import Situation
 
 def _refusal(situation: Situation) -> str | None:
     told = [f"step {aim.step}: {aim.refusal}" for aim in situation.aims if aim.refusal]
+    if situation.at_once:
+        told.append(situation.at_once)
     return "; ".join(told) or None
 
 

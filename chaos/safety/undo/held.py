@@ -95,13 +95,14 @@ class ReleaseLease(UndoRecord):
     run: str
     lease: str
     """Its id."""
+    arn: str
+    """Of the cluster."""
 
     def command(self, cluster: str) -> str:
         """Return what a person would type."""
         return (
-            "aws rds remove-tags-from-resource --resource-name ARN "
-            f"--tag-keys {LEASE_TAG}, where ARN is that of cluster {cluster}, "
-            f"if the tag still names {self.run}"
+            f"aws rds remove-tags-from-resource --resource-name {self.arn} --tag-keys {LEASE_TAG} "
+            f"(if that tag of {cluster} still names {self.run})"
         )
 
     def calls(self) -> tuple[Call, ...]:
