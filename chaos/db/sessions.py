@@ -26,6 +26,8 @@ from chaos.model.identity import Identity
 _OPTIONS = "-c statement_timeout=5000"
 _NAME = "gameday"
 _AT_ONCE = 8
+_PAUSE_S = 0.05
+_TRIPS_S_MAX = 5.0
 _TOTAL_RETRANS = struct.Struct("=100xI")
 _HELD = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
@@ -64,12 +66,17 @@ class Sessions:
     def round_trips(self, endpoint: str, statement: str, times: int) -> RoundTrips:
         """Run a statement so many times in a session of its own, each in its own transaction.
 
+        Fewer times, once they have taken 5 s together.
+
         Raises:
             DatabaseError: no connection, or the server refused.
         """
         try:
             with self._connect(endpoint, _NAME) as connection:
-                felt = [self._felt_s(connection, statement) for _ in range(times)]
+                felt: list[float] = []
+                while len(felt) < times and sum(felt) < _TRIPS_S_MAX:
+                    self._clock.sleep(_PAUSE_S)  # As an application makes between two.
+                    felt.append(self._felt_s(connection, statement))
                 return RoundTrips(statements_s=tuple(felt), sent_again=_sent_again(connection))
         except psycopg.Error as error:
             raise self._told(endpoint, error) from error

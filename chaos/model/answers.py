@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean, median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class ApiAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTrips:
-    """Statements one after the other in one new session, as its client felt them."""
+    """Statements one after the other in one new session, with a pause before each."""
 
     statements_s: tuple[float, ...]
     sent_again: int
@@ -38,5 +39,10 @@ class RoundTrips:
 
     @property
     def mean_s(self) -> float:
-        """The mean of the statements."""
-        return sum(self.statements_s) / len(self.statements_s)
+        """The mean: it tells of what only some statements suffer."""
+        return fmean(self.statements_s)
+
+    @property
+    def median_s(self) -> float:
+        """The median: it tells nothing of a few that a busy machine was late for."""
+        return median(self.statements_s)

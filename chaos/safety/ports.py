@@ -127,7 +127,10 @@ class Database(Protocol):
         """Run one statement in a session of its own and return its rows; none for a command."""
 
     def round_trips(self, endpoint: str, statement: str, times: int) -> RoundTrips:
-        """Run a statement so many times in a session of its own, each in its own transaction."""
+        """Run a statement so many times in a session of its own, each in its own transaction.
+
+        Fewer times, once they have taken some seconds together.
+        """
 
     def hold(
         self, name: str, endpoint: str, statements: Sequence[str], *, sessions: int = 1

@@ -20,7 +20,7 @@ from chaos.cli.target import Target, opened
 from chaos.clock import MonotonicClock
 from chaos.db.endpoint_names import EndpointNames
 from chaos.db.sessions import Sessions
-from chaos.faults.base import Context, Fault
+from chaos.faults.base import Before, Context, Fault
 from chaos.model.record import Event, read_events
 from chaos.model.topology import Role, Topology
 from chaos.run.journal import Journal
@@ -107,6 +107,9 @@ def test_a_fault_disturbs_and_everything_is_as_before(
     fault = case.make(first)
     context = Context(on.rds, database, on.control, EndpointNames(on.connect(first)))
     declared = fault.calls(look_before(fault, context, None, "declared"))
+    if case.within is not None:
+        nested = case.within(first)
+        declared += nested.calls(look_before(nested, context, None, "nested"))
     events = _carry_out(fault, on, context, tmp_path, case.within)
 
     (effect,) = (e for e in _effects(events) if e["fault_id"] == 1)
@@ -128,7 +131,7 @@ def _carry_out(
     journal = Journal(folder / "journal.jsonl", MonotonicClock(), lambda _: None)
     first = on.topology()
 
-    def session(one: Fault, number: int, within: Callable[[], None]) -> FaultSession:
+    def session(one: Fault, number: int, within: Callable[[Before], None]) -> FaultSession:
         return FaultSession(
             fault=one,
             fault_id=number,
@@ -143,9 +146,9 @@ def _carry_out(
             within=within,
         )
 
-    def nested() -> None:
+    def nested(_: Before) -> None:
         if inner is not None:
-            session(inner(first), 2, lambda: None).carry_out()
+            session(inner(first), 2, lambda _: None).carry_out()
 
     session(fault, 1, nested).carry_out()
     journal.close()
