@@ -52,7 +52,10 @@ _SECRETS = re.compile(
     r"|(?<=//)[^/\s@]+(?=@)"
     r"|(?i:(?<=x-amz-security-token:)|(?<=Credential=)|(?<=Signature=))\s*[^\s,'\"]+"
 )
-_RENEW = "renew them (AWS_* variables, `aws sso login`); `gameday recover` continues an open run"
+_RENEW = (
+    "provide valid ones (a profile, AWS_* variables, `aws sso login`); "
+    "`gameday recover` continues a run that they ended"
+)
 
 
 @contextmanager
