@@ -65,14 +65,20 @@ def silent_observers(recording: Recording) -> Iterator[str]:
 def _gap(
     recording: Recording, arm: str, endpoint: str, kind: Kind, period_s: float = 0.0
 ) -> Iterator[str]:
-    """Yield the longest stretch in which no operation of a stream was due or running, if long."""
+    """Yield the longest stretch in which no operation of a stream was due or running, if long.
+
+    Time for which the load stood still does not count.
+    """
     what = f"no {kind.name.lower()}s of {arm} on {endpoint} were recorded"
     trace = recording.trace(arm, endpoint, kind)
     if trace is None or not len(trace.records):
         yield what
         return
     seen_until = np.maximum.accumulate(np.append(recording.since_ns, trace.ended))
-    gaps = np.append(trace.intended, recording.until_ns) - seen_until
+    due = np.append(trace.intended, recording.until_ns)
+    gaps = due - seen_until
+    for quiet in recording.quiet:
+        gaps -= np.maximum(np.minimum(due, quiet.to_ns) - np.maximum(seen_until, quiet.from_ns), 0)
     widest = int(np.argmax(gaps))
     gap_s = float(gaps[widest]) / NS
     if gap_s > max(_SHORT_S, _PERIODS * period_s):

@@ -70,6 +70,10 @@ class Trace:
         kept = ~none if none.any() else slice(None)
         return cls(log, stream.positions[kept], records[kept], slow_ns)
 
+    def rows(self, first: int, last: int) -> Trace:
+        """Return a part of it, as if nothing else had been recorded."""
+        return Trace(self.log, self.positions[first:last], self.records[first:last], self.slow_ns)
+
     @cached_property
     def intended(self) -> Instants:
         """When each operation was due."""

@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from chaos.checks.base import StreamCheck
+from chaos.checks.quiet import quiet_ns, widest_silence
 from chaos.checks.recording import STABLE_S, Injection, Recording, in_period, kind_of
-from chaos.checks.windows import Window, longest_silence
+from chaos.checks.windows import Window
 from chaos.clock import NS
 from chaos.model.verdict import Finding, Verdict
 
@@ -56,16 +57,20 @@ class Interruption(StreamCheck):
         )
         return [
             self._watched(
+                recording,
                 injection,
                 self._judge_injection(recording, injection, in_period(windows, injection)),
             )
             for injection in recording.injections
         ]
 
-    def _watched(self, injection: Injection, finding: Finding) -> Finding:
+    def _watched(
+        self, recording: Recording, injection: Injection, finding: Finding
+    ) -> Finding:
         """Return a finding; no pass where the recording ends before service could prove stable."""
         disturbed_ns = injection.effect_ns or injection.accepted_ns or injection.requested_ns
-        watched_s = (injection.until_ns - disturbed_ns) / NS
+        quiet = quiet_ns(recording.quiet, disturbed_ns, injection.until_ns)
+        watched_s = (injection.until_ns - disturbed_ns - quiet) / NS
         if finding.verdict is not Verdict.PASS or watched_s >= self.stable_s:
             return finding
         why = (
@@ -120,7 +125,9 @@ class Interruption(StreamCheck):
     def _uninterrupted(self, recording: Recording, injection: Injection, about: str) -> Finding:
         trace = recording.trace(self.arm, self.endpoint, kind_of(self.operation), self.slow_s)
         assert trace is not None
-        begin, end = longest_silence(trace, injection.requested_ns, injection.until_ns)
+        begin, end = widest_silence(
+            trace, recording.quiet, injection.requested_ns, injection.until_ns
+        )
         silence_s = (end - begin) / NS
         slow_s = trace.slow_ns / NS
         told = f"{about}no operation failed or took longer than {slow_s:g} s"

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.checks.evidence import Trace
-from chaos.checks.windows import Window, find_windows
+from chaos.checks.quiet import Stretches, parts, quiet_stretches
+from chaos.checks.windows import Window
 from chaos.clock import NS
 from chaos.model.history import History, Stream
 from chaos.model.operation import PROBE_ARM, Kind
@@ -100,6 +101,11 @@ class Recording:
             for fault_id, end in zip(order, following, strict=False)
         )
 
+    @cached_property
+    def quiet(self) -> Stretches:
+        """The stretches in which traffic and probes stood still, in order."""
+        return quiet_stretches(self.history.events, self.until_ns)
+
     @property
     def streams(self) -> Mapping[tuple[str, str, Kind], Stream]:
         """Every stream by arm, endpoint and kind."""
@@ -156,7 +162,11 @@ class Recording:
             return ()
         key = (arm, endpoint, kind, trace.slow_ns / NS, stable_s)
         if key not in self._windows:
-            self._windows[key] = find_windows(trace, stable_s=stable_s, until_ns=self.until_ns)
+            self._windows[key] = tuple(
+                window
+                for part in parts(trace, self.quiet, self.until_ns)
+                for window in part.windows(stable_s)
+            )
         return self._windows[key]
 
     def seconds(self, instant_ns: int) -> float:

@@ -48,7 +48,7 @@ class Window:
     last_bad_ns: int
     bad: int
     preceded: bool
-    """A success came before it; otherwise `from_ns` is only where the recording begins."""
+    """A success came before it, or nobody asked; else `from_ns` is only where the recording begins."""
 
     @property
     def measured_s(self) -> float:
@@ -66,11 +66,14 @@ class Window:
         return self.measured_s - self.lower_s
 
 
-def find_windows(trace: Trace, *, stable_s: float, until_ns: int) -> tuple[Window, ...]:
+def find_windows(
+    trace: Trace, *, stable_s: float, until_ns: int, since_ns: int | None = None
+) -> tuple[Window, ...]:
     """Return the interruption windows of a stream in order.
 
-    `until_ns` is the end of the recording. Time and memory grow with the number of operations
-    (n log n) and of windows; an hour at 5000 operations a second takes seconds.
+    `until_ns` is the end of the recording. With `since_ns` nobody asked anything before that instant:
+    what was not served from the start on is measured from there. Time and memory grow with the number
+    of operations (n log n) and of windows; an hour at 5000 operations a second takes seconds.
     """
     bad = np.flatnonzero(trace.bad)
     if not len(bad):
@@ -91,6 +94,7 @@ def find_windows(trace: Trace, *, stable_s: float, until_ns: int) -> tuple[Windo
             back_ns=int(back[last]),
             stable_ns=stable_ns,
             until_ns=until_ns,
+            since_ns=since_ns,
         )
         for first, last in zip(firsts, lasts, strict=True)
     )
@@ -156,9 +160,11 @@ def _window(
     back_ns: int,
     stable_ns: int,
     until_ns: int,
+    since_ns: int | None,
 ) -> Window:
     first_due, last_due = int(trace.intended[bad[0]]), int(trace.intended[bad[-1]])
     before = served.last_start(first_due)
+    before = since_ns if before is None else before
     from_ns = int(trace.intended[0]) if before is None else before
     to_ns = None if back_ns == NEVER else back_ns
     if to_ns is not None:

@@ -38,6 +38,9 @@ class Event:
     call     operation; parameters; request_id; error_code
     stop     condition; why: a stop condition held, and the method was ended
     steady   probe; when: before | after; ok; measured; why
+    load     state: pausing (finish what is under way) | paused (no session is left) | resumed (from
+             this instant on operations are due again). What nobody asked for from pausing to resumed
+             is not recorded: its silence shows nothing
     note     text
     """
 
