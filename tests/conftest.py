@@ -17,6 +17,7 @@ pytest_plugins = [
     "fix_server",
     "fix_exec",
     "fix_rds",
+    "fix_service",
     "fix_threads",
     "fix_aws",
     "fix_rds_model",

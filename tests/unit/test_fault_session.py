@@ -6,17 +6,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fix_rds import FakeRds, VirtualClock, topology
+from fix_rds import FakeRds, VirtualClock, member, topology
+from fix_service import REPORTS, SECONDARY, WORLD, FakeService, multi_az
 
-from chaos.errors import ControlPlaneError, GuardRefused, RunAborted, RunInterrupted
+from chaos.errors import ControlPlaneError, RunAborted, RunInterrupted
+from chaos.faults.add_reader import AddReader
 from chaos.faults.base import Before, Fault
+from chaos.faults.change_custom_endpoint import ChangeCustomEndpoint
+from chaos.faults.change_instance_class import ChangeInstanceClass
+from chaos.faults.change_promotion_tier import ChangePromotionTier
+from chaos.faults.crash_instance import CrashInstance
+from chaos.faults.delete_all_readers import DeleteAllReaders
 from chaos.faults.delete_reader import DeleteReader
+from chaos.faults.delete_writer import DeleteWriter
 from chaos.faults.failover_cluster import FailoverCluster
+from chaos.faults.failover_global import FailoverGlobal
 from chaos.faults.noop import Noop
 from chaos.faults.reboot_instance import RebootInstance
+from chaos.faults.reboot_with_failover import RebootWithFailover
 from chaos.faults.scale_capacity import ScaleCapacity
+from chaos.faults.stop_cluster import StopCluster
+from chaos.faults.switchover_global import SwitchoverGlobal
 from chaos.model.record import Event, read_events
-from chaos.model.topology import Capacity, Role
+from chaos.model.topology import Capacity, Role, Topology
 from chaos.run.journal import Journal
 from chaos.run.recovery import left_by
 from chaos.run.restore import replay
@@ -58,35 +70,98 @@ def effect(events: list[Event]) -> dict[str, Any]:
     )
 
 
-FAULTS = [
-    (FailoverCluster(settle_s=0), "i2"),
-    (FailoverCluster(target="i3", settle_s=0), "i3"),
-    (RebootInstance(settle_s=0), "i1"),
-    (DeleteReader(settle_s=0), "i2"),
-    (ScaleCapacity(min_acu=0.5, max_acu=2, settle_s=0), "c1"),
-    (Noop(settle_s=0), "c1"),
+BRIEF: dict[str, Any] = {"settle_s": 0}
+PROVISIONED = topology(members=(member("i1", Role.WRITER), member("i2"), member("i3", tier=2)))
+FAULTS: list[tuple[Fault, Topology, str]] = [
+    (FailoverCluster(**BRIEF), PROVISIONED, "i2"),
+    (FailoverCluster(target="i3", **BRIEF), PROVISIONED, "i3"),
+    (RebootWithFailover(**BRIEF), PROVISIONED, "i2"),
+    (RebootWithFailover(**BRIEF), multi_az(), "i1"),
+    (RebootInstance(**BRIEF), PROVISIONED, "i1"),
+    (RebootInstance(target="all readers", **BRIEF), PROVISIONED, "i2, i3"),
+    (RebootInstance(target="all", **BRIEF), PROVISIONED, "i1, i2, i3"),
+    (CrashInstance(**BRIEF), PROVISIONED, "i1"),
+    (CrashInstance(target="reader:tier=2", component="node", **BRIEF), PROVISIONED, "i3"),
+    (SwitchoverGlobal(**BRIEF), PROVISIONED, SECONDARY),
+    (FailoverGlobal(target="c2", **BRIEF), PROVISIONED, SECONDARY),
+    (DeleteReader(**BRIEF), PROVISIONED, "i2"),
+    (DeleteWriter(**BRIEF), PROVISIONED, "i1"),
+    (DeleteAllReaders(**BRIEF), PROVISIONED, "i2, i3"),
+    (AddReader(**BRIEF), PROVISIONED, "c1-gameday-1"),
+    (StopCluster(**BRIEF), PROVISIONED, "c1"),
+    (ChangeInstanceClass(instance_class="db.r6g.xlarge", **BRIEF), PROVISIONED, "i2"),
+    (ChangePromotionTier(target="i3", tier=15, **BRIEF), PROVISIONED, "i3"),
+    (
+        ChangeCustomEndpoint(endpoint="Reports", static_members=("i3",), **BRIEF),
+        PROVISIONED,
+        "reports",
+    ),
+    (
+        ChangeCustomEndpoint(endpoint="reports", excluded_members=("writer",), **BRIEF),
+        PROVISIONED,
+        "reports",
+    ),
+    (ScaleCapacity(min_acu=0.5, max_acu=2, **BRIEF), topology(), "c1"),
+    (Noop(**BRIEF), PROVISIONED, "c1"),
 ]
+every_fault = pytest.mark.parametrize(
+    ("fault", "state", "actual"),
+    FAULTS,
+    ids=[f"{fault.fault}-{number}" for number, (fault, _, _) in enumerate(FAULTS)],
+)
 
 
-@pytest.mark.parametrize(("fault", "actual"), FAULTS, ids=lambda v: getattr(v, "fault", v))
+def as_in(service: FakeService, state: Topology, fault: Fault) -> None:
+    """Make the cluster be like this, in a global one where the fault is about that."""
+    service.state = state
+    service.worldwide = WORLD if fault.fault.endswith("-global") else None
+
+
+@every_fault
 def test_a_fault_lives_through_its_verbs_in_order(
-    fault: Fault, actual: str, rds: FakeRds, journal: Journal
+    fault: Fault, state: Topology, actual: str, service: FakeService, journal: Journal
 ) -> None:
-    events = inject(fault, rds, journal)
+    as_in(service, state, fault)
+    events = inject(fault, service, journal)
     assert verbs(events) == ["inject", "effect", "hold", "recover", "recovered"]
     assert effect(events)["effect"] == "taken"
     assert effect(events)["actual_target"] == actual
 
 
-@pytest.mark.parametrize(("fault", "actual"), FAULTS, ids=lambda v: getattr(v, "fault", v))
-def test_afterwards_members_and_capacity_are_as_before(
-    fault: Fault, actual: str, rds: FakeRds, journal: Journal
+@every_fault
+def test_afterwards_everything_but_the_writer_is_as_before(
+    fault: Fault, state: Topology, actual: str, service: FakeService, journal: Journal
 ) -> None:
-    before = rds.state
-    inject(fault, rds, journal)
-    assert {m.id for m in rds.state.members} == {m.id for m in before.members}
-    assert rds.state.capacity == before.capacity
+    as_in(service, state, fault)
+    inject(fault, service, journal)
     assert journal.open_undo == {}
+    assert shape(service.state) == shape(state)
+    assert (service.endpoints, service.worldwide) in {((REPORTS,), None), ((REPORTS,), WORLD)}
+
+
+def shape(state: Topology) -> dict[str, Any]:
+    return {
+        "status": state.status,
+        "capacity": state.capacity,
+        "members": {
+            m.id: (m.status, m.instance_class, m.promotion_tier, m.settings) for m in state.members
+        },
+    }
+
+
+@every_fault
+def test_what_is_accepted_and_not_done_has_no_effect(
+    fault: Fault, state: Topology, actual: str, service: FakeService, journal: Journal
+) -> None:
+    """Each fault is told by what it changes, not by the answer to the request."""
+    if fault.fault == "noop":
+        return  # It asks for nothing.
+    as_in(service, state, fault)
+    service.ignores = set(dir(service))
+    service.restarts = False
+    quick = {"effect_timeout_s": 5, "recovery_timeout_s": 5}
+    events = inject(fault.model_copy(update=quick), service, journal)
+    assert effect(events)["effect"] == "none"
 
 
 def test_an_accepted_call_without_effect_is_recorded_as_none(
@@ -190,30 +265,6 @@ def test_a_cluster_that_does_not_come_back_aborts_the_run(rds: FakeRds, journal:
     rds.ignores = {"create_instance"}
     with pytest.raises(RunAborted, match="create-instance: waited 5 s"):
         inject(DeleteReader(recovery_timeout_s=5), rds, journal)
-
-
-@pytest.mark.parametrize(
-    ("fault", "state", "why"),
-    [
-        (FailoverCluster(), topology(members=topology().members[:1]), "no reader to fail over to"),
-        (FailoverCluster(target="i1"), topology(), "its readers are i2, i3"),
-        (FailoverCluster(target="nope"), topology(), "its readers are i2, i3"),
-        (DeleteReader(target="i1"), topology(), "is the writer"),
-        (RebootInstance(target="reader:tier=9"), topology(), "matches target 'reader:tier=9'"),
-        (ScaleCapacity(min_acu=1, max_acu=8), topology(), "already scales"),
-        (ScaleCapacity(min_acu=1, max_acu=8), topology(capacity=None), "no Serverless v2"),
-    ],
-)
-def test_a_fault_without_a_target_is_refused(fault: Fault, state: Any, why: str) -> None:
-    with pytest.raises(GuardRefused, match=why):
-        fault.resolve(state)
-
-
-def test_selectors_mean_the_member_they_say() -> None:
-    assert RebootInstance(target="any reader").resolve(topology()) == ("i2",)
-    assert RebootInstance(target="reader:tier=2").resolve(topology()) == ("i3",)
-    assert topology().writer is not None
-    assert topology().writer.role is Role.WRITER
 
 
 def _before(state: Any) -> Before:
