@@ -114,6 +114,8 @@ class RunBuilder:
         effect_s: float | None = None,
         ended_s: float | None = None,
         fault_id: int = 1,
+        step: int = 1,
+        place: str = "",
         repeat: int = 1,
         effect: str = "taken",
         requested_target: str = "",
@@ -123,7 +125,8 @@ class RunBuilder:
         accepted_s = inject_s + 0.05 if accepted_s is None else accepted_s
         effect_s = accepted_s + 1.0 if effect_s is None else effect_s
         ended_s = effect_s + 3.0 if ended_s is None else ended_s
-        common = {"fault_id": fault_id, "fault": fault, "step": 1, "repeat": repeat}
+        about = {"step": step, "place": place, "repeat": repeat}
+        common = {"fault_id": fault_id, "fault": fault, **about}
         targets = {"requested_target": requested_target, "actual_target": actual_target}
         verbs = (
             ("inject", inject_s, accepted_s, targets),

@@ -12,7 +12,8 @@ import numpy as np
 
 from chaos.checks.base import Check, StreamCheck
 from chaos.checks.completeness import missing_operations, missing_probes, silent_observers
-from chaos.checks.recording import SLOW_S, Injection, Recording, kind_of
+from chaos.checks.injections import Injection
+from chaos.checks.recording import SLOW_S, Recording, kind_of
 from chaos.clock import NS
 from chaos.model.operation import PROBE_ARM, Kind
 from chaos.model.steps import declared_injections
@@ -140,12 +141,12 @@ def _gaps(
 ) -> Iterator[str]:
     for number, injection in enumerate(injections, 1):
         name = f"{injection.fault} {number}"
-        at = injection.requested_ns
+        at = injection.group.from_ns
         before = int(((ended > at - look_back_ns) & (ended <= at)).sum())
         if before < _SUCCESSES_MIN:
             yield f"only {before} operations succeeded in the {look_back_ns / NS:g} s before {name}"
-        disturbed = injection.effect_ns or injection.accepted_ns or at
-        if not ((started >= disturbed) & (started < injection.until_ns)).any():
+        after = (started >= injection.disturbed_ns) & (started < injection.until_ns)
+        if not after.any():
             yield f"nothing succeeded after {name}"
 
 

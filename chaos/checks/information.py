@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaos.checks.base import Check
+from chaos.checks.injections import Injection
 from chaos.checks.interruption import Interruption
-from chaos.checks.recording import Injection, Recording, default_slow_s, in_period, kind_of
+from chaos.checks.recording import Recording, default_slow_s, in_period, kind_of
 from chaos.checks.windows import Window
 from chaos.clock import NS
 from chaos.model.operation import Kind

@@ -11,8 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from chaos.checks.injections import Injection
+from chaos.checks.capacity import (
+    force_scale_up,
+    pause_and_resume,
+    scale_capacity,
+    scale_storm,
+)
 from chaos.checks.new_writer import failover, first_commits
-from chaos.checks.recording import Injection, Recording
+from chaos.checks.recording import Recording
 from chaos.checks.scene import Instant, Scene
 from chaos.model.operation import PROBE_ARM, Kind, Outcome
 
@@ -34,9 +41,12 @@ def _request(scene: Scene) -> Iterator[Instant]:
     requested = injection.requested_ns
     yield scene.at("requested", requested, requested, "journal")
     if injection.accepted_ns is None:
-        yield scene.missing("API accepted", injection.error or "the request did not return")
+        why = injection.error or injection.unanswered or "the request did not return"
+        yield scene.missing("API accepted", why)
     else:
         yield scene.at("API accepted", requested, injection.accepted_ns, "journal")
+    for again in injection.again_ns:
+        yield scene.at("requested again", again, again, "journal")
     yield _first_failed(scene)
 
 
@@ -145,25 +155,12 @@ def _statuses(
     )
 
 
-def _scale_capacity(scene: Scene) -> Iterator[Instant]:
-    recording, injection = scene.recording, scene.injection
-    clusters = recording.state("writer", injection.requested_ns)
-    before = recording.state("capacity", injection.requested_ns)
-    for cluster in clusters:
-        seen = list(scene.seen("capacity", cluster))
-        changed = next((n for n, o in enumerate(seen) if o.value != before.get(cluster)), len(seen))
-        yield scene.change("API shows the new bounds", seen[changed:], "api", "they never changed")
-        yield scene.change(
-            "API shows the old bounds again",
-            (o for o in seen[changed:] if o.value == before.get(cluster)),
-            "api",
-            "they were not seen again",
-        )
-
-
 _BY_FAULT: Mapping[str, Callable[[Scene], Iterator[Instant]]] = {
     "failover-cluster": failover,
     "reboot-instance": _reboot,
     "delete-reader": _delete_reader,
-    "scale-capacity": _scale_capacity,
+    "scale-capacity": scale_capacity,
+    "scale-storm": scale_storm,
+    "force-scale-up": force_scale_up,
+    "pause-and-resume": pause_and_resume,
 }

@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from chaos.checks.base import StreamCheck
+from chaos.checks.injections import Injection
 from chaos.checks.quiet import quiet_ns, widest_silence
-from chaos.checks.recording import STABLE_S, Injection, Recording, in_period, kind_of
+from chaos.checks.recording import STABLE_S, Recording, in_period, kind_of
 from chaos.checks.windows import Window
 from chaos.clock import NS
 from chaos.model.verdict import Finding, Verdict
@@ -64,13 +65,10 @@ class Interruption(StreamCheck):
             for injection in recording.injections
         ]
 
-    def _watched(
-        self, recording: Recording, injection: Injection, finding: Finding
-    ) -> Finding:
+    def _watched(self, recording: Recording, injection: Injection, finding: Finding) -> Finding:
         """Return a finding; no pass where the recording ends before service could prove stable."""
-        disturbed_ns = injection.effect_ns or injection.accepted_ns or injection.requested_ns
-        quiet = quiet_ns(recording.quiet, disturbed_ns, injection.until_ns)
-        watched_s = (injection.until_ns - disturbed_ns - quiet) / NS
+        since_ns, until_ns = injection.disturbed_ns, injection.until_ns
+        watched_s = (until_ns - since_ns - quiet_ns(recording.quiet, since_ns, until_ns)) / NS
         if finding.verdict is not Verdict.PASS or watched_s >= self.stable_s:
             return finding
         why = (

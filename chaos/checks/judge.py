@@ -9,8 +9,9 @@ from typing import Any
 from chaos.checks.assumptions import judge_assumptions, run_status
 from chaos.checks.base import Check
 from chaos.checks.information import Felt, felt, inform, over_repeats, repeats
+from chaos.checks.injections import Injection
 from chaos.checks.instants import instants
-from chaos.checks.recording import Injection, Recording
+from chaos.checks.recording import Recording
 from chaos.model.history import History
 from chaos.model.ledger import Ledger
 from chaos.model.verdict import Finding, Verdict, worst
@@ -116,12 +117,15 @@ def _fault(recording: Recording, injection: Injection) -> dict[str, Any]:
         "fault_id": injection.fault_id,
         "fault": injection.fault,
         "step": injection.step,
+        "place": injection.place,
         "repeat": injection.repeat,
         "parameters": dict(injection.parameters),
         "requested_target": injection.requested_target,
         "actual_target": injection.actual_target,
         "effect": injection.effect or "unknown",
         "error": injection.error,
+        "requests": injection.requests,
+        "unanswered": injection.unanswered,
         "instants": named,
     }
 

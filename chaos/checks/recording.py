@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chaos.checks.evidence import Trace
+from chaos.checks.injections import Injection, find_injections
 from chaos.checks.quiet import Stretches, parts, quiet_stretches
 from chaos.checks.windows import Window
 from chaos.clock import NS
 from chaos.model.history import History, Stream
 from chaos.model.operation import PROBE_ARM, Kind
-from chaos.model.record import Event, Observation
+from chaos.model.record import Observation
 
 SLOW_S = 1.0
 """An operation of an arm later than this was interrupted, whatever it returned.
@@ -30,30 +29,6 @@ API, PROBES = "api", "probes"
 STABLE_S = 2.0
 """Only good operations for this long end a window. Longer than the pauses between the parts of one
 failover (a name that flaps, a reconnect), shorter than the pause between two injections."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Injection:
-    """One injection of a fault as the journal tells it; instants in monotonic nanoseconds."""
-
-    fault_id: str
-    fault: str
-    step: int
-    repeat: int
-    parameters: Mapping[str, Any]
-    requested_target: str
-    actual_target: str
-    effect: str
-    """`taken`, `none`, or empty where the journal ends before it was known."""
-    error: str
-    requested_ns: int
-    accepted_ns: int | None
-    effect_ns: int | None
-    recover_ns: int | None
-    """When undoing it began."""
-    recovered_ns: int | None
-    until_ns: int
-    """The next injection, or the end of the recording: what happens before it is counted here."""
 
 
 class Recording:
@@ -85,21 +60,7 @@ class Recording:
     @cached_property
     def injections(self) -> tuple[Injection, ...]:
         """Every injection that was begun, in order."""
-        verbs: dict[str, list[Event]] = {}
-        for event in self.history.events:
-            if event.type == "fault":
-                verbs.setdefault(str(event.data.get("fault_id")), []).append(event)
-        starts = {
-            fault_id: begun
-            for fault_id, events in verbs.items()
-            if (begun := _instant(events, "inject", "started")) is not None
-        }
-        order = sorted(starts, key=lambda fault_id: starts[fault_id])
-        following = (*(starts[fault_id] for fault_id in order[1:]), self.until_ns)
-        return tuple(
-            _injection(fault_id, verbs[fault_id], starts[fault_id], max(end, starts[fault_id]))
-            for fault_id, end in zip(order, following, strict=False)
-        )
+        return find_injections(self.history.events, self.until_ns)
 
     @cached_property
     def quiet(self) -> Stretches:
@@ -241,46 +202,10 @@ def kind_of(operation: str) -> Kind:
 
 
 def in_period(windows: Iterable[Window], injection: Injection) -> tuple[Window, ...]:
-    """Return the windows that were open at some time from an injection to the next."""
+    """Return the windows that were open at some time in the period of an injection."""
     return tuple(
         w
         for w in windows
         if (w.to_ns is None or w.to_ns >= injection.requested_ns)
         and w.first_bad_ns < injection.until_ns
     )
-
-
-def _injection(fault_id: str, events: list[Event], start: int, until: int) -> Injection:
-    def told(name: str) -> Any:
-        values = (e.data[name] for e in reversed(events) if e.data.get(name))
-        return next(values, "")
-
-    return Injection(
-        fault_id=fault_id,
-        fault=str(told("fault")),
-        step=int(told("step") or 0),
-        repeat=int(told("repeat") or 0),
-        parameters=told("parameters") or {},
-        requested_target=str(told("requested_target")),
-        actual_target=str(told("actual_target")),
-        effect=str(told("effect")),
-        error=str(told("error")),
-        requested_ns=start,
-        accepted_ns=_instant(events, "inject", "ended", failed=False),
-        effect_ns=_instant(events, "effect", "ended", failed=False),
-        recover_ns=_instant(events, "recover", "started"),
-        recovered_ns=_instant(events, "recovered", "ended", failed=False),
-        until_ns=until,
-    )
-
-
-def _instant(events: list[Event], verb: str, state: str, *, failed: bool = True) -> int | None:
-    """Return when a verb began or ended; with `failed` false, only where it ended well."""
-    found = (
-        e.at_ns
-        for e in events
-        if e.data.get("verb") == verb
-        and e.data.get("state") == state
-        and (failed or not e.data.get("error"))
-    )
-    return next(found, None)

@@ -26,7 +26,8 @@ class Restored(Check):
     """The same members as they were, all available, one writer, the capacity bounds of before.
 
     Parameter groups, tags and custom endpoints too. Compares what the API and each instance showed
-    before the first injection with what they showed last. Which member is the writer may differ after a failover.
+    before the first injection with what they showed last. Which member is the writer may differ after
+    a failover.
     """
 
     check: Literal["restored"] = "restored"
@@ -35,8 +36,7 @@ class Restored(Check):
         """Return one finding."""
         if not recording.injections:
             return [self._finding(Verdict.UNKNOWN, "no fault was injected")]
-        last_injection = recording.injections[-1]
-        over_ns = last_injection.recovered_ns or last_injection.until_ns
+        over_ns = max(i.recovered_ns or i.until_ns for i in recording.injections)
         before_ns = recording.injections[0].requested_ns
         before = recording.state("status", before_ns)
         if not before or not recording.state("writer", before_ns):

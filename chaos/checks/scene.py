@@ -10,7 +10,8 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from chaos.checks.recording import Injection, Recording, in_period
+from chaos.checks.injections import Injection
+from chaos.checks.recording import Recording, in_period
 from chaos.clock import NS
 from chaos.model.history import OperationLog
 from chaos.model.operation import Kind, Outcome
@@ -35,7 +36,7 @@ class Instant:
     at_s: float | None
     uncertainty_s: float | None = None
     source: str = ""
-    """journal | api | sql | dns | operations."""
+    """journal | api | sql | dns | operations | cloudwatch."""
     why: str = ""
     arm: str = ""
     endpoint: str = ""
@@ -106,7 +107,7 @@ class Scene:
         return next(iter(named or by_sql), "")
 
     def seen(self, kind: str, subject: str | None = None) -> Iterator[Observation]:
-        """Yield what was observed from the injection to the next one."""
+        """Yield what was observed in the period of the injection."""
         since, until = self.injection.requested_ns, self.injection.until_ns
         return (o for o in self.recording.observed(kind, subject) if since <= o.at_ns < until)
 

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from chaos.checks.base import StreamCheck
-from chaos.checks.recording import Injection, Recording, kind_of
+from chaos.checks.injections import Injection
+from chaos.checks.recording import Recording, kind_of
 from chaos.model.verdict import Finding, Verdict
 
 _OPERATIONS_MIN = 20
@@ -16,8 +17,9 @@ _OPERATIONS_MIN = 20
 class SuccessRatio(StreamCheck):
     """The share of one arm's operations that succeeded, retries included, over a part of the run.
 
-    `disturbed` is from each injection until the cluster has recovered, `recovered` from there to
-    the next injection or the end, `all` the whole recording. Unknown below 20 operations.
+    `disturbed` is from each injection until the cluster has recovered, `recovered` from when all that
+    were under way at once have recovered to the next injection or the end, `all` the whole
+    recording. Unknown below 20 operations.
     """
 
     unit: ClassVar[str] = "ratio"
@@ -37,16 +39,16 @@ class SuccessRatio(StreamCheck):
         """Return one finding for each part."""
         if self.over == "all":
             return [self._judge_part(recording, recording.since_ns, recording.until_ns)]
-        parts = [self._part(injection) for injection in recording.injections]
+        parts = list(dict.fromkeys(self._part(one) for one in recording.injections))
         if not parts:
             return [self.finding(Verdict.UNKNOWN, "no fault was injected")]
         return [self._judge_part(recording, *part) for part in parts]
 
     def _part(self, injection: Injection) -> tuple[int, int]:
-        recovered = injection.recovered_ns or injection.until_ns
         if self.over == "disturbed":
-            return injection.requested_ns, recovered
-        return recovered, injection.until_ns
+            return injection.requested_ns, injection.recovered_ns or injection.until_ns
+        group = injection.group
+        return group.over_ns or group.until_ns, group.until_ns
 
     def _judge_part(self, recording: Recording, since_ns: int, until_ns: int) -> Finding:
         trace = recording.trace(self.arm, self.endpoint, kind_of(self.operation))

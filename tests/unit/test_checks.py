@@ -106,7 +106,14 @@ class TestInterruption:
         run = RunBuilder(tmp_path / "run")
         run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=20.0)
         for repeat, at_s in enumerate((5.0, 7.5), 1):
-            run.fault("noop", at_s, effect_s=at_s + 1.0, fault_id=repeat, repeat=repeat)
+            run.fault(
+                "noop",
+                at_s,
+                effect_s=at_s + 1.0,
+                ended_s=at_s + 1.5,
+                fault_id=repeat,
+                repeat=repeat,
+            )
         found = WRITES.judge(Recording(run.write()))
         assert [f.verdict for f in found] == [Verdict.UNKNOWN, Verdict.PASS]
 
