@@ -23,7 +23,7 @@ from chaos.testcluster.metrics.store import Metric, Point
 from chaos.testcluster.records import ClusterSpec, EndpointSpec
 from chaos.wait import wait_until
 
-pytestmark = pytest.mark.seconds(40)
+pytestmark = pytest.mark.seconds(60)
 
 FAR = "us-east-1"
 TIMEOUT_S = 120
