@@ -21,6 +21,7 @@ MODULES = {
     "recover": "recover",
     "stop": "stop",
     "plan": "plan",
+    "policy": "policy",
     "validate": "catalogue",
     "schema": "catalogue",
     "experiments": "catalogue",

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chaos.safety.calls import Call
 from chaos.safety.ports import Rds
+
+READS = (Call("GetMetricData", service="cloudwatch"),)
+"""The API calls of a fault that looks at this."""
 
 
 @dataclass(frozen=True, slots=True)

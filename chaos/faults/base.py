@@ -111,6 +111,8 @@ class Fault(BaseModel):
     """Whether the effect only shows in what the steps within it disturb."""
     looks_every_s: ClassVar[float] = 0.1
     """How often the effect is looked for; less often where every look is paid for."""
+    reads: ClassVar[tuple[Call, ...]] = ()
+    """API calls by which it looks, beside describing cluster, instances and global cluster."""
     expected_s: ClassVar[float] = 30.0
     """Usual seconds from the request to the last member being back, without `hold_s`; for the plan's
     estimate only, never in a report."""

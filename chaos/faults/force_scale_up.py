@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from chaos.errors import GuardRefused
-from chaos.faults.acu import Minute, newest_minute
+from chaos.faults.acu import READS, Minute, newest_minute
 from chaos.faults.base import SERVERLESS, Before, Context, Fault, effect_within
 from chaos.faults.targets import select
 from chaos.model.serverless import ACU_MAX, SERVERLESS_CLASS, STEP_ACU
 from chaos.model.topology import Topology
+from chaos.safety.calls import Call
 from chaos.safety.undo import EndSessions, Undo
 
 _BUSY = "SELECT max(md5(n::text)) FROM generate_series(1, 50000) AS n"
@@ -27,6 +28,7 @@ class ForceScaleUp(Fault):
     """
 
     works_on: ClassVar[str] = SERVERLESS
+    reads: ClassVar[tuple[Call, ...]] = READS
     undoes: ClassVar[str] = "ends its sessions; the bounds allow the capacity to fall again"
     expected_s: ClassVar[float] = 180.0
     looks_every_s: ClassVar[float] = 1.0

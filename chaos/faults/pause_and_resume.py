@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from chaos.errors import GuardRefused
-from chaos.faults.acu import Minute, newest_minute
+from chaos.faults.acu import READS, Minute, newest_minute
 from chaos.faults.base import SERVERLESS, Before, Context, Fault, effect_within
 from chaos.faults.scale_capacity import restoring, shown, why_not
 from chaos.model.serverless import (
@@ -42,6 +42,7 @@ class PauseAndResume(Fault):
     """
 
     works_on: ClassVar[str] = SERVERLESS
+    reads: ClassVar[tuple[Call, ...]] = READS
     undoes: ClassVar[str] = "restores the bounds and the idle time"
     asks_again: ClassVar[bool] = True
     expected_s: ClassVar[float] = 600.0

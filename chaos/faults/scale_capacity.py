@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from chaos.errors import GuardRefused
-from chaos.faults.acu import Minute, newest_minute
+from chaos.faults.acu import READS, Minute, newest_minute
 from chaos.faults.base import SERVERLESS, Before, Context, Fault, effect_within
 from chaos.model.serverless import (
     ACU_MAX,
@@ -47,6 +47,7 @@ class ScaleCapacity(Fault, Bounds):
     """
 
     works_on: ClassVar[str] = SERVERLESS
+    reads: ClassVar[tuple[Call, ...]] = READS
     undoes: ClassVar[str] = "restores the bounds"
     asks_again: ClassVar[bool] = True
     looks_every_s: ClassVar[float] = 1.0

@@ -81,12 +81,15 @@ class Plan:
     @property
     def reading(self) -> tuple[Call, ...]:
         """About how often the API is read, by who watches it all the time and by the guards."""
+        topology = self.situation.topology
         watched_s = self.situation.estimate.expected_s
         topologies = int(watched_s / TOPOLOGY_INTERVAL_S + watched_s / EVENTS_INTERVAL_S)
         return total(
             (
                 Call("DescribeDBClusters", topologies),
                 Call("DescribeDBInstances", topologies),
+                *((Call("DescribeDBClusterEndpoints", 2),) if topology.is_cluster else ()),
+                *(call for one in self.foreseen for call in one.fault.reads),
                 Call("DescribeEvents", int(_EVENT_CALLS * watched_s / EVENTS_INTERVAL_S)),
                 *(call for guard in GUARDS for call in guard.reads),
             )

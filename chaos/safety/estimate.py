@@ -55,7 +55,7 @@ def cost(
     billed_s = max(expected_s, _CREATION_S_MIN)
     for record in records:
         if isinstance(record, SetCapacity):
-            most_acu = max(most_acu, record.run_max_acu)
+            most_acu = max(most_acu, record.run_max_acu, *(most for _, most in record.run_later))
         elif isinstance(record, CreateInstance):
             classes.append((str(record.settings.get("DBInstanceClass", "")), billed_s))
         elif isinstance(record, DeleteInstance):
