@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -191,8 +192,9 @@ def session_through(
 def test_the_ledger_waits_for_the_writer_through_a_failover(target: Target, tmp_path: Path) -> None:
     run = tmp_path.name
     topology = target.topology()
-    old = topology.writer
+    old, control = topology.writer, target.control
     assert old is not None
+    assert control is not None
     access = target.connect(topology)
     ledger.prepare(access, run)
     with session_through(access, "cluster") as writer:
@@ -204,9 +206,13 @@ def test_the_ledger_waits_for_the_writer_through_a_failover(target: Target, tmp_
     record(tmp_path, ARM, dict.fromkeys(range(1, 201), Outcome.OK))
 
     def demoted() -> bool:
+        now = target.topology()
+        if not now.all_available() or now.writer is None or now.writer.id == old.id:
+            return False  # A failover that is not over does not look at defects again.
         with session_through(access, "cluster") as found:
             return found.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
 
+    control.begin(run, {"kind": "dns-never-moves"})
     target.rds.failover(None)
     wait_until(
         demoted,
@@ -217,7 +223,10 @@ def test_the_ledger_waits_for_the_writer_through_a_failover(target: Target, tmp_
     hasty = ledger.reconcile(access, tmp_path, run, writer_timeout_s=0)
     assert not hasty.complete
     assert f"leads to {old.id}, which is a reader" in hasty.why
+    moving = threading.Timer(1.0, control.end, [run])
+    moving.start()
     found = ledger.reconcile(access, tmp_path, run)
+    moving.join()
     assert found.complete, found.why
     now = target.topology().writer
     assert now is not None
