@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from chaos.clock import NS
 from chaos.model.history import History
 from chaos.model.record import Observation
+from chaos.model.stretch import quiet_stretches
 
 CHANGING = "changing"
 UNSEEN = "not observed"
@@ -119,6 +121,21 @@ def fault_segments(history: History, end_s: float) -> Iterator[tuple[str, tuple[
         injections.setdefault(key, []).append((history.seconds(event.at_ns), verb, state))
     for key, told in injections.items():
         yield names[key], tuple(_verbs(told, end_s))
+
+
+def quiet_segments(history: History, end_s: float) -> tuple[Segment, ...]:
+    """Return the stretches in which traffic and probes stood still."""
+    end_ns = history.origin_ns + int(end_s * NS)
+    return tuple(
+        Segment(
+            from_s=history.seconds(stretch.from_ns),
+            to_s=history.seconds(stretch.to_ns),
+            text="stands still",
+            style="unseen",
+            note="a fault wants the cluster quiet: nothing is asked, and silence shows nothing",
+        )
+        for stretch in quiet_stretches(history.events, end_ns)
+    )
 
 
 def _verbs(told: Iterable[tuple[float, str, str]], end_s: float) -> Iterator[Segment]:

@@ -161,6 +161,15 @@ def _steady(data: Data, _took: str) -> str:
     return f"Steady state {data.get('when', '')}: {data.get('probe')} {state}".replace("  ", " ")
 
 
+def _load(data: Data, _took: str) -> str:
+    said = {
+        "pausing": "Traffic and probes finish what is under way, and stand still",
+        "paused": "Traffic and probes stand still, without a session",
+        "resumed": "Traffic and probes go on",
+    }
+    return said.get(str(data.get("state")), "")
+
+
 def _note(data: Data, _took: str) -> str:
     return str(data.get("text", ""))
 
@@ -183,5 +192,6 @@ _TELLERS: Mapping[str, Callable[[Data, str], str]] = {
     "fault": _fault,
     "call": _call,
     "steady": _steady,
+    "load": _load,
     "note": _note,
 }

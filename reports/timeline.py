@@ -65,6 +65,9 @@ def _faults(report: Report, axis: Axis) -> Group:
         Lane(key=f"fault-{name}", kind="segments", title=name, boxes=tuple(boxes))
         for name, boxes in by_name.items()
     ]
+    quiet = tuple(axis.box(s) for s in lanes.quiet_segments(report.history, axis.end_s))
+    if quiet:
+        found.append(Lane(key="load", kind="segments", title="traffic and probes", boxes=quiet))
     marks = tuple(
         Mark(
             at=axis.ms(instant.at_s),

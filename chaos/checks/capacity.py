@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from chaos.checks.quiet import Stretch
 from chaos.checks.scene import CLUSTER, Instant, Scene, named
 from chaos.model.operation import Outcome
 from chaos.model.record import Observation
+from chaos.model.stretch import Stretch
 
 _READER = "reader"
 _PAUSED_EVENT = "paused the DB instance"
@@ -29,7 +29,7 @@ def scale_storm(scene: Scene) -> Iterator[Instant]:
     for number, gust in enumerate(series, 1):
         least, most = float(gust["min_acu"]), float(gust["max_acu"])
         name = f"API shows bounds {number} of {len(series)}: {least:g} to {most:g} ACU"
-        found = next((n for n, o in enumerate(seen) if o.value == f"{least:g}-{most:g}"), None)
+        found = next((n for n, o in enumerate(seen) if _bounds(o) == f"{least:g}-{most:g}"), None)
         yield scene.change(
             name,
             seen[found : found + 1] if found is not None else (),
@@ -127,3 +127,8 @@ def _old_bounds(scene: Scene) -> Iterator[Instant]:
     changed = next((n for n, o in enumerate(seen) if o.value not in first), len(seen))
     again = [o for o in seen[changed:] if o.value in first]
     yield scene.change("API shows the old bounds again", again, "api", "they were not seen again")
+
+
+def _bounds(seen: Observation) -> str:
+    """Return the bounds alone, without the idle time that may follow them."""
+    return seen.value.partition(",")[0]

@@ -1,48 +1,20 @@
-"""Stretches in which traffic and probes stood still because a fault wanted it: silence shows nothing.
+"""A recording cut by the stretches in which the load stood still: silence in them shows nothing.
 
-They cut a recording into parts. A part ends when the load was told to pause, though what was under
+They cut it into parts. A part ends when the load was told to pause, though what was under
 way then still returned; the next one begins with the instant from which operations were due again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from chaos.checks.evidence import Trace
 from chaos.checks.windows import Window, find_windows, longest_silence
-from chaos.model.record import Event
-
-_PAUSING, _RESUMED = "pausing", "resumed"
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """From when to when nothing was asked, in monotonic nanoseconds."""
-
-    from_ns: int
-    to_ns: int
-
+from chaos.model.stretch import Stretch
 
 Stretches = tuple[Stretch, ...]
-
-
-def quiet_stretches(events: Iterable[Event], until_ns: int) -> Stretches:
-    """Return them in order; one that the load never came out of lasts to the end."""
-    found: list[Stretch] = []
-    since: int | None = None
-    for event in events:
-        state = event.data.get("state") if event.type == "load" else None
-        if state == _PAUSING and since is None:
-            since = event.at_ns
-        elif state == _RESUMED and since is not None:
-            found.append(Stretch(since, event.at_ns))
-            since = None
-    if since is not None:
-        found.append(Stretch(since, max(since, until_ns)))
-    return tuple(found)
 
 
 def quiet_ns(quiet: Stretches, since_ns: int, until_ns: int) -> int:

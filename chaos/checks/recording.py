@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from chaos.checks.evidence import Trace
 from chaos.checks.injections import Injection, find_injections
-from chaos.checks.quiet import Stretches, parts, quiet_stretches
+from chaos.checks.quiet import Stretches, parts
 from chaos.checks.windows import Window
 from chaos.clock import NS
 from chaos.model.history import History, Stream
 from chaos.model.operation import PROBE_ARM, Kind
 from chaos.model.record import Observation
+from chaos.model.stretch import quiet_stretches
 
 SLOW_S = 1.0
 """An operation of an arm later than this was interrupted, whatever it returned.

@@ -64,7 +64,7 @@ class Observation:
     dns        endpoint name       the instance that the answer leads to, an address, or the error;
                                    "reader", which balances: all of the last 2 s, joined by commas
     event      source identifier   the RDS event's message; detail: event_id, categories, event_at
-    capacity   instance            current ACU; or the cluster's "min-max" (API)
+    capacity   cluster             its bounds in ACU, "min-max" (API); ", pauses after N s" with min 0
     api        cluster             "ok", or why the RDS API did not answer
     alive      observer            its sample count; written about once a second
     lag        arm                 ms by which its load generator was late at most, since `since_ns`

@@ -139,6 +139,8 @@ class Observer:
         ]
         if topology.capacity:
             bounds = f"{topology.capacity.min_acu:g}-{topology.capacity.max_acu:g}"
+            if topology.capacity.pause_after_s is not None:
+                bounds += f", pauses after {topology.capacity.pause_after_s} s"
             values.append(("capacity", topology.cluster, bounds))
         gone = self._changes.subjects("status") - {subject for _, subject, _ in values}
         values += [("status", subject, "deleted") for subject in gone]
