@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from chaos.aws.clients import ApiAccess, Clients
-from chaos.aws.refusals import REFUSED_CREDENTIALS, errors_of
+from chaos.aws.refusals import REFUSED_CREDENTIALS, errors_of, presentable
 from chaos.clock import NS, Clock, MonotonicClock
 from chaos.errors import ControlPlaneError
 
@@ -94,8 +94,14 @@ class Api:
 
     def client(self, service: str = "rds", region: str | None = None) -> Any:
         """Return the boto3 client that requests go through."""
-        with errors_of(f"preparing the {service} client"):
-            return self._clients.get(service, region)
+        doing = f"preparing the {service} client"
+        try:
+            with errors_of(doing):
+                return self._clients.get(service, region)
+        except ValueError as error:  # botocore's own word for an address that is none
+            raise ControlPlaneError(
+                f"{doing}: {presentable(str(error))}; correct AWS_ENDPOINT_URL", permanent=True
+            ) from error
 
     @property
     def region(self) -> str:
@@ -178,7 +184,7 @@ class Api:
                     client = self._clients.get(service, region)
                     answer = self._unthrottled(send)
         except ControlPlaneError as error:
-            failed, answer = error, getattr(error.__cause__, "response", {})
+            failed, answer = error, getattr(error.__cause__, "response", None) or {}
         call = ApiCall(
             service=service,
             region=client.meta.region_name,

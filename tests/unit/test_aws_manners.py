@@ -228,6 +228,12 @@ def test_a_connection_that_breaks_is_worth_another_try() -> None:
     assert "hush" not in str(told.value)
 
 
+def test_an_address_that_is_none_says_what_to_correct(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_RDS", "localhost")
+    with pytest.raises(ControlPlaneError, match="Invalid endpoint: localhost; correct AWS_"):
+        ControlPlane("c1", ACCESS)
+
+
 def test_our_own_bugs_are_not_taken_for_the_service_s() -> None:
     with pytest.raises(RuntimeError, match="dictionary changed"), errors_of("asking"):
         raise RuntimeError("dictionary changed size during iteration")
