@@ -17,6 +17,7 @@ from chaos.model.stretch import quiet_stretches
 
 CHANGING = "changing"
 UNSEEN = "not observed"
+AGAIN = "inject again"
 _ALIVE_GAP_S = 5.0
 _FLAPPING = 24
 _VISIBLE_S = 0.005
@@ -108,19 +109,64 @@ def subjects(history: History, kind: str) -> tuple[str, ...]:
     return tuple(sorted({o.subject for o in history.of_kind(kind)}))
 
 
-def fault_segments(history: History, end_s: float) -> Iterator[tuple[str, tuple[Segment, ...]]]:
-    """Yield each injected fault's name and its verbs as the journal tells them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lived:
+    """One injected fault, where its step stands, and its verbs; none where the journal is cut off."""
+
+    fault: str
+    place: str
+    verbs: tuple[Segment, ...]
+
+    @property
+    def span(self) -> Span:
+        """From its request to its last verb's end."""
+        return min(v.from_s for v in self.verbs), max(v.to_s for v in self.verbs)
+
+
+def fault_segments(history: History, end_s: float) -> Iterator[Lived]:
+    """Yield each injected fault as the journal tells of it."""
     injections: dict[str, list[tuple[float, str, str]]] = {}
-    names: dict[str, str] = {}
+    names: dict[str, tuple[str, str]] = {}
     for event in history.events:
         if event.type != "fault":
             continue
         key = str(event.data.get("fault_id", ""))
-        names[key] = str(event.data.get("fault", key))
+        names[key] = (str(event.data.get("fault", key)), str(event.data.get("place") or ""))
         verb, state = str(event.data.get("verb")), str(event.data.get("state"))
+        if event.data.get("again"):
+            verb = AGAIN
         injections.setdefault(key, []).append((history.seconds(event.at_ns), verb, state))
     for key, told in injections.items():
-        yield names[key], tuple(_verbs(told, end_s))
+        fault, place = names[key]
+        verbs = sorted(_verbs(told, end_s), key=lambda verb: verb.from_s)
+        if verbs:
+            yield Lived(fault=fault, place=place, verbs=tuple(verbs))
+
+
+def apart(spans: Sequence[Span]) -> list[list[int]]:
+    """Return rows of positions, none of which overlap in one row; few rows, in order of their start."""
+    found: list[list[int]] = []
+    for position in sorted(range(len(spans)), key=lambda position: spans[position]):
+        row = next((r for r in found if spans[r[-1]][1] <= spans[position][0]), None)
+        if row is None:
+            found.append([position])
+        else:
+            row.append(position)
+    return found
+
+
+def merged(spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield the stretches that some spans cover together, in order."""
+    last: Span | None = None
+    for span in sorted(spans):
+        if last is not None and span[0] <= last[1]:
+            last = (last[0], max(last[1], span[1]))
+            continue
+        if last is not None:
+            yield last
+        last = span
+    if last is not None:
+        yield last
 
 
 def quiet_segments(history: History, end_s: float) -> tuple[Segment, ...]:
@@ -144,10 +190,14 @@ def _verbs(told: Iterable[tuple[float, str, str]], end_s: float) -> Iterator[Seg
         if state == "started":
             started[verb] = at_s
         elif verb in started:
-            yield Segment(from_s=started.pop(verb), to_s=at_s, text=verb, style=f"verb-{verb}")
+            yield Segment(from_s=started.pop(verb), to_s=at_s, text=verb, style=_verb_style(verb))
     for verb, from_s in started.items():
         note = f"{verb} had not ended when the journal did"
-        yield Segment(from_s=from_s, to_s=end_s, text=verb, style=f"verb-{verb}", note=note)
+        yield Segment(from_s=from_s, to_s=end_s, text=verb, style=_verb_style(verb), note=note)
+
+
+def _verb_style(verb: str) -> str:
+    return f"verb-{'inject' if verb == AGAIN else verb}"
 
 
 def _style(seen: Observation) -> str:

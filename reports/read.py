@@ -39,11 +39,33 @@ class FaultTold:
     """One injected fault as it was judged; its instants are in order, missing ones last."""
 
     fault: str
+    place: str
+    """Where its step stands, as `2 of parallel 1`; empty at the top level."""
     parameters: Mapping[str, Any]
     requested_target: str
     actual_target: str
     effect: str
+    requests: int
+    unanswered: str
+    """Why the request may or may not have arrived; empty where it was answered."""
     instants: tuple[Instant, ...]
+
+    @property
+    def name(self) -> str:
+        """The fault and where its step stands."""
+        return f"{self.fault} ({self.place})" if self.place else self.fault
+
+    @property
+    def how_often(self) -> str:
+        """`requested twice`; empty where once was enough."""
+        times = {2: "twice"}.get(self.requests, f"{self.requests} times")
+        return f"requested {times}" if self.requests > 1 else ""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Its first and its last instant; there must be one."""
+        known = [i.at_s for i in self.instants if i.at_s is not None]
+        return min(known), max(known)
 
     @property
     def requested_s(self) -> float | None:
@@ -202,10 +224,13 @@ def _status(events: Sequence[Event]) -> str:
 def _fault(told: Mapping[str, Any]) -> FaultTold:
     return FaultTold(
         fault=str(told.get("fault", "")),
+        place=str(told.get("place") or ""),
         parameters=told.get("parameters") or {},
         requested_target=str(told.get("requested_target") or ""),
         actual_target=str(told.get("actual_target") or ""),
         effect=str(told.get("effect") or ""),
+        requests=int(told.get("requests") or 1),
+        unanswered=str(told.get("unanswered") or ""),
         instants=tuple(sorted(map(_instant, told.get("instants") or ()), key=_in_order)),
     )
 

@@ -85,7 +85,8 @@ def _weight(event: Event) -> str:
 def _detail(data: Data, kind: str) -> str:
     if kind == "undo":
         return str(data.get("command") or "")
-    parts = [str(data[k]) for k in ("error", "why") if data.get(k)]
+    reasons = ("error", "why", "unanswered", "refused")
+    parts = [str(data[k]) for k in reasons if isinstance(data.get(k), str) and data[k]]
     measured = data.get("measured")
     if isinstance(measured, Mapping):
         parts.append(", ".join(f"{k.replace('_', ' ')} {_figure(v)}" for k, v in measured.items()))
@@ -123,10 +124,17 @@ def _undone(data: Data, _took: str) -> str:
     return f"Undid {data.get('id')}: {data.get('result', 'done')}"
 
 
+def _name(data: Data) -> str:
+    place = data.get("place")
+    return f"{data.get('fault')} ({place})" if place else str(data.get("fault"))
+
+
 def _fault(data: Data, took: str) -> str:
-    name, verb = data.get("fault"), str(data.get("verb"))
+    name, verb = _name(data), str(data.get("verb"))
     if data.get("error"):
         return f"{name}: {verb} went wrong{took}"
+    if data.get("again"):
+        return _again(data, name)
     if data.get("state") == "ended":
         return _verb_ended(data, verb, took)
     if verb != "inject":
@@ -135,11 +143,23 @@ def _fault(data: Data, took: str) -> str:
     return f"Injected {name}" + (f" on {asked}" if asked else "")
 
 
+def _again(data: Data, name: str) -> str:
+    if data.get("state") == "started":
+        return f"Requested {name} again: nothing had come of it"
+    if data.get("refused"):
+        return f"{name}: the second request was refused; the first may be under way"
+    return ""
+
+
 def _verb_ended(data: Data, verb: str, took: str) -> str:
-    name, target = data.get("fault"), data.get("actual_target") or data.get("requested_target")
+    name, target = _name(data), data.get("actual_target") or data.get("requested_target")
     if verb in {"hold", "recover"} and not took:
         return ""
+    if data.get("unanswered"):
+        return f"{name}: the request was not answered{took}; its effect will tell"
     effect = "had no effect" if data.get("effect") == "none" else "took effect"
+    if int(data.get("requests") or 1) > 1:
+        effect += f", requested {data['requests']} times"
     said = {
         "inject": f"{name}: the request was accepted{took}"
         + (f"; target {target}" if target else ""),
@@ -170,6 +190,13 @@ def _load(data: Data, _took: str) -> str:
     return said.get(str(data.get("state")), "")
 
 
+def _drawn(data: Data, _took: str) -> str:
+    steps = ", ".join(
+        f"{step.get('place')} at +{step.get('after_s')} s" for step in data.get("steps") or ()
+    )
+    return f"Drew the instants of {data.get('name')} from seed {data.get('seed')}: {steps}"
+
+
 def _note(data: Data, _took: str) -> str:
     return str(data.get("text", ""))
 
@@ -192,6 +219,7 @@ _TELLERS: Mapping[str, Callable[[Data, str], str]] = {
     "fault": _fault,
     "call": _call,
     "steady": _steady,
+    "drawn": _drawn,
     "load": _load,
     "note": _note,
 }

@@ -114,10 +114,11 @@ def _findings(report: Report) -> Table:
 
 def _fault_line(fault: FaultTold) -> Text:
     effect = {"taken": "took effect", "none": "had no effect"}
-    text = f"{fault.fault}: asked for {fault.requested_target or 'any target'}"
+    text = f"{fault.name}: asked for {fault.requested_target or 'any target'}"
     text += f", hit {fault.actual_target or 'nothing known'}"
     said = effect.get(fault.effect, "whether it took effect is not known")
-    return Text(clean(f"{text}; {said}"), style="bold")
+    often = f", {fault.how_often}" if fault.how_often else ""
+    return Text(clean(f"{text}; {said}{often}"), style="bold")
 
 
 def _instants(report: Report, fault: FaultTold) -> Table:

@@ -57,31 +57,59 @@ def _focus(report: Report) -> list[lanes.Span]:
 
 
 def _faults(report: Report, axis: Axis) -> Group:
-    by_name: dict[str, list[Box]] = {}
-    for name, verbs in lanes.fault_segments(report.history, axis.end_s):
-        boxes = [axis.box(verb) for verb in verbs if verb.to_s > axis.start_s]
-        by_name.setdefault(name, []).extend(boxes)
-    found = [
-        Lane(key=f"fault-{name}", kind="segments", title=name, boxes=tuple(boxes))
-        for name, boxes in by_name.items()
-    ]
-    quiet = tuple(axis.box(s) for s in lanes.quiet_segments(report.history, axis.end_s))
-    if quiet:
-        found.append(Lane(key="load", kind="segments", title="traffic and probes", boxes=quiet))
-    marks = tuple(
-        Mark(
-            at=axis.ms(instant.at_s),
-            number=number,
-            text=f"{instant.name} {instant.subject}".strip(),
-        )
-        for fault in report.judgement.faults
-        for number, instant in enumerate(fault.instants, 1)
-        if instant.at_s is not None
-    )
-    if marks:
-        found.append(Lane(key="instants", kind="marks", title="named instants", marks=marks))
     note = "what was done, and the instants that the tables below name"
-    return Group(key="faults", title="Fault", note=note, lanes=tuple(found))
+    found = (*_lives(report, axis), *_instants(report, axis))
+    return Group(key="faults", title="Fault", note=note, lanes=found)
+
+
+def _lives(report: Report, axis: Axis) -> Iterator[Lane]:
+    """Yield a lane a step, and more where a step overlaps itself."""
+    steps: dict[tuple[str, str], list[lanes.Lived]] = {}
+    for life in lanes.fault_segments(report.history, axis.end_s):
+        steps.setdefault((life.fault, life.place), []).append(life)
+    for (fault, place), lives in steps.items():
+        for number, row in enumerate(lanes.apart([life.span for life in lives])):
+            boxes = [
+                axis.box(verb)
+                for position in row
+                for verb in lives[position].verbs
+                if verb.to_s > axis.start_s
+            ]
+            yield Lane(
+                key="-".join(("fault", fault, *place.split(), str(number))),
+                kind="segments",
+                title=fault,
+                full_title=f"{fault}: {place}" if place else fault,
+                unit=place,
+                boxes=tuple(boxes),
+            )
+
+
+def _instants(report: Report, axis: Axis) -> Iterator[Lane]:
+    """Yield a lane of numbered instants, and more where faults were under way at once."""
+    faults = [f for f in report.judgement.faults if any(i.at_s is not None for i in f.instants)]
+    lives = {life.span[0]: life.span for life in lanes.fault_segments(report.history, axis.end_s)}
+    rows = lanes.apart([lives.get(f.requested_s or 0.0, f.span) for f in faults])
+    for number, row in enumerate(rows):
+        marks = tuple(
+            Mark(
+                at=axis.ms(instant.at_s),
+                number=count,
+                text=f"{instant.name} {instant.subject}".strip(),
+            )
+            for position in row
+            for count, instant in enumerate(faults[position].instants, 1)
+            if instant.at_s is not None
+        )
+        names = ", ".join(dict.fromkeys(faults[position].name for position in row))
+        yield Lane(
+            key=f"instants-{number}" if number else "instants",
+            kind="marks",
+            title="named instants" if len(rows) == 1 else "instants",
+            full_title=f"named instants of {names}",
+            unit=names if len(rows) > 1 else "",
+            marks=marks,
+        )
 
 
 def _arm(axis: Axis, arm: str, plots: Plots, errors: Sequence[ErrorKind]) -> Group:
@@ -192,8 +220,8 @@ def _judged(report: Report, axis: Axis) -> Box | None:
 
 
 def _bands(report: Report, axis: Axis) -> Iterator[Box]:
-    """Yield each fault from its request until its cluster had recovered."""
-    for name, verbs in lanes.fault_segments(report.history, axis.end_s):
-        if verbs:
-            a, b = min(v.from_s for v in verbs), max(v.to_s for v in verbs)
-            yield Box(a=axis.ms(a), b=axis.ms(min(b, axis.end_s)), text=name)
+    """Yield when any fault was under way: from its request until its cluster had recovered."""
+    lives = list(lanes.fault_segments(report.history, axis.end_s))
+    for a, b in lanes.merged(life.span for life in lives):
+        names = dict.fromkeys(life.fault for life in lives if a <= life.span[0] <= b)
+        yield Box(a=axis.ms(a), b=axis.ms(min(b, axis.end_s)), text=", ".join(names))

@@ -32,8 +32,9 @@ class Event:
     undone   id; result
     snapshot when: before | after; snapshot: the cluster's whole shape (chaos/model/snapshot.py)
     recovered left: what `gameday recover` could not put back
-    fault    fault_id; fault; step; place (`2 of parallel 1`); repeat; verb: inject | effect | hold | recover | recovered;
-             state: started | ended; parameters; requested_target; actual_target;
+    fault    fault_id; fault; step; place (`2 of parallel 1`); repeat; state: started | ended;
+             verb: inject | effect | hold | recover | recovered;
+             parameters; requested_target; actual_target;
              effect: taken | none; requests: how often it was sent; error;
              of inject also again: true, unanswered, refused
     drawn    name; seed; within_s; steps: [{place, after_s}], the random instants of a composite

@@ -81,15 +81,41 @@ def test_a_failover_s_few_answers_stay_segments(failover_history: History) -> No
 
 
 def test_the_verbs_of_a_fault_are_segments(failover_history: History) -> None:
-    ((name, verbs),) = lanes.fault_segments(failover_history, 25.0)
-    assert name == "failover-cluster"
-    assert [v.text for v in verbs] == ["inject", "effect", "hold", "recover", "recovered"]
+    (life,) = lanes.fault_segments(failover_history, 25.0)
+    assert (life.fault, life.place) == ("failover-cluster", "")
+    assert [v.text for v in life.verbs] == ["inject", "effect", "hold", "recover", "recovered"]
 
 
 def test_a_verb_that_never_ended_reaches_to_the_end(run_builder: RunBuilder) -> None:
     run_builder.event(
         5.0, "fault", fault_id="f", fault="reboot-instance", verb="effect", state="started"
     )
-    ((_, (verb,)),) = lanes.fault_segments(run_builder.write(), 9.0)
+    (life,) = lanes.fault_segments(run_builder.write(), 9.0)
+    (verb,) = life.verbs
     assert (verb.from_s, verb.to_s) == (5.0, 9.0)
     assert "had not ended" in verb.note
+
+
+def test_a_request_that_was_sent_again_lies_upon_the_wait_for_the_effect(
+    run_builder: RunBuilder,
+) -> None:
+    for at_s, verb, state, more in (
+        (5.0, "effect", "started", {}),
+        (6.0, "inject", "started", {"again": True}),
+        (6.5, "inject", "ended", {"again": True}),
+        (8.0, "effect", "ended", {}),
+    ):
+        fields = {"fault_id": "f", "fault": "reboot-instance", "verb": verb, "state": state}
+        run_builder.event(at_s, "fault", **fields, **more)
+    (life,) = lanes.fault_segments(run_builder.write(), 9.0)
+    assert [(v.text, v.from_s) for v in life.verbs] == [("effect", 5.0), ("inject again", 6.0)]
+    assert life.span == (5.0, 8.0)
+
+
+def test_what_overlaps_lies_in_rows_of_its_own() -> None:
+    assert lanes.apart([(0, 10), (1, 4), (4, 6), (10, 12)]) == [[0, 3], [1, 2]]
+    assert lanes.apart([]) == []
+
+
+def test_bands_are_the_time_in_which_anything_was_under_way() -> None:
+    assert list(lanes.merged([(4, 6), (0, 3), (1, 2), (6, 7)])) == [(0, 3), (4, 7)]
