@@ -11,21 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from chaos.checks import capacity, sequences
 from chaos.checks.injections import Injection
-from chaos.checks.capacity import (
-    force_scale_up,
-    pause_and_resume,
-    scale_capacity,
-    scale_storm,
-)
-from chaos.checks.new_writer import failover, first_commits
+from chaos.checks.new_writer import failover
 from chaos.checks.recording import Recording
 from chaos.checks.scene import Instant, Scene
 from chaos.model.operation import PROBE_ARM, Kind, Outcome
-
-_READER = "reader"
-_GONE = "deleted"
-_AVAILABLE = "available"
 
 
 def instants(recording: Recording, injection: Injection) -> list[Instant]:
@@ -83,84 +74,22 @@ def _return_to_normal(scene: Scene) -> Iterator[Instant]:
     yield scene.last_return("steady state again", arms, "no arm left operations")
 
 
-def _reboot(scene: Scene) -> Iterator[Instant]:
-    target = scene.injection.actual_target or scene.injection.requested_target
-    roles = list(scene.seen("role", target))
-    down = next((n for n, o in enumerate(roles) if o.value == "unreachable"), len(roles))
-    yield scene.change(
-        "instance stops answering SQL", roles[down:], "sql", "it was never seen down",
-        instance=target,
-    )  # fmt: skip
-    yield scene.change(
-        "instance answers SQL again",
-        (o for o in roles[down:] if o.value != "unreachable"),
-        "sql",
-        "it was not seen coming back",
-        instance=target,
-    )
-    yield from _statuses(
-        scene, target, "API shows the reboot", "API shows it available", {"rebooting"}
-    )
-    yield from first_commits(scene, "")
-
-
-def _delete_reader(scene: Scene) -> Iterator[Instant]:
-    target = scene.injection.actual_target or scene.injection.requested_target
-    yield from _statuses(
-        scene, target, "API shows it deleting", "API shows the reader back", {"deleting", _GONE}
-    )
-    yield scene.change(
-        "API no longer lists it",
-        (o for o in scene.seen("status", target) if o.value == _GONE),
-        "api",
-        "the API listed it throughout",
-        instance=target,
-    )
-    answers = list(scene.seen("dns", _READER))
-    back = scene.injection.recover_ns or scene.injection.until_ns
-    # A balancing name's value is every instance that it led to lately, joined by commas.
-    named = [n for n, o in enumerate(answers) if target in o.value.split(",")]
-    before = [n for n in named if answers[n].at_ns < back]
-    after_last = answers[before[-1] + 1 :] if before else answers
-    yield scene.change(
-        "reader endpoint no longer answers it",
-        after_last[:1],
-        "dns",
-        "no answer was seen to change" if not before else "the last answer seen still led to it",
-        endpoint=_READER,
-        instance=target,
-    )
-    yield scene.change(
-        "reader endpoint answers it again",
-        (answers[n] for n in named if answers[n].at_ns >= back),
-        "dns",
-        "no answer led to it after it was created again",
-        endpoint=_READER,
-        instance=target,
-    )
-
-
-def _statuses(
-    scene: Scene, target: str, during: str, after: str, states: set[str]
-) -> Iterator[Instant]:
-    seen = list(scene.seen("status", target))
-    begun = next((n for n, o in enumerate(seen) if o.value in states), len(seen))
-    yield scene.change(during, seen[begun:], "api", "no such status was seen", instance=target)
-    yield scene.change(
-        after,
-        (o for o in seen[begun:] if o.value == _AVAILABLE),
-        "api",
-        "it was not seen available after that",
-        instance=target,
-    )
-
-
 _BY_FAULT: Mapping[str, Callable[[Scene], Iterator[Instant]]] = {
     "failover-cluster": failover,
-    "reboot-instance": _reboot,
-    "delete-reader": _delete_reader,
-    "scale-capacity": scale_capacity,
-    "scale-storm": scale_storm,
-    "force-scale-up": force_scale_up,
-    "pause-and-resume": pause_and_resume,
+    "reboot-with-failover": sequences.reboot_with_failover,
+    "reboot-instance": sequences.reboot,
+    "crash-instance": sequences.crash,
+    "switchover-global": sequences.moved_primary,
+    "failover-global": sequences.moved_primary,
+    "delete-reader": sequences.deletion,
+    "delete-writer": sequences.writer_deletion,
+    "delete-all-readers": sequences.deletion,
+    "add-reader": sequences.addition,
+    "stop-cluster": sequences.stop,
+    "change-instance-class": sequences.class_change,
+    "change-promotion-tier": sequences.setting_change,
+    "scale-capacity": capacity.scale_capacity,
+    "scale-storm": capacity.scale_storm,
+    "force-scale-up": capacity.force_scale_up,
+    "pause-and-resume": capacity.pause_and_resume,
 }

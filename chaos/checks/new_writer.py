@@ -44,7 +44,7 @@ def failover(scene: Scene) -> Iterator[Instant]:
         yield from _names(scene, old, new)
         yield _first_connection(scene, new)
     yield from first_commits(scene, new)
-    yield from _last_read_only(scene)
+    yield from last_read_only(scene)
 
 
 def _last_commit(scene: Scene, old: str) -> Instant:
@@ -116,7 +116,7 @@ def first_commits(scene: Scene, new: str) -> Iterator[Instant]:
             yield scene.missing(name, "none was committed by the new writer", **about)
 
 
-def _last_read_only(scene: Scene) -> Iterator[Instant]:
+def last_read_only(scene: Scene) -> Iterator[Instant]:
     """Yield for each arm when a demoted writer last refused one of its writes."""
     name = "last 25006"
     for arm, log, _ in scene.logs():

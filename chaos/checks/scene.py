@@ -87,6 +87,11 @@ class Scene:
     recording: Recording
     injection: Injection
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What was disturbed, or asked to be where that is not known."""
+        return tuple((self.injection.actual_target or self.injection.requested_target).split(", "))
+
     @cached_property
     def old_writer(self) -> str:
         """The writer before the injection, by the API, else by SQL."""

@@ -129,6 +129,165 @@ def test_a_reboot_shows_the_instance_down_and_back(tmp_path: Path) -> None:
     assert find(all_told, "first committed write")["at_s"] == pytest.approx(6.01, abs=0.03)
 
 
+TARGET = "gameday-instance-1"
+Seen = tuple[float, str, str, str]  # at, kind, subject, value
+SEQUENCES: dict[str, tuple[str, list[Seen], dict[str, float]]] = {
+    "crash-instance": (
+        TARGET,
+        [(5.3, "role", TARGET, "unreachable"), (6.1, "role", TARGET, "writer")],
+        {"instance stops answering SQL": 5.3, "instance answers SQL again": 6.1},
+    ),
+    "stop-cluster": (
+        "gameday",
+        [
+            (5.2, "status", "gameday", "stopping"),
+            (5.4, "role", TARGET, "unreachable"),
+            (6.0, "status", "gameday", "stopped"),
+            (8.0, "status", "gameday", "starting"),
+            (8.5, "role", TARGET, "writer"),
+            (9.0, "status", "gameday", "available"),
+        ],
+        {
+            "API shows it stopping": 5.2,
+            "instance stops answering SQL": 5.4,
+            "API shows it stopped": 6.0,
+            "API shows it starting": 8.0,
+            "instance answers SQL again": 8.5,
+            "API shows it available": 9.0,
+        },
+    ),
+    "add-reader": (
+        "gameday-gameday-1",
+        [
+            (5.2, "status", "gameday-gameday-1", "creating"),
+            (6.0, "status", "gameday-gameday-1", "available"),
+            (8.0, "status", "gameday-gameday-1", "deleting"),
+            (9.0, "status", "gameday-gameday-1", "deleted"),
+        ],
+        {
+            "API shows it creating": 5.2,
+            "API shows it available": 6.0,
+            "API shows it deleting": 8.0,
+            "API no longer lists it": 9.0,
+        },
+    ),
+    "change-instance-class": (
+        TARGET,
+        [
+            (5.3, "role", TARGET, "unreachable"),
+            (6.0, "settings", TARGET, "db.r6g.xlarge in eu-west-1a, tier 1"),
+            (6.1, "role", TARGET, "writer"),
+            (9.0, "settings", TARGET, "db.r6g.large in eu-west-1a, tier 1"),
+        ],
+        {
+            "instance stops answering SQL": 5.3,
+            "API shows the new setting": 6.0,
+            "instance answers SQL again": 6.1,
+            "API shows the old setting again": 9.0,
+        },
+    ),
+    "change-promotion-tier": (
+        TARGET,
+        [
+            (5.3, "settings", TARGET, "db.r6g.large in eu-west-1a, tier 15"),
+            (8.0, "settings", TARGET, "db.r6g.large in eu-west-1a, tier 1"),
+        ],
+        {"API shows the new setting": 5.3, "API shows the old setting again": 8.0},
+    ),
+    "switchover-global": (
+        "arn:aws:rds:us-east-1:000000000000:cluster:other",
+        [
+            (5.5, "role", TARGET, "reader"),
+            (5.7, "writer", "gameday", ""),
+            (8.0, "role", TARGET, "writer"),
+            (8.3, "writer", "gameday", TARGET),
+        ],
+        {
+            "old writer is a reader by SQL": 5.5,
+            "API names no writer here": 5.7,
+            "old writer writes again by SQL": 8.0,
+            "API names the writer again": 8.3,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SEQUENCES)
+def test_each_fault_has_its_own_instants(tmp_path: Path, fault: str) -> None:
+    target, seen, expected = SEQUENCES[fault]
+    run = changing(tmp_path, fault, target)
+    for observed in seen:
+        run.observe(*observed)
+    all_told = told(run.write())
+    for name, at_s in expected.items():
+        assert find(all_told, name)["at_s"] == pytest.approx(at_s), name
+
+
+@pytest.mark.parametrize("fault", SEQUENCES)
+def test_what_was_not_observed_of_a_fault_is_missing(tmp_path: Path, fault: str) -> None:
+    target, _, expected = SEQUENCES[fault]
+    all_told = told(changing(tmp_path, fault, target).write())
+    for name in expected:
+        assert find(all_told, name)["at_s"] is None, name
+        assert find(all_told, name)["why"], name
+
+
+def changing(folder: Path, fault: str, target: str) -> RunBuilder:
+    """A run in which a fault is injected at 5 s, and of which only the beginning was observed."""
+    run = RunBuilder(folder / "run")
+    run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=15)
+    run.topology(0.1, TARGET)
+    run.observe(0.1, "role", TARGET, "writer")
+    run.observe(0.1, "settings", TARGET, "db.r6g.large in eu-west-1a, tier 1")
+    run.fault(fault, 5.0, requested_target=target, actual_target=target)
+    return run
+
+
+def test_every_one_of_several_targets_has_its_instants(tmp_path: Path) -> None:
+    run = changing(tmp_path, "reboot-instance", f"gameday-instance-2, {TARGET}")
+    for at_s, target in ((5.3, TARGET), (5.8, "gameday-instance-2")):
+        run.observe(at_s, "role", target, "unreachable")
+    stops = [i for i in told(run.write()) if i["name"] == "instance stops answering SQL"]
+    assert [(i["instance"], i["at_s"]) for i in stops] == [
+        ("gameday-instance-2", pytest.approx(5.8)),
+        (TARGET, pytest.approx(5.3)),
+    ]
+
+
+def test_a_deleted_writer_fails_over_and_comes_back(tmp_path: Path) -> None:
+    run = changing(tmp_path, "delete-writer", TARGET)
+    for at_s, kind, subject, value in (
+        (5.2, "status", TARGET, "deleting"),
+        (5.5, "role", "gameday-instance-2", "writer"),
+        (5.8, "writer", "gameday", "gameday-instance-2"),
+        (6.0, "status", TARGET, "deleted"),
+        (9.0, "status", TARGET, "available"),
+    ):
+        run.observe(at_s, kind, subject, value)
+    all_told = told(run.write())
+    for name, at_s in (
+        ("new writer by SQL", 5.5),
+        ("API shows the new writer", 5.8),
+        ("API shows it deleting", 5.2),
+        ("API no longer lists it", 6.0),
+        ("API shows it back", 9.0),
+    ):
+        assert find(all_told, name)["at_s"] == pytest.approx(at_s), name
+
+
+@pytest.mark.parametrize(
+    ("others", "name"),
+    [((), "instance stops answering SQL"), (("gameday-instance-2",), "new writer by SQL")],
+)
+def test_a_reboot_with_failover_is_told_by_who_is_there(
+    tmp_path: Path, others: tuple[str, ...], name: str
+) -> None:
+    run = changing(tmp_path, "reboot-with-failover", TARGET)
+    for other in others:
+        run.observe(0.1, "role", other, "reader")
+    assert find(told(run.write()), name)["why"]
+
+
 def test_a_deleted_reader_leaves_the_endpoint_and_comes_back(tmp_path: Path) -> None:
     run = RunBuilder(tmp_path / "run")
     run.traffic("arm", "reader", Kind.READ, per_s=50, until_s=20)
@@ -150,7 +309,7 @@ def test_a_deleted_reader_leaves_the_endpoint_and_comes_back(tmp_path: Path) -> 
         ("API shows it deleting", 5.2),
         ("reader endpoint no longer answers it", 5.6),
         ("API no longer lists it", 6.0),
-        ("API shows the reader back", 9.0),
+        ("API shows it back", 9.0),
         ("reader endpoint answers it again", 9.5),
     ):
         assert find(all_told, name)["at_s"] == pytest.approx(at_s), name
