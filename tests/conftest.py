@@ -29,4 +29,5 @@ pytest_plugins = [
     "fix_browser",
     "fix_faults",
     "fix_clients",
+    "fix_control",
 ]

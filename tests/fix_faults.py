@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -112,3 +114,12 @@ def filters() -> None:
         require_filters("this test")
     except HostError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def mounts() -> None:
+    """The right to mount, which root usually has."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting takes root")
+    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0:
+        pytest.skip("this root may not mount")

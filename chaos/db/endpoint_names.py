@@ -29,10 +29,12 @@ class EndpointNames:
             raise DatabaseError(f"there is no endpoint {endpoint}; there are {known}")
         began_ns = self._clock.now_ns()
         answer = names.query(host, self._access.name_server)
+        ended_ns = self._clock.now_ns()
         return NameAnswer(
             addresses=answer.addresses,
             ttl_s=answer.ttl_s,
             error=answer.error,
-            took_s=(self._clock.now_ns() - began_ns) / NS,
+            took_s=(ended_ns - began_ns) / NS,
+            at_s=ended_ns / NS,
             by_tcp=answer.by_tcp,
         )

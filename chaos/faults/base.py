@@ -171,6 +171,12 @@ class Fault(BaseModel):
     def took_effect(self, context: Context, before: Before) -> str | None:
         """Return what was really disturbed once the effect shows, else None."""
 
+    def meanwhile(self, context: Context, before: Before) -> None:
+        """Look at what happens while the steps within it are done, and note it in `before.seen`.
+
+        Called again and again by a thread of its own, where the effect `shows_later`.
+        """
+
     def forgotten(self, context: Context, before: Before) -> bool:
         """Tell whether the service is not even at the request any more; asked where `asks_again`."""
         return context.rds.topology().all_available()

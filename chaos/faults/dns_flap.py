@@ -7,14 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from chaos.faults.base import Before, Context
-from chaos.faults.of_names import OfMovingNames, is_astray
+from chaos.faults.of_names import OfMovingNames
 
 
 class DnsFlap(OfMovingNames):
     """After each change the old answer comes back for a while; let the steps within it move the writer.
 
-    The effect is an answer that leads astray after one that did not. The old one must come back often
-    enough (`times`) to be seen once the steps are done.
+    The effect is an answer that leads astray after one that did not.
     """
 
     fault: Literal["dns-flap"] = "dns-flap"
@@ -23,10 +22,14 @@ class DnsFlap(OfMovingNames):
     )
     times: int = Field(1, ge=1, le=100, description="How often the old answer comes back.")
 
+    def meanwhile(self, context: Context, before: Before) -> None:
+        """Note where the name leads."""
+        before.seen.note(context)
+
     def took_effect(self, context: Context, before: Before) -> str | None:
-        """Return the endpoint once it leads astray again."""
-        astray = is_astray(context, before.seen.name)
-        if astray is not None:
-            before.seen.notes.append(astray)
-        came_back = bool(astray) and False in before.seen.notes
-        return before.target if came_back else None
+        """Return the endpoint once it has led astray again."""
+        before.seen.note(context)
+        led = [astray for _, astray in before.seen.notes]
+        moved = next((n for n, astray in enumerate(led) if astray), len(led))
+        arrived = next((n for n, astray in enumerate(led) if n > moved and not astray), len(led))
+        return before.target if any(led[arrived:]) else None

@@ -8,15 +8,17 @@ from pydantic import Field
 
 from chaos.faults.base import Before, Context
 from chaos.faults.disturbance import Disturbance
-from chaos.faults.of_names import is_astray
+from chaos.faults.of_names import Asked, answered, is_astray
 from chaos.model.topology import Topology
+
+_NEARLY = 0.9
 
 
 class DnsFlipDelay(Disturbance):
     """The cluster endpoint's flip takes so long in failovers that begin from now on.
 
-    The effect is that it leads to another instance than the writer once the steps within it, which
-    let it move, are done: `delay_s` must outlast them.
+    The effect is that it leads to another instance than the writer for nearly so long (90 %) while
+    the steps within it move the writer, or after that.
     """
 
     shows_later: ClassVar[bool] = True
@@ -32,9 +34,24 @@ class DnsFlipDelay(Disturbance):
         """Add the cluster."""
         return {**super().parameters(before), "cluster": before.topology.cluster}
 
+    def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> Asked:
+        """Ask for the cluster endpoint."""
+        super().see(context, topology, targets)
+        return Asked("cluster", answered(self.fault, context, "cluster"))
+
+    def meanwhile(self, context: Context, before: Before) -> None:
+        """Note where the endpoint leads."""
+        before.seen.note(context)
+
     def took_effect(self, context: Context, before: Before) -> str | None:
-        """Return the cluster once its endpoint leads astray."""
-        return before.target if is_astray(context, "cluster") else None
+        """Return the cluster once its endpoint has led astray for so long without a break."""
+        before.seen.note(context)
+        since_s: float | None = None
+        for at_s, astray in before.seen.notes:
+            since_s = (at_s if since_s is None else since_s) if astray else None
+            if since_s is not None and at_s - since_s >= self.delay_s * _NEARLY:
+                return before.target
+        return None
 
     def is_recovered(self, context: Context, before: Before) -> bool:
         """Tell whether everything is back, and the endpoint leads to the writer."""

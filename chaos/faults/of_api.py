@@ -29,10 +29,16 @@ class OfApi(Disturbance):
     operations: tuple[str, ...] = Field(
         ("*",), min_length=1, description="Operations concerned; `*` stands for any letters."
     )
-    service: Literal["rds", "sts", "monitoring", "tagging"] | None = Field(
+    service: Literal["rds", "sts", "monitoring", "fis", "tagging"] | None = Field(
         None, description="Only of this service, as signatures name it. Absent: of any."
     )
     seed: int = Field(0, description="Decides which requests a probability strikes.")
+    after: int = Field(
+        0, ge=0, description="So many of the requests that would meet it do not, at first."
+    )
+    times: int | None = Field(
+        None, ge=1, description="So many meet it then, and no more; absent: all."
+    )
 
     @model_validator(mode="after")
     def _can_be_seen(self) -> Self:

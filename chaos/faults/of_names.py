@@ -15,15 +15,35 @@ from chaos.model.answers import NameAnswer
 from chaos.model.topology import Topology
 
 PROBABILITY = Field(1.0, gt=0, le=1, description="Share of the queries that meet it.")
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A name, and how it was answered before; `notes` is for what a fault sees one after the other."""
+    """A name, how it was answered before, and since then: when, and whether it led astray."""
 
     name: str
     answer: NameAnswer
-    notes: list[bool] = field(default_factory=list)
+    notes: list[tuple[float, bool]] = field(default_factory=list)
+
+    def note(self, context: Context) -> None:
+        """Look once more."""
+        at_s = context.name_server.ask(self.name).at_s
+        if (astray := is_astray(context, self.name)) is not None:
+            self.notes.append((at_s, astray))
+
+
+def answered(fault: str, context: Context, name: str) -> NameAnswer:
+    """Ask for a name until it has an address, a few times at most: datagrams get lost.
+
+    Raises:
+        GuardRefused: it has none.
+    """
+    for _ in range(_TRIES):
+        answer = context.name_server.ask(name)
+        if not answer.error:
+            return answer
+    raise GuardRefused(f"{fault}: {name} is answered {answer.error} already")
 
 
 class OfNames(Disturbance):
@@ -47,10 +67,7 @@ class OfNames(Disturbance):
         """Ask for the name, which must have an address."""
         super().see(context, topology, targets)
         name = self._name(context, topology)
-        answer = context.name_server.ask(name)
-        if answer.error:
-            raise GuardRefused(f"{self.fault}: {name} is answered {answer.error} already")
-        return Asked(name, answer)
+        return Asked(name, answered(self.fault, context, name))
 
     @abstractmethod
     def shows(self, now: NameAnswer, was: NameAnswer) -> bool:

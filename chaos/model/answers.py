@@ -14,6 +14,8 @@ class NameAnswer:
     ttl_s: int | None
     error: str
     took_s: float
+    at_s: float = 0.0
+    """The monotonic instant at which it was there."""
     by_tcp: bool = False
     """Whether the answer by UDP was cut, so that it was asked for again by TCP."""
 

@@ -24,6 +24,7 @@ from chaos.faults.base import Before, Context, Fault
 from chaos.model.topology import Topology
 from chaos.run.journal import Journal
 from chaos.run.restore import replay
+from chaos.run.watching import watching
 from chaos.safety.ports import Restorer
 from chaos.wait import wait_until
 
@@ -191,7 +192,8 @@ class FaultSession:
         """Inject, and watch for the effect; one of several parts is held at once."""
         self._inject(before)
         if self.fault.shows_later:
-            self.within(before)
+            with watching(lambda: self.fault.meanwhile(self.context, before), _TRANSIENT):
+                self.within(before)
         self._await_effect(before)
         if part:
             with self._verb("hold", before):

@@ -30,6 +30,7 @@ KINDS: dict[str, ClusterSpec] = {
         )
     ),
     "small": ClusterSpec(serverless=ServerlessBounds(min_acu=0.5, max_acu=1)),
+    "scaling": ClusterSpec(),
     "idle": ClusterSpec(serverless=ServerlessBounds(min_acu=0, max_acu=8)),
 }
 """The clusters: a writer and two readers, and what the name says. The cases of a kind share one."""
@@ -63,6 +64,8 @@ class Case:
     make: Callable[[Topology], Fault]
     cluster: str = "standard"
     check: Callable[[State, State, Mapping[str, Any]], None] = _nothing_particular
+    needs: str = ""
+    """The fixture that skips it where the machine does not allow it."""
     given: tuple[str, ...] = ()
     """SQL that the writer does first."""
     within: Callable[[Topology], Fault] | None = None

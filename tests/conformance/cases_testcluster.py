@@ -40,14 +40,19 @@ CASES: Cases = {
         "a reader": Case(lambda _: HangInstance(target="any reader", **BRIEF)),
     },
     "power-loss": {
-        "a reader": Case(lambda _: PowerLoss(target="any reader", **BRIEF)),
+        "a reader": Case(lambda _: PowerLoss(target="any reader", **BRIEF), needs="filters"),
         "a zone": Case(
             lambda now: PowerLoss(zone=now.readers[-1].availability_zone, **BRIEF),
+            needs="filters",
         ),
     },
     "packet-loss": {
-        "some": Case(lambda _: PacketLoss(target="any reader", percent=20, **BRIEF)),
-        "all": Case(lambda _: PacketLoss(target="any reader", percent=100, **BRIEF)),
+        "some": Case(
+            lambda _: PacketLoss(target="any reader", percent=20, **BRIEF), needs="filters"
+        ),
+        "all": Case(
+            lambda _: PacketLoss(target="any reader", percent=100, **BRIEF), needs="filters"
+        ),
     },
     "latency": {"of the writer": Case(lambda _: Latency(delay_ms=400, jitter_ms=100, **BRIEF))},
     "slow-storage": {
@@ -58,7 +63,9 @@ CASES: Cases = {
             )
         ),
     },
-    "full-disk": {"of a reader": Case(lambda _: FullDisk(target="any reader", **BRIEF))},
+    "full-disk": {
+        "of a reader": Case(lambda _: FullDisk(target="any reader", **BRIEF), needs="mounts")
+    },
     "replication-lag": {"of a reader": Case(lambda _: ReplicationLag(lag_s=1.5, **BRIEF))},
     "dns-empty": {"every name": Case(lambda _: DnsEmpty(**BRIEF))},
     "dns-nxdomain": {
@@ -80,12 +87,12 @@ CASES: Cases = {
     },
     "dns-flap": {
         "after a failover": Case(
-            lambda _: DnsFlap(period_s=0.5, times=100, **BRIEF), within=failover, moves_writer=True
+            lambda _: DnsFlap(period_s=1, times=2, **BRIEF), within=failover, moves_writer=True
         )
     },
     "dns-flip-delay": {
         "in a failover": Case(
-            lambda _: DnsFlipDelay(delay_s=15, **BRIEF), within=failover, moves_writer=True
+            lambda _: DnsFlipDelay(delay_s=5, **BRIEF), within=failover, moves_writer=True
         )
     },
     "reader-endpoint-serves-writer": {

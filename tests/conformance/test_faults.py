@@ -81,8 +81,10 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
 
 
 @pytest.fixture
-def on(clusters: Clusters, case: Case) -> Target:
+def on(clusters: Clusters, case: Case, request: pytest.FixtureRequest) -> Target:
     """The cluster that a case runs on."""
+    if case.needs:
+        request.getfixturevalue(case.needs)
     return clusters.of(case.cluster)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -231,12 +230,3 @@ def mounted(directory: Path) -> list[str]:
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     places = [line.split()[4].replace("\\040", " ") for line in lines]
     return [place for place in places if Path(place).is_relative_to(directory)]
-
-
-@pytest.fixture
-def mounts() -> None:
-    """The right to mount, which root usually has."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting takes root")
-    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0:
-        pytest.skip("this root may not mount")
