@@ -48,12 +48,8 @@ class Tenancy:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
-    def take(self, journal: Journal, taken_over: frozenset[str] = frozenset()) -> str:
+    def take(self, journal: Journal) -> str:
         """Take the lease and keep it; return the id of the undo record that releases it.
-
-        Args:
-            journal: gets the record before the lease is written.
-            taken_over: runs whose leases are held by nobody any more, valid or not.
 
         Raises:
             GuardRefused: another run has it, or took it at the same moment.
@@ -64,7 +60,7 @@ class Tenancy:
         record = ReleaseLease(run=self._lease.run, lease=self._lease.id, arn=topology.arn)
         number = journal.undo(record, topology.cluster)
         held = self._valid(topology)
-        if held and held.run not in taken_over:
+        if held:
             raise GuardRefused(f"cluster {self._rds.cluster} has a run on it: {held}")
         self._write()
         late_s = (self._clock.now_ns() - read_ns) / NS

@@ -79,7 +79,7 @@ def test_options_come_from_the_environment(
 
 
 def test_every_listing_takes_json() -> None:
-    acting = {"recover", "schema", "cluster exec"}
+    acting = {"policy", "schema", "cluster exec"}
     without = {name for name in COMMANDS if (name, "--json") not in OPTIONS}
     assert without == acting
 
@@ -96,7 +96,9 @@ def test_every_parameter_of_every_fault_is_in_the_language_s_reference() -> None
         assert f"`{field}`" in reference, field
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "experiments/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/safety.md", "experiments/README.md"]
+)
 def test_links_and_pictures_lead_somewhere(document: str) -> None:
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
