@@ -15,9 +15,6 @@ from chaos.safety.policy import Scope, document
 from chaos.safety.stops import Alarm, every
 from chaos.safety.undo import CreateInstance, DeleteInstance, SetEndpointMembers
 
-OURS = "gameday-*"
-"""Matches the instances that faults add, which are named by run and fault."""
-
 
 def policy_of(plan: Plan) -> dict[str, Any]:
     """Return the policy document for exactly the experiment of a plan.
@@ -54,11 +51,12 @@ def scope_of(plan: Plan) -> Scope:
     topology = plan.situation.topology
     records = [record for _, record in plan.records]
     made_again = [record for record in records if isinstance(record, CreateInstance)]
-    adds = any(isinstance(record, DeleteInstance) for record in records)
+    added = {record.instance for record in records if isinstance(record, DeleteInstance)}
     settings = [dict(record.settings) for record in made_again]
-    if adds and topology.writer:
+    if added and topology.writer:
         settings.append(dict(topology.writer.settings))
-    made = [*_removed(plan), *([OURS] if adds else [])]
+    # They are numbered, and others may be there when their turn has come.
+    made = [*_removed(plan), *sorted(f"{name.rstrip('0123456789')}*" for name in added)]
     bare = Scope(cluster=topology.arn, is_cluster=topology.is_cluster, instances=())
     return Scope(
         cluster=topology.arn,
