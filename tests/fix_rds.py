@@ -146,6 +146,8 @@ class FakeRds:
     started: dict[str, datetime] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
     acu: dict[str, float] = field(default_factory=lambda: {"i3": 2.0})
+    replies: dict[str, Any] = field(default_factory=dict)
+    """Rows, or the error, of statements that have these words in them."""
     answers: dict[str, ApiAnswer] = field(default_factory=dict)
     named: dict[str, NameAnswer] = field(default_factory=dict)
     trip_s: float = 0.001
@@ -265,6 +267,11 @@ class FakeRds:
 
     def query(self, endpoint: str, statement: str) -> list[tuple[Any, ...]]:
         self.calls.append(("query", (endpoint, statement)))
+        for words, reply in self.replies.items():
+            if words in statement:
+                if isinstance(reply, Exception):
+                    raise reply
+                return list(reply)
         return []
 
     def hold(

@@ -26,6 +26,7 @@ from chaos.model.identity import Identity
 _OPTIONS = "-c statement_timeout=5000"
 _NAME = "gameday"
 _AT_ONCE = 8
+_TRIES = 3
 _PAUSE_S = 0.05
 _TRIPS_S_MAX = 5.0
 _TOTAL_RETRANS = struct.Struct("=100xI")
@@ -102,7 +103,7 @@ class Sessions:
 
         def open_one(_: int) -> bool:
             try:
-                connection = self._connect(endpoint, name, autocommit=not statements)
+                connection = self._connect_patiently(endpoint, name, autocommit=not statements)
                 with self._lock:
                     self._held.setdefault(name, []).append(connection)
                 for statement in statements:
@@ -189,6 +190,18 @@ class Sessions:
             options=_OPTIONS,
             autocommit=autocommit,
         )
+
+    def _connect_patiently(
+        self, endpoint: str, name: str, *, autocommit: bool
+    ) -> psycopg.Connection:
+        """Connect, and again where nobody answered in time: one of a thousand may be unlucky."""
+        for _ in range(_TRIES - 1):
+            try:
+                return self._connect(endpoint, name, autocommit=autocommit)
+            except psycopg.OperationalError as error:
+                if sqlstate_of(error) is not None:
+                    raise
+        return self._connect(endpoint, name, autocommit=autocommit)
 
     def _told(self, endpoint: str, error: psycopg.Error) -> DatabaseError:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -55,22 +55,15 @@ class BlockWithLock(Fault):
             raise GuardRefused(f"block-with-lock: {topology.cluster} has no writer now")
         return (topology.writer.id,)
 
-    def see(
-        self, context: Context, topology: Topology, targets: tuple[str, ...]
-    ) -> tuple[str, ...]:
-        """Find the tables."""
-        if self.table is None:
-            found = tuple(str(name) for (name,) in context.database.query(targets[0], _OURS))
-        else:
+    def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> None:
+        """Refuse a named table that there is not; those of a run come with its traffic."""
+        if self.table is not None:
             known = f"SELECT to_regclass('{self.table}') IS NOT NULL"
-            found = (self.table,) if context.database.query(targets[0], known)[0][0] else ()
-        if not found:
-            what = f"no table {self.table}" if self.table else "no table of a run"
-            raise GuardRefused(
-                f"block-with-lock: {targets[0]} has {what} that this user sees; name one of the "
-                "database that the traffic uses"
-            )
-        return found
+            if context.database.query(targets[0], known) == [(False,)]:
+                raise GuardRefused(
+                    f"block-with-lock: {targets[0]} has no table {self.table}; name one of the "
+                    "database that the traffic uses"
+                )
 
     def undo(self, before: Before) -> tuple[Undo, ...]:
         """End the session, and the transaction with it."""
@@ -79,13 +72,14 @@ class BlockWithLock(Fault):
     def inject(self, context: Context, before: Before) -> None:
         """Take the lock, which waits for transactions under way, a few seconds at most."""
         locking, _ = _STATEMENTS[self.lock]
-        statements = (dead_man(self), *(locking.format(table) for table in before.seen))
+        tables = self._tables(context, before)
+        statements = (dead_man(self), *(locking.format(table) for table in tables))
         context.database.hold(before.key, before.target, statements)
 
     def took_effect(self, context: Context, before: Before) -> str | None:
         """Return the target once the lock keeps a statement from each table."""
         _, needing = _STATEMENTS[self.lock]
-        for table in before.seen:
+        for table in self._tables(context, before):
             waiting = f"{needing.format(table)} NOWAIT"
             try:
                 context.database.query(before.target, f"DO $$ BEGIN {waiting}; END $$")
@@ -95,3 +89,14 @@ class BlockWithLock(Fault):
             else:
                 return None
         return before.target
+
+    def _tables(self, context: Context, before: Before) -> tuple[str, ...]:
+        if self.table is not None:
+            return (self.table,)
+        found = tuple(str(name) for (name,) in context.database.query(before.target, _OURS))
+        if not found:
+            raise GuardRefused(
+                f"block-with-lock: {before.target} has no table of a run that this user sees; name "
+                "one of the database that the traffic uses"
+            )
+        return found
