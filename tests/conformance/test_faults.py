@@ -114,8 +114,9 @@ def test_a_fault_disturbs_and_everything_is_as_before(
         declared += nested.calls(look_before(nested, context, None, "nested"))
     events = _carry_out(fault, on, context, tmp_path, case.within)
 
-    (effect,) = (e for e in _effects(events) if e["fault_id"] == 1)
-    assert effect["effect"] == "taken", effect
+    effects = [e for e in _effects(events) if e["fault_id"] == 1]
+    assert [e["effect"] for e in effects] == ["taken"] * len(fault.stages()), effects
+    effect = effects[-1]
     assert not left_by(tmp_path / "journal.jsonl")
     after = _settled(on, database)
     _assert_restored(case, before, after)
