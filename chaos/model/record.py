@@ -39,6 +39,7 @@ class Event:
              of inject also again: true, unanswered, refused
     drawn    name; seed; within_s; steps: [{place, after_s}], the random instants of a composite
     call     operation; parameters; request_id; error_code
+    reads    counts: how often each operation that only reads was called, by its name
     stop     condition; why: a stop condition held, and the method was ended
     steady   probe; when: before | after; ok; measured; why
     load     state: pausing (finish what is under way) | paused (no session is left) | resumed (from

@@ -142,6 +142,7 @@ class Run:
         errors = sorted(errors, key=lambda error: not isinstance(error, RecoveryFailed))
         self._journal.restoring = True
         told = [str(error) for error in errors]
+        self._journal.event("reads", counts=dict(self.rig.rds.reads()))
         self._journal.event(
             "run", state="ended", status=status.value, error="; ".join(told) or None
         )

@@ -59,6 +59,9 @@ class Rds(FakeRds):
     def events(self, since: Any) -> list[Any]:
         return []
 
+    def reads(self) -> Mapping[str, int]:
+        return {"DescribeDBClusters": 1}
+
 
 class Idle:
     """A workload that does nothing, or fails where it is told to."""
