@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from chaos.cli.target import opened
 from chaos.clock import MonotonicClock
 from chaos.db.endpoint_names import EndpointNames
 from chaos.db.sessions import Sessions
-from chaos.faults.base import Context
+from chaos.faults.base import Before, Context, Fault
 from chaos.run.journal import Journal
 from chaos.run.recovery import take
 from chaos.run.restore import replay
@@ -49,6 +50,7 @@ class MortalJournal(Journal):
 
 def main(cluster: str, fault: str, case: str, folder: Path, record: int, *, after: bool) -> None:
     clock = MonotonicClock()
+    wanted = all_cases()[fault][case]
     with opened(cluster, ClusterSpec(), folder / "log", lambda _: None) as target:
         first = target.topology()
         access = target.connect(first)
@@ -61,18 +63,29 @@ def main(cluster: str, fault: str, case: str, folder: Path, record: int, *, afte
         if first.is_cluster:
             assert first.writer is not None
             journal.undo(RestoreWriter(instance=first.writer.id), cluster)
-        FaultSession(
-            fault=all_cases()[fault][case].make(first),
-            fault_id=1,
-            step=1,
-            repeat=1,
-            run=str(folder),
-            first=first,
-            context=Context(target.rds, database, target.control, EndpointNames(access)),
-            restorer=restoring,
-            journal=journal,
-            clock=clock,
-        ).carry_out()
+        for statement in wanted.given:
+            database.query("cluster", statement)
+
+        def session(one: Fault, number: int, within: Callable[[Before], None]) -> FaultSession:
+            return FaultSession(
+                fault=one,
+                fault_id=number,
+                step=number,
+                repeat=1,
+                run=str(folder),
+                first=first,
+                context=Context(target.rds, database, target.control, EndpointNames(access)),
+                restorer=restoring,
+                journal=journal,
+                clock=clock,
+                within=within,
+            )
+
+        def nested(_: Before) -> None:
+            if wanted.within is not None:
+                session(wanted.within(first), 2, lambda _: None).carry_out()
+
+        session(wanted.make(first), 1, nested).carry_out()
         left = replay(journal, restoring, clock, cluster)
         assert left == [], left
 
