@@ -102,12 +102,13 @@ def _instants(report: Report, axis: Axis) -> Iterator[Lane]:
             if instant.at_s is not None
         )
         names = ", ".join(dict.fromkeys(faults[position].name for position in row))
+        places = ", ".join(dict.fromkeys(f.place or f.fault for f in map(faults.__getitem__, row)))
         yield Lane(
             key=f"instants-{number}" if number else "instants",
             kind="marks",
             title="named instants" if len(rows) == 1 else "instants",
             full_title=f"named instants of {names}",
-            unit=names if len(rows) > 1 else "",
+            unit=places if len(rows) > 1 else "",
             marks=marks,
         )
 
