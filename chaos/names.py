@@ -41,11 +41,12 @@ class NameServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a name resolved to: the alias chain, its addresses, the smallest TTL, or an error."""
+    """What a name resolved to: the alias chain, its addresses, the smallest and the largest TTL, or an error."""
 
     chain: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     ttl_s: int | None = None
+    ttl_s_max: int | None = None
     error: str = ""
     """`NXDOMAIN`, `SERVFAIL`, `NODATA`, `timeout`..., or empty."""
     by_tcp: bool = False
@@ -84,23 +85,28 @@ def read_answer(host: str, reply: dns.message.Message) -> Answer:
     if reply.rcode() != dns.rcode.NOERROR:
         return Answer(error=dns.rcode.to_text(reply.rcode()))
     chain: list[str] = []
-    ttl: int | None = None
+    ttls: list[int] = []
     name = host.rstrip(".").lower()
     for _ in range(_CHAIN_MAX):
         for rrset in reply.answer:
             if rrset.name.to_text(omit_final_dot=True).lower() != name:
                 continue
-            ttl = rrset.ttl if ttl is None else min(ttl, rrset.ttl)
+            ttls.append(rrset.ttl)
             if rrset.rdtype == dns.rdatatype.A:
                 addresses = tuple(record.address for record in rrset)
-                return Answer(chain=tuple(chain), addresses=addresses, ttl_s=ttl)
+                return Answer(
+                    chain=tuple(chain),
+                    addresses=addresses,
+                    ttl_s=min(ttls),
+                    ttl_s_max=max(ttls),
+                )
             if rrset.rdtype == dns.rdatatype.CNAME:
                 name = rrset[0].target.to_text(omit_final_dot=True).lower()
                 chain.append(name)
                 break
         else:
             break
-    return Answer(chain=tuple(chain), ttl_s=ttl, error="NODATA")
+    return Answer(chain=tuple(chain), ttl_s=min(ttls, default=None), error="NODATA")
 
 
 def _query_system(host: str) -> Answer:

@@ -20,6 +20,7 @@ MODULES = {
     "run": "run",
     "recover": "recover",
     "stop": "stop",
+    "doctor": "doctor",
     "plan": "plan",
     "policy": "policy",
     "validate": "catalogue",

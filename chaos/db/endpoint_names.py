@@ -33,6 +33,7 @@ class EndpointNames:
         return NameAnswer(
             addresses=answer.addresses,
             ttl_s=answer.ttl_s,
+            ttl_s_max=answer.ttl_s_max,
             error=answer.error,
             took_s=(ended_ns - began_ns) / NS,
             at_s=ended_ns / NS,

@@ -16,6 +16,8 @@ class NameAnswer:
     took_s: float
     at_s: float = 0.0
     """The monotonic instant at which it was there."""
+    ttl_s_max: int | None = None
+    """The longest in the chain of aliases: so long may a resolver go on giving an old answer."""
     by_tcp: bool = False
     """Whether the answer by UDP was cut, so that it was asked for again by TCP."""
 

@@ -95,7 +95,7 @@ def calm(left: Left, journal: Journal, control: Control | None) -> None:
 def recover(
     left: Left, journal: Journal, restorer: Restorer, clock: Clock, cluster: str
 ) -> list[str]:
-    """Replay the journal's open records, wait until the cluster is steady, compare its shape with the first.
+    """Replay what is open in the journal, wait until the cluster is steady, compare its shapes.
 
     Returns:
         What is not as it was, each with its reason and, where there is one, the command.

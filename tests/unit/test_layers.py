@@ -37,13 +37,14 @@ LAYERS |= {
     "chaos.definition": _BASE | {"chaos.faults", "chaos.checks", "chaos.safety"},
     "chaos.run": _BASE
     | {"chaos.aws", "chaos.db", "chaos.safety", "chaos.checks", "chaos.faults", "chaos.definition"},
+    "chaos.doctor": _BASE,
     "loadgen": _BASE,
     "reports": _BASE,
     "chaos.testcluster": _BASE,
     "chaos.cli": _BASE
     | {"chaos.aws", "chaos.db", "chaos.safety", "chaos.checks", "chaos.faults"}
     | {"chaos.definition"}
-    | {"chaos.run", "loadgen", "reports", "chaos.testcluster"},
+    | {"chaos.run", "chaos.doctor", "loadgen", "reports", "chaos.testcluster"},
     "chaos.__main__": {"chaos.cli"},
     "chaos": set(),
 }  # fmt: skip
