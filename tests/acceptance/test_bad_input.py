@@ -151,7 +151,7 @@ def test_ctrl_c_restores_and_leaves_no_process(
     wait_until(
         lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in tree),
         "every child process to be gone",
-        timeout_s=60,
+        timeout_s=240,
         errors=(psutil.NoSuchProcess,),
     )
     verdict = gameday.verdict()

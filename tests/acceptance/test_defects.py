@@ -23,6 +23,7 @@ from chaos.definition.experiment import Experiment
 from chaos.model.access import DatabaseAccess
 from chaos.model.ledger import Ledger
 from chaos.run.interrupt import InterruptibleClock
+from chaos.safety.limits import SafetyFile
 from chaos.testcluster.disturbances.defects import DEFECTS
 from chaos.testcluster.records import ClusterSpec
 from loadgen.probes.config import ProbesConfig
@@ -138,6 +139,7 @@ def probed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
             None,
             ClusterSpec(),
             defects=[parsed(text) for text in defects],
+            safety=SafetyFile(),
             out=tmp_path,
             clock=InterruptibleClock(),
             terminal=Terminal(quiet=True),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import Gameday
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.spread, pytest.mark.seconds(30)]
 
 # The others may be missing with a reason: a pool that never recovers has no steady state again.
 SEEN_INSTANTS = {
@@ -26,6 +26,7 @@ SEEN_INSTANTS = {
 }
 
 
+@pytest.mark.alone
 def test_writer_failover_passes_for_prepared_clients_and_shows_the_others(gameday: Gameday) -> None:
     """The demo: the resilient arm recovers, the pool as people configure it stays poisoned."""
     done = gameday("run", "writer-failover")
@@ -70,6 +71,7 @@ def test_writer_failover_passes_for_prepared_clients_and_shows_the_others(gameda
     assert verdict["writes"]["arms"]["resilient"]["duplicated"] == 0
 
 
+@pytest.mark.alone
 def test_a_run_folder_is_complete_and_holds_no_secret(gameday: Gameday) -> None:
     up = gameday("cluster", "up", "--identifier", "vault", "--quiet")
     assert up.returncode == 0, up.stderr
@@ -115,6 +117,7 @@ def passwords(state: Any) -> Iterator[str]:
                 yield from passwords(value)
 
 
+@pytest.mark.alone
 def test_other_experiments_that_ship_pass(gameday: Gameday) -> None:
     for name in ("writer-reboot", "reader-loss", "capacity-step"):
         done = gameday("run", name, "--quiet")
@@ -128,7 +131,7 @@ def test_a_missed_objective_fails(gameday: Gameday, tmp_path: Path) -> None:
 version: 1
 name: strict
 claim: Nobody feels a failover.
-workload: {arms: [{arm: resilient}]}
+workload: {arms: [{arm: resilient}], warmup_s: 3, cooldown_s: 3}
 method: [{fault: failover-cluster}]
 objectives:
   - {check: interruption, arm: resilient, endpoint: cluster, operation: write, interruption_s_max: 0.05}

@@ -15,6 +15,16 @@ from conftest import Gameday
 from chaos.model.record import read_events
 from chaos.wait import wait_until
 
+PATIENCE_S = 240
+DRILL = {
+    "version": 1,
+    "name": "drill",
+    "claim": "A reader comes back.",
+    "workload": {"arms": [{"arm": "resilient"}], "warmup_s": 3, "cooldown_s": 1},
+    "method": [{"fault": "delete-reader", "target": "any reader", "hold_s": 1}],
+    "objectives": [{"check": "restored"}],
+}
+
 pytestmark = [pytest.mark.spread, pytest.mark.seconds(25)]
 
 
@@ -42,7 +52,7 @@ def killed_during(process: subprocess.Popen[str], runs: Path, verb: str) -> None
             for event in read_events(journal)
         )
 
-    wait_until(reached, f"{verb} in the journal", timeout_s=60)
+    wait_until(reached, f"{verb} in the journal", timeout_s=PATIENCE_S)
     process.send_signal(signal.SIGKILL)
     process.communicate()
 
@@ -52,10 +62,12 @@ def test_a_deleted_reader_comes_back_after_kill_9(
     gameday: Gameday,
     standing: str,
     verb: str,
-    descendants: Callable[[int], list[psutil.Process]],
+    tmp_path: Path,
 ) -> None:
+    file = tmp_path / "drill.yaml"
+    file.write_text(json.dumps(DRILL), encoding="utf-8")
     before = members(gameday, standing)
-    process = gameday.start("run", "reader-loss", "--cluster", standing)
+    process = gameday.start("run", str(file), "--cluster", standing)
     killed_during(process, gameday.runs, verb)
 
     done = gameday("recover")
@@ -63,7 +75,7 @@ def test_a_deleted_reader_comes_back_after_kill_9(
     wait_until(
         lambda: members(gameday, standing) == before,
         "every member to be back",
-        timeout_s=60,
+        timeout_s=PATIENCE_S,
         interval_s=0.5,
     )
     assert "nothing to recover" in gameday("recover").stderr
@@ -83,12 +95,12 @@ def test_a_killed_runner_leaves_no_process_of_an_embedded_cluster(
             for e in read_events(journal)
         ),
         "the warm-up",
-        timeout_s=60,
+        timeout_s=PATIENCE_S,
     )
     tree = descendants(process.pid)
     assert len(tree) > 5
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    _, alive = psutil.wait_procs(tree, timeout=60)
+    _, alive = psutil.wait_procs(tree, timeout=PATIENCE_S)
     assert alive == []
     assert "nothing is left" in gameday("recover").stderr
