@@ -67,12 +67,18 @@ def experiments(as_json: AsJson = False) -> None:
 
 
 def faults(as_json: AsJson = False) -> None:
-    """List the faults with their parameters and where they work."""
+    """List the faults with their parameters, where they work and what recovery undoes."""
     rows = [
-        {**_described(kind), "name": kind.model_fields["fault"].default, "works_on": kind.works_on}
+        {
+            **_described(kind),
+            "name": kind.model_fields["fault"].default,
+            "works_on": kind.works_on,
+            "undoes": kind.undoes,
+        }
         for kind in FAULTS
     ]
-    _show("faults", rows, ("name", "summary", "parameters", "works_on"), as_json=as_json)
+    columns = ("name", "summary", "parameters", "works_on", "undoes")
+    _show("faults", rows, columns, as_json=as_json)
 
 
 def checks(as_json: AsJson = False) -> None:
