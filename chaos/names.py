@@ -41,7 +41,7 @@ class NameServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a name resolved to: the alias chain, its addresses, the smallest and the largest TTL, or an error."""
+    """What a name resolved to: aliases, addresses, the smallest and the largest TTL, or an error."""
 
     chain: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()

@@ -80,13 +80,15 @@ def _shape(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
     topology = snapshot.topology
     return {
         f"cluster {topology.cluster}": _of_cluster(topology),
-        **{member.id: _of_member(member) for member in topology.members},
+        **{m.id: _of_member(m, multi_az=topology.multi_az) for m in topology.members},
         **{f"custom endpoint {e.id}": _of_endpoint(e) for e in snapshot.custom_endpoints},
     }
 
 
-def _of_member(member: Member) -> dict[str, Any]:
-    kept = {name: value for name, value in member.settings.items() if name != "Tags"}
+def _of_member(member: Member, *, multi_az: bool) -> dict[str, Any]:
+    # A failover swaps a Multi-AZ instance's zone with its standby's.
+    apart = {"Tags", "AvailabilityZone"} if multi_az else {"Tags"}
+    kept = {name: value for name, value in member.settings.items() if name not in apart}
     tags = member.settings.get("Tags") or ()
     assert isinstance(tags, list | tuple)
     return {

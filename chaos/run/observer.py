@@ -56,7 +56,9 @@ class Changes:
         return {subject for seen_kind, subject in self._last if seen_kind == kind}
 
 
-def _settings(member: Member) -> str:
+def _settings(member: Member, *, multi_az: bool) -> str:
+    if multi_az:  # Its zone is the one that it is in now: a failover swaps it with the standby's.
+        return f"{member.instance_class}, Multi-AZ"
     return f"{member.instance_class} in {member.availability_zone}, tier {member.promotion_tier}"
 
 
@@ -135,7 +137,10 @@ class Observer:
             ("writer", topology.cluster, topology.writer.id if topology.writer else ""),
             ("status", topology.cluster, topology.status),
             *(("status", member.id, member.status) for member in topology.members),
-            *(("settings", member.id, _settings(member)) for member in topology.members),
+            *(
+                ("settings", member.id, _settings(member, multi_az=topology.multi_az))
+                for member in topology.members
+            ),
         ]
         if topology.capacity:
             bounds = f"{topology.capacity.min_acu:g}-{topology.capacity.max_acu:g}"

@@ -259,3 +259,13 @@ def test_members_of_a_custom_endpoint_are_part_of_the_shape() -> None:
     (found,) = differences(shaped("i2", "i3"), shaped("i2"))
     assert str(found) == "static members of custom endpoint e is ['i2'], it was ['i2', 'i3']"
     assert differences(shaped("i2", "i3"), shaped("i3", "i2")) == []
+
+
+def test_the_zone_of_a_multi_az_instance_is_no_part_of_its_shape() -> None:
+    def placed(zone: str, *, multi_az: bool) -> Snapshot:
+        settings = {"AvailabilityZone": zone}
+        lone = replace(member("i1", Role.WRITER), availability_zone=zone, settings=settings)
+        return Snapshot(topology=topology(members=(lone,), is_cluster=False, multi_az=multi_az))
+
+    assert differences(placed("a", multi_az=True), placed("b", multi_az=True)) == []
+    assert differences(placed("a", multi_az=False), placed("b", multi_az=False)) != []
