@@ -80,7 +80,7 @@ class Plots:
             layers=tuple(Layer(style=n, d=layers[n]) for n in _OUTCOMES if layers[n]),
             labels=() if probe else labels,
             gaps=self._gaps(stream),
-            windows=tuple(self._windows(stream)),
+            windows=tuple(dict.fromkeys(self._windows(stream))),
         )
 
     def latency_lane(self, place: int) -> Lane:
@@ -108,7 +108,7 @@ class Plots:
             layers=tuple(layer for layer in layers if layer.d),
             labels=tuple(Label(y=y, text=_decade(value)) for value, y in self.scale.ticks),
             gaps=self._gaps(stream),
-            windows=tuple(self._windows(stream)),
+            windows=tuple(dict.fromkeys(self._windows(stream))),
         )
 
     def _cut(self, focus: Sequence[Span], most: int, least_s: float) -> columns.Floats:

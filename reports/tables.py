@@ -236,7 +236,7 @@ def _interruption(
     zero_s = report.recording.zero_s
     finding = _worst(report, repeats)
     open_ended, length = report.open_ended(finding), _length(report, finding)
-    lengths = [_length(report, one) for one in repeats]
+    lengths = [_length(report, one) for one in _distinct(repeats)]
     bound = finding.limit
     return InterruptionRow(
         arm="probes" if finding.arm == PROBE_ARM else finding.arm,
@@ -252,11 +252,20 @@ def _interruption(
         verdict=verdict_word(_verdict(repeats)),
         why=finding.why,
         share=length / longest,
-        repeat_shares=tuple(x / longest for x in lengths) if len(repeats) > 1 else (),
+        repeat_shares=tuple(x / longest for x in lengths) if len(lengths) > 1 else (),
         limit_share=None if bound is None or bound > longest else bound / longest,
         open_ended=open_ended,
         first_of_arm=first,
     )
+
+
+def _distinct(repeats: Iterable[Finding]) -> list[Finding]:
+    """Leave out a window that is told again, for another fault that was under way."""
+    told: dict[tuple[object, ...], Finding] = {}
+    for number, one in enumerate(repeats):
+        key = (one.from_s, one.to_s) if one.measured else (number,)
+        told.setdefault(key, one)
+    return list(told.values())
 
 
 def _at_least(report: Report, finding: Finding) -> str:

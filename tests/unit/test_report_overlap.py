@@ -8,9 +8,10 @@ import pytest
 from fix_report import write_verdict
 from rich.console import Console
 from run_builder import RunBuilder
+from simulated_clients import Shape
 
 from chaos.model.operation import Kind
-from reports import story, timeline
+from reports import story, tables, timeline
 from reports.html import page
 from reports.read import Report, load
 from reports.text import summary
@@ -30,6 +31,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         "objectives": [{"check": "restored"}],
     }
     run.traffic("arm", "cluster", Kind.WRITE, per_s=20, until_s=END_S)
+    run.outage("cluster", 6.0, 8.0, Shape.REFUSE)
     run.fault("delete-reader", 5.0, ended_s=15.0, fault_id=1, place="1 of parallel 1")
     run.fault("reboot-instance", 5.1, ended_s=9.0, fault_id=2, step=2, place="2 of parallel 1")
     run.fault("delete-reader", 20.0, ended_s=22.0, fault_id=3, step=3)
@@ -79,6 +81,26 @@ def test_page_and_terminal_say_where_a_step_stood_and_how_often_it_was_requested
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(summary(report.history.folder))
     assert "reboot-instance (2 of parallel 1): asked for" in console.export_text()
+
+
+def test_a_window_that_several_faults_share_is_drawn_and_counted_once(report: Report) -> None:
+    findings = [
+        f
+        for f in report.judgement.findings
+        if (f.check, f.arm, f.endpoint) == ("interruption", "arm", "cluster")
+    ]
+    assert [bool(f.measured) for f in findings] == [True, True, False]
+    lanes = [
+        lane
+        for group in timeline.build(report, {}).groups
+        if group.key == "arm-arm"
+        for lane in group.lanes
+        if lane.title.startswith("write")
+    ]
+    assert [len(lane.windows) for lane in lanes] == [1] * len(lanes)
+    row = next(r for r in tables.interruptions(report) if (r.arm, r.endpoint) == ("arm", "cluster"))
+    assert row.repeats.startswith("worst of 2, ")
+    assert len(row.repeat_shares) == 2
 
 
 def test_the_journal_tells_of_second_requests_and_of_drawn_instants(report: Report) -> None:
