@@ -163,6 +163,11 @@ class Fault(BaseModel):
         """Return what is injected in turn, each with an effect and a hold of its own."""
         return (self,)
 
+    @property
+    def held_s(self) -> float:
+        """Seconds for which it is held, the holds of its stages included."""
+        return self.hold_s + sum(s.hold_s for s in self.stages() if s is not self)
+
     @abstractmethod
     def inject(self, context: Context, before: Before) -> None:
         """Send the request that disturbs."""

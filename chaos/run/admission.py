@@ -246,15 +246,14 @@ def _duration_s(experiment: Experiment) -> tuple[float, float]:
 def _usual_s(step: Step) -> float:
     if isinstance(step, Composite):
         return _together_s(step, [_usual_s(child) for child in step.children])
-    return step.repeat * (step.expected_s + step.hold_s + step.settle_s)
+    return step.repeat * (step.expected_s + step.held_s + step.settle_s)
 
 
 def _longest_s(step: Step) -> float:
     if isinstance(step, Composite):
         return _together_s(step, [_longest_s(child) for child in step.children])
-    return step.repeat * (
-        step.effect_timeout_s + step.hold_s + 2 * step.recovery_timeout_s + step.settle_s
-    )
+    effects_s = step.effect_timeout_s * len(step.stages())
+    return step.repeat * (effects_s + step.held_s + 2 * step.recovery_timeout_s + step.settle_s)
 
 
 def _together_s(step: Composite, parts_s: Sequence[float]) -> float:

@@ -143,7 +143,7 @@ class Plan:
             "asks": list(sent.asks),
             "unknown": sent.unknown,
             "undoes": one.fault.undoes,
-            "hold_s": one.fault.hold_s,
+            "hold_s": one.fault.held_s,
             "settle_s": one.fault.settle_s,
         }
 
