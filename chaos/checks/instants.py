@@ -92,4 +92,6 @@ _BY_FAULT: Mapping[str, Callable[[Scene], Iterator[Instant]]] = {
     "scale-storm": capacity.scale_storm,
     "force-scale-up": capacity.force_scale_up,
     "pause-and-resume": capacity.pause_and_resume,
+    "hang-instance": sequences.silence,
+    "power-loss": sequences.silence,
 }

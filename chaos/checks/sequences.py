@@ -30,6 +30,13 @@ def crash(scene: Scene) -> Iterator[Instant]:
     yield from first_commits(scene, "")
 
 
+def silence(scene: Scene) -> Iterator[Instant]:
+    """Yield when each target fell silent and was back, and a failover's instants where there was one."""
+    for target in scene.targets:
+        yield from _down_and_back(scene, target)
+    yield from failover(scene) if scene.new_writer else first_commits(scene, "")
+
+
 def reboot_with_failover(scene: Scene) -> Iterator[Instant]:
     """Yield a failover's instants, or a reboot's where one instance is all there is."""
     alone = len(scene.recording.state("role", scene.injection.until_ns)) == 1

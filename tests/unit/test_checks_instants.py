@@ -137,6 +137,19 @@ SEQUENCES: dict[str, tuple[str, list[Seen], dict[str, float]]] = {
         [(5.3, "role", TARGET, "unreachable"), (6.1, "role", TARGET, "writer")],
         {"instance stops answering SQL": 5.3, "instance answers SQL again": 6.1},
     ),
+    "hang-instance": (
+        TARGET,
+        [(5.3, "role", TARGET, "unreachable"), (6.1, "role", TARGET, "writer")],
+        {"instance stops answering SQL": 5.3, "instance answers SQL again": 6.1},
+    ),
+    "power-loss": (
+        TARGET,
+        [
+            (5.3, "role", TARGET, "unreachable"),
+            (9.1, "role", TARGET, "reader"),
+        ],
+        {"instance stops answering SQL": 5.3, "instance answers SQL again": 9.1},
+    ),
     "stop-cluster": (
         "gameday",
         [
@@ -326,3 +339,18 @@ def test_changed_bounds_are_seen_and_seen_restored(tmp_path: Path) -> None:
     all_told = told(run.write())
     assert find(all_told, "API shows the new bounds")["at_s"] == pytest.approx(5.5)
     assert find(all_told, "API shows the old bounds again")["at_s"] == pytest.approx(8.0)
+
+
+def test_a_writer_that_fell_silent_has_a_failover_s_instants_too(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run")
+    run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=15)
+    run.topology(0.1, TARGET)
+    run.observe(0.1, "role", TARGET, "writer")
+    run.fault("power-loss", 5.0, requested_target=TARGET, actual_target=TARGET)
+    run.observe(5.3, "role", TARGET, "unreachable")
+    run.observe(5.9, "role", "gameday-instance-2", "writer")
+    run.observe(6.4, "writer", "gameday", "gameday-instance-2")
+    all_told = told(run.write())
+    assert find(all_told, "new writer by SQL")["at_s"] == pytest.approx(5.9)
+    assert find(all_told, "API shows the new writer")["at_s"] == pytest.approx(6.4)
+    assert find(all_told, "instance answers SQL again")["at_s"] is None
