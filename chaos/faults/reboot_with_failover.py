@@ -38,7 +38,7 @@ class RebootWithFailover(Fault):
         if topology.is_cluster:
             return reader_to_promote(self.fault, self.target, topology)
         instance = topology.members[0].id
-        if not topology.multi_az:
+        if not topology.has_standby:
             raise GuardRefused(
                 f"{self.fault}: {instance} is no Multi-AZ instance, so it has no standby to fail over "
                 "to; reboot-instance restarts it in place"

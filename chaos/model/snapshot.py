@@ -80,14 +80,14 @@ def _shape(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
     topology = snapshot.topology
     return {
         f"cluster {topology.cluster}": _of_cluster(topology),
-        **{m.id: _of_member(m, multi_az=topology.multi_az) for m in topology.members},
+        **{m.id: _of_member(m, has_standby=topology.has_standby) for m in topology.members},
         **{f"custom endpoint {e.id}": _of_endpoint(e) for e in snapshot.custom_endpoints},
     }
 
 
-def _of_member(member: Member, *, multi_az: bool) -> dict[str, Any]:
+def _of_member(member: Member, *, has_standby: bool) -> dict[str, Any]:
     # A failover swaps a Multi-AZ instance's zone with its standby's.
-    apart = {"Tags", "AvailabilityZone"} if multi_az else {"Tags"}
+    apart = {"Tags", "AvailabilityZone"} if has_standby else {"Tags"}
     kept = {name: value for name, value in member.settings.items() if name not in apart}
     tags = member.settings.get("Tags") or ()
     assert isinstance(tags, list | tuple)

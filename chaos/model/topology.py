@@ -123,6 +123,14 @@ class Topology:
     """PendingModifiedValues of the cluster: changes that wait for a window."""
 
     @property
+    def has_standby(self) -> bool:
+        """Whether it is one instance with a hidden standby, with which a failover swaps its zone.
+
+        Of a cluster, `multi_az` says only that its instances are in several zones.
+        """
+        return self.multi_az and not self.is_cluster
+
+    @property
     def writer(self) -> Member | None:
         """The writer that the API names, or None while it names none."""
         return next((m for m in self.members if m.role is Role.WRITER), None)

@@ -56,8 +56,10 @@ class Changes:
         return {subject for seen_kind, subject in self._last if seen_kind == kind}
 
 
-def _settings(member: Member, *, multi_az: bool) -> str:
-    if multi_az:  # Its zone is the one that it is in now: a failover swaps it with the standby's.
+def _settings(member: Member, *, has_standby: bool) -> str:
+    if (
+        has_standby
+    ):  # Its zone is the one that it is in now: a failover swaps it with the standby's.
         return f"{member.instance_class}, Multi-AZ"
     return f"{member.instance_class} in {member.availability_zone}, tier {member.promotion_tier}"
 
@@ -138,7 +140,7 @@ class Observer:
             ("status", topology.cluster, topology.status),
             *(("status", member.id, member.status) for member in topology.members),
             *(
-                ("settings", member.id, _settings(member, multi_az=topology.multi_az))
+                ("settings", member.id, _settings(member, has_standby=topology.has_standby))
                 for member in topology.members
             ),
         ]
