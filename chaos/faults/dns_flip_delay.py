@@ -11,13 +11,13 @@ from chaos.faults.disturbance import Disturbance
 from chaos.faults.of_names import Asked, answered, is_astray
 from chaos.model.topology import Topology
 
-_NEARLY = 0.9
+_SHARE = 0.5
 
 
 class DnsFlipDelay(Disturbance):
     """The cluster endpoint's flip takes so long in failovers that begin from now on.
 
-    The effect is that it leads to another instance than the writer for nearly so long (90 %) while
+    The effect is that it leads to another instance than the writer for at least half of that while
     the steps within it move the writer, or after that.
     """
 
@@ -49,7 +49,7 @@ class DnsFlipDelay(Disturbance):
         since_s: float | None = None
         for at_s, astray in before.seen.notes:
             since_s = (at_s if since_s is None else since_s) if astray else None
-            if since_s is not None and at_s - since_s >= self.delay_s * _NEARLY:
+            if since_s is not None and at_s - since_s >= self.delay_s * _SHARE:
                 return before.target
         return None
 

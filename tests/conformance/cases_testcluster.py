@@ -87,7 +87,7 @@ CASES: Cases = {
     },
     "dns-flap": {
         "after a failover": Case(
-            lambda _: DnsFlap(period_s=1, times=2, **BRIEF), within=failover, moves_writer=True
+            lambda _: DnsFlap(period_s=3, times=2, **BRIEF), within=failover, moves_writer=True
         )
     },
     "dns-flip-delay": {
@@ -115,7 +115,7 @@ CASES: Cases = {
     },
     "api-stale": {
         "a restart": Case(
-            lambda _: ApiStale(behind_s=8, **BRIEF),
+            lambda _: ApiStale(behind_s=15, **BRIEF),
             within=lambda _: RebootInstance(target="any reader", **BRIEF),
         )
     },

@@ -151,7 +151,7 @@ def test_a_flip_is_late_when_the_name_leads_astray_for_so_long(
     fault = DnsFlipDelay(delay_s=10)
     context, before = context_of(rds, control), seen(fault, rds, control)
     rds._promote("i2")
-    for at_s, astray in ((1, True), (6, True), (7, False), (8, True), (17.5, True)):
+    for at_s, astray in ((1, True), (5, True), (7, False), (8, True), (13.5, True)):
         rds.named["cluster"] = name("127.0.0.1" if astray else "127.0.0.2", at_s=at_s)
         fault.meanwhile(context, before)
     assert fault.took_effect(context, before) == "c1"
