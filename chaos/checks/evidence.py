@@ -59,6 +59,8 @@ class Trace:
     positions: Instants
     records: Records
     slow_ns: int
+    usual_ns: int | None = None
+    """The longest that a healthy answer took before it, where that is known."""
 
     @classmethod
     def of(cls, log: OperationLog, stream: Stream, slow_s: float) -> Trace:
@@ -71,8 +73,10 @@ class Trace:
         return cls(log, stream.positions[kept], records[kept], slow_ns)
 
     def rows(self, first: int, last: int) -> Trace:
-        """Return a part of it, as if nothing else had been recorded."""
-        return Trace(self.log, self.positions[first:last], self.records[first:last], self.slow_ns)
+        """Return a part of it, as if nothing else had been recorded but how long answers took."""
+        usual_ns = self.answer_ns(int(self.intended[first])) if first < last else None
+        part = slice(first, last)
+        return Trace(self.log, self.positions[part], self.records[part], self.slow_ns, usual_ns)
 
     @cached_property
     def intended(self) -> Instants:
@@ -110,7 +114,7 @@ class Trace:
         """Return the longest that a healthy answer takes.
 
         Assumed: twice the slowest of the last thousand good, unrepeated answers before an instant;
-        `slow_s` where there are too few, and at most that.
+        where there are too few, what is known from before the trace, else `slow_s`; at most that.
         """
         until = int(np.searchsorted(self.intended, before_ns))
         since = max(0, until - 2 * _ANSWERS_MAX)
@@ -118,7 +122,7 @@ class Trace:
         good = ~self.bad[part] & (self.records["attempts"][part] == 1)
         taken = (self.ended[part] - self.started[part])[good][-_ANSWERS_MAX:]
         if len(taken) < _ANSWERS_MIN:
-            return self.slow_ns
+            return self.slow_ns if self.usual_ns is None else self.usual_ns
         return min(self.slow_ns, 2 * int(taken.max()))
 
     def proof(self, first: int, until_ns: int, back_ns: int) -> tuple[int, int]:

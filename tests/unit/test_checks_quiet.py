@@ -68,6 +68,8 @@ def test_who_wakes_the_cluster_waits_from_when_traffic_goes_on(
     assert finding.measured == pytest.approx(6, abs=0.1)
     assert finding.measured is not None
     assert finding.measured >= 6
+    assert finding.uncertainty_s is not None
+    assert finding.uncertainty_s < 1.1, "what is late by a second is known to have waited"
 
 
 def test_an_outage_that_the_pause_cut_off_has_no_recorded_end(tmp_path: Path) -> None:
