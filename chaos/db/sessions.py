@@ -43,6 +43,7 @@ class Sessions:
         self._clock = clock or MonotonicClock()
         self._lock = threading.Lock()
         self._held: dict[str, list[psycopg.Connection]] = {}
+        self._where: dict[str, set[str]] = {}
         self._spinning: dict[str, Spinning] = {}
 
     def identify(self, endpoint: str) -> Identity:
@@ -100,6 +101,8 @@ class Sessions:
         Raises:
             DatabaseError: no connection, or the server refused a statement.
         """
+        with self._lock:
+            self._where.setdefault(name, set()).add(endpoint)
 
         def open_one(_: int) -> bool:
             try:
@@ -141,7 +144,7 @@ class Sessions:
         with self._lock:
             mine = len(self._held.get(name, ()))
         return mine or sum(
-            int(self.query(instance, _HELD, (name,))[0][0]) for instance in self._instances()
+            int(self.query(instance, _HELD, (name,))[0][0]) for instance in self._instances(name)
         )
 
     def spin(
@@ -176,11 +179,14 @@ class Sessions:
             spinning.end()
         for connection in mine:
             connection.close()
-        for instance in self._instances():
+        for instance in self._instances(name):
             self.query(instance, _END, (name,))
 
-    def _instances(self) -> list[str]:
-        return [e for e in self._access.endpoints if e not in {"cluster", "reader"}]
+    def _instances(self, name: str) -> list[str]:
+        """Return where sessions of this name can be: where this process opened them, or anywhere."""
+        with self._lock:
+            where = self._where.get(name)
+        return sorted(where or set(self._access.endpoints) - {"cluster", "reader"})
 
     def _connect(self, endpoint: str, name: str, *, autocommit: bool = True) -> psycopg.Connection:
         return psycopg.connect(

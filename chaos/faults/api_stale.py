@@ -38,6 +38,10 @@ class ApiStale(OfApi):
         """Return the cluster once its description is contradicted."""
         return before.target if self._is_contradicted(context) else None
 
+    def why_none(self, context: Context, before: Before) -> str:
+        """Say what it takes."""
+        return "let the steps within this one, as a nested step, restart or move something"
+
     def is_recovered(self, context: Context, before: Before) -> bool:
         """Tell whether everything is back, and nobody contradicts the API."""
         return super().is_recovered(context, before) and not self._is_contradicted(context)

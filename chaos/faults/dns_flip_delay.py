@@ -8,7 +8,7 @@ from pydantic import Field
 
 from chaos.faults.base import Before, Context
 from chaos.faults.disturbance import Disturbance
-from chaos.faults.of_names import Asked, answered, is_astray
+from chaos.faults.of_names import Asked, answered, is_astray, why_straight
 from chaos.model.topology import Topology
 
 _SHARE = 0.5
@@ -52,6 +52,10 @@ class DnsFlipDelay(Disturbance):
             if since_s is not None and at_s - since_s >= self.delay_s * _SHARE:
                 return before.target
         return None
+
+    def why_none(self, context: Context, before: Before) -> str:
+        """Say so where nothing moved the writer."""
+        return why_straight(context, before)
 
     def is_recovered(self, context: Context, before: Before) -> bool:
         """Tell whether everything is back, and the endpoint leads to the writer."""

@@ -131,6 +131,10 @@ class OfMovingNames(OfNames):
         """Return the endpoint once it leads astray."""
         return before.target if is_astray(context, before.seen.name) else None
 
+    def why_none(self, context: Context, before: Before) -> str:
+        """Say so where nothing moved the writer."""
+        return why_straight(context, before)
+
     def is_recovered(self, context: Context, before: Before) -> bool:
         """Tell whether everything is back, and the name leads where it should."""
         back = super(OfNames, self).is_recovered(context, before)
@@ -149,3 +153,11 @@ def is_astray(context: Context, name: str) -> bool | None:
     if name == "reader":
         return writer[0] in now and bool(topology.readers)
     return now != writer
+
+
+def why_straight(context: Context, before: Before) -> str:
+    """Say so where the writer is still the same, so that no name could lead astray."""
+    was, now = before.topology.writer, context.rds.topology().writer
+    if was is None or now is None or was.id != now.id:
+        return ""
+    return f"{now.id} is still the writer: let the steps within this one, as a nested step, move it"

@@ -97,3 +97,15 @@ def test_a_wrong_statement_is_an_error_and_ends_with_the_rest(sessions: Sessions
     assert sessions.held(NAME) > 0
     sessions.end_sessions(NAME)
     assert sessions.held(NAME) == 0
+
+
+def test_who_holds_sessions_asks_only_where_they_are(postgres: PlainPostgres) -> None:
+    """An instance that a fault took away meanwhile has none, and must not be waited for."""
+    access = postgres.access()
+    gone = {"i1": "127.0.0.1", "i2": "gone.invalid"}
+    sessions = Sessions(replace(access, endpoints={**access.endpoints, **gone}))
+    sessions.hold(NAME, "i1", ())
+    sessions.end_sessions(NAME)
+    assert sessions.held(NAME) == 0
+    with pytest.raises(DatabaseError, match=r"endpoint i2 \(gone.invalid"):
+        sessions.held("gameday-of-another-process")

@@ -168,7 +168,9 @@ def test_what_is_accepted_and_shows_nothing_has_no_effect(
         clock=clock,
     ).carry_out()
     events = read_events(tmp_path / "journal.jsonl")
-    assert [e.data["effect"] for e in events if "effect" in e.data] == ["none"]
+    (effect,) = (e.data for e in events if "effect" in e.data)
+    assert effect["effect"] == "none"
+    assert ("nested step" in effect["error"]) is fault.shows_later
     assert control.begun == {}
     assert len(control.ended) == 1
 
