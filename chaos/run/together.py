@@ -23,6 +23,10 @@ class Cancelled(RunAborted):
     """A step was ended because another one, under way at the same time, went wrong."""
 
 
+class _LeftBehindError(HostError):
+    """A step did not end, although it was told to; nobody waits for it any longer."""
+
+
 class GroupClock:
     """A clock whose `sleep` raises `Cancelled` from when its group was ended."""
 
@@ -34,6 +38,11 @@ class GroupClock:
     def end(self, why: str) -> None:
         """Make this and every later sleep raise, with the first reason."""
         self._why = self._why or why
+
+    @property
+    def ended(self) -> bool:
+        """Whether whoever sleeps by it was told to end."""
+        return bool(self._why)
 
     def now_ns(self) -> int:
         """Return the other clock's instant."""
@@ -96,7 +105,7 @@ class Together:
         since_ns: int | None = None
         while self._alive():
             self._outer.sleep(_LOOK_S)
-            if self._errors:
+            if self.clock.ended:
                 since_ns = since_ns or self._outer.now_ns()
                 if self._outer.now_ns() - since_ns > _END_S * NS:
                     raise self._hanging()
@@ -118,6 +127,8 @@ class Together:
             self.clock.end(f"ended, since another step went wrong: {error}")
         try:
             self.join()
+        except _LeftBehindError:
+            raise
         except BaseException as raised:
             self.clock.end(f"ended, since another step went wrong: {raised}")
             self._end()
@@ -143,7 +154,7 @@ class Together:
             return (real or self._errors)[0]
 
     def _hanging(self) -> HostError:
-        return HostError(
+        return _LeftBehindError(
             f"{', '.join(self._alive())} did not end within {_END_S:g} s of being told to; "
             "`gameday recover` restores what it may still change"
         )
