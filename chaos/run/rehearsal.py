@@ -57,6 +57,13 @@ def rehearse(fault: Fault, context: Context, before: Before) -> Sent:
             kept = f"{endpoint}: {sessions} session{'s' if sessions > 1 else ''} kept open"
             sql.extend([kept, *(f"{endpoint}: {statement}" for statement in statements)])
             return sessions
+        elif call == "spin":
+            sql.append(
+                f"{given[1]}: again and again in {named['sessions']} sessions for "
+                f"{named['for_s']:g} s: {given[2]}"
+            )
+        else:
+            asks.append(f"database: {call} {' '.join(map(str, (*given[1:], *named.values())))}")
         return []
 
     def to_control(call: str, *given: Any, **_: Any) -> Any:
