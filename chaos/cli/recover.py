@@ -17,7 +17,7 @@ from chaos.errors import DefinitionError, GamedayError, RecoveryFailed, RunInter
 from chaos.run import folder as run_folder
 from chaos.run.interrupt import InterruptibleClock, signals_to
 from chaos.run.journal import Journal
-from chaos.run.recovery import Left, calm, left_by
+from chaos.run.recovery import Left, calm, described, left_by
 from chaos.run.recovery import recover as recover_run
 from chaos.run.rig import Restoring
 from chaos.run.tenancy import require_free
@@ -100,7 +100,7 @@ def _replayed(
     target.rds.on_change(lambda call: journal.event("call", **call))
     cluster = target.rds.cluster
     calm(left, journal, target.control)
-    topology = target.topology()
+    topology = described(target.topology, clock)
     targets.same(environment, topology)
     anchor = Anchor.take()
     require_free(topology, left.records.values(), anchor.wall(anchor.monotonic_ns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +14,9 @@ from chaos.clock import Clock
 from chaos.errors import ControlPlaneError, DatabaseError, GamedayError, HostError, WaitTimeout
 from chaos.model.record import read_events
 from chaos.model.snapshot import Snapshot, differences
+from chaos.model.topology import Topology
 from chaos.run.journal import FORMAT, Journal
-from chaos.run.restore import replay
+from chaos.run.restore import TransientError, replay
 from chaos.safety.ports import Control, Restorer
 from chaos.safety.undo import EndDisturbance, Undo, undo_from_json
 from chaos.wait import wait_until
@@ -108,6 +109,31 @@ def recover(
     told += _compared(left.before, restorer)
     journal.event("recovered", left=told)
     return told
+
+
+def described(topology: Callable[[], Topology], clock: Clock) -> Topology:
+    """Describe the cluster, waiting while the API throttles or is away.
+
+    Raises:
+        GamedayError: it refuses for good, or has not answered in time.
+    """
+
+    def ask() -> Topology:
+        try:
+            return topology()
+        except ControlPlaneError as error:
+            if error.permanent:
+                raise
+            raise TransientError(str(error)) from error
+
+    return wait_until(
+        ask,
+        "the cluster to be described",
+        timeout_s=HEALTHY_TIMEOUT_S,
+        interval_s=0.5,
+        errors=(TransientError,),
+        clock=clock,
+    )
 
 
 def _await_steady(restorer: Restorer, clock: Clock) -> str:
