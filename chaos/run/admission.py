@@ -5,7 +5,6 @@ Nothing here changes anything; `gameday plan` tells what it finds, and a run beg
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from chaos.faults.base import TEST_CLUSTER, Before, Context, Fault
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
 from chaos.run.apart import require_apart
-from chaos.run.journal import Journal
+from chaos.run.journal import Journal, in_use
 from chaos.run.recovery import left_by
 from chaos.run.session import key_of
 from chaos.safety.estimate import Estimate, cost
@@ -125,24 +124,12 @@ def dead_runs(runs: Path, topology: Topology) -> dict[str, str]:
         except (OSError, ValueError):
             continue  # Nobody knows of which cluster; `gameday recover` tells of it.
         is_ours = environment.get("resource_id") == topology.resource_id
-        if not is_ours or environment.get("cluster_access") == "embedded" or goes_on(journal):
+        if not is_ours or environment.get("cluster_access") == "embedded" or in_use(journal):
             continue
         left = left_by(journal)
         if left:
             found[folder.name] = "; ".join(left.unreadable.values())
     return found
-
-
-def goes_on(journal: Path) -> bool:
-    """Tell whether a process has a run's journal open."""
-    try:
-        with journal.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -129,13 +130,11 @@ class Journal:
 
 def in_use(path: Path) -> bool:
     """Tell whether a process has this journal open: its run, or a recover of it, goes on."""
-    if not path.exists():
-        return False
-    writer = LineWriter(path)
     try:
-        writer.lock()
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    finally:
-        writer.close()
+    except OSError:
+        return False
     return False
