@@ -95,7 +95,8 @@ def _of_member(member: Member, *, has_standby: bool) -> dict[str, Any]:
         **kept,
         "status": member.status,
         "PromotionTier": member.promotion_tier,
-        "tags": {tag["Key"]: tag.get("Value", "") for tag in tags},
+        # An instance in no cluster carries the lease itself.
+        "tags": {tag["Key"]: tag.get("Value", "") for tag in tags if tag["Key"] != OURS},
     }
 
 

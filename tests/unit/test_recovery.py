@@ -269,3 +269,22 @@ def test_the_zone_of_a_multi_az_instance_is_no_part_of_its_shape() -> None:
 
     assert differences(placed("a", multi_az=True), placed("b", multi_az=True)) == []
     assert differences(placed("a", multi_az=False), placed("b", multi_az=False)) != []
+
+
+def test_the_zones_of_a_cluster_in_several_are() -> None:
+    """DescribeDBClusters says MultiAZ of any Aurora cluster whose instances are in several zones."""
+
+    def placed(zone: str) -> Snapshot:
+        moved = replace(member("i1", Role.WRITER), settings={"AvailabilityZone": zone})
+        return Snapshot(topology=topology(members=(moved,), multi_az=True))
+
+    assert [d.name for d in differences(placed("a"), placed("b"))] == ["AvailabilityZone"]
+
+
+def test_the_lease_that_an_instance_in_no_cluster_carries_is_no_part_of_its_shape() -> None:
+    def leased(until: str) -> Snapshot:
+        tags = [{"Key": "gameday-lease", "Value": until}, {"Key": "team", "Value": "a"}]
+        lone = replace(member("i1", Role.WRITER), settings={"Tags": tags})
+        return Snapshot(topology=topology(members=(lone,), is_cluster=False, multi_az=True))
+
+    assert differences(leased("10:00"), leased("10:05")) == []
