@@ -58,8 +58,15 @@ def _focus(report: Report) -> list[lanes.Span]:
 
 def _faults(report: Report, axis: Axis) -> Group:
     note = "what was done, and the instants that the tables below name"
-    found = (*_lives(report, axis), *_instants(report, axis))
+    found = (*_lives(report, axis), *_quiet(report, axis), *_instants(report, axis))
     return Group(key="faults", title="Fault", note=note, lanes=found)
+
+
+def _quiet(report: Report, axis: Axis) -> Iterator[Lane]:
+    """Yield the lane of the stretches in which traffic and probes stood still, if there are any."""
+    boxes = tuple(axis.box(s) for s in lanes.quiet_segments(report.history, axis.end_s))
+    if boxes:
+        yield Lane(key="load", kind="segments", title="traffic and probes", boxes=boxes)
 
 
 def _lives(report: Report, axis: Axis) -> Iterator[Lane]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from fix_history import RunBuilder
+from fix_history import RunBuilder, failover_run
+from fix_report import write_verdict
 
 from chaos.model.history import History
 from reports import lanes, story
+from reports.html import page
+from reports.read import load
 
 
 @pytest.fixture
@@ -34,3 +39,13 @@ def test_the_story_tells_it(paused: History) -> None:
         "Traffic and probes stand still, without a session",
         "Traffic and probes go on",
     ]
+
+
+def test_the_page_shows_it_only_where_there_is_one(tmp_path: Path) -> None:
+    for name in ("paused", "not"):
+        run = failover_run(tmp_path / name)
+        if name == "paused":
+            for at_s, state in ((2.0, "pausing"), (2.4, "paused"), (4.0, "resumed")):
+                run.event(at_s, "load", state=state)
+        shown = "silence shows nothing" in page(load(write_verdict(run.write())))
+        assert shown is (name == "paused")
