@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from chaos.errors import DatabaseError, GuardRefused
-from chaos.faults.base import Before, Context, Fault
+from chaos.faults.base import MULTI_AZ, Before, Context, Fault
 from chaos.faults.sight import dead_man
 from chaos.model.topology import Topology
 from chaos.safety.undo import EndSessions, Undo
@@ -34,6 +34,7 @@ class BlockWithLock(Fault):
     The effect is that a statement which needs the tables does not get them (SQLSTATE 55P03).
     """
 
+    works_on: ClassVar[str] = MULTI_AZ
     undoes: ClassVar[str] = "ends the session that holds the lock"
     expected_s: ClassVar[float] = 5.0
 

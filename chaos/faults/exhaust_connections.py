@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from chaos.errors import DatabaseError
-from chaos.faults.base import Before, Context, Fault
+from chaos.faults.base import MULTI_AZ, Before, Context, Fault
 from chaos.faults.targets import ONE, select
 from chaos.model.topology import Topology
 from chaos.safety.undo import EndSessions, Undo
@@ -32,6 +32,7 @@ class ExhaustConnections(Fault):
     53300), or with `leave` that no more are free.
     """
 
+    works_on: ClassVar[str] = MULTI_AZ
     undoes: ClassVar[str] = "closes the sessions"
     expected_s: ClassVar[float] = 60.0
 

@@ -22,6 +22,7 @@ class Injected(Fault):
     Syntax: AuroraPostgreSQL.Managing.FaultInjectionQueries in Aurora's user guide.
     """
 
+    works_on: ClassVar[str] = "Aurora PostgreSQL and the test cluster"
     undoes: ClassVar[str] = "nothing: it ends by itself after `for_s`, which recovery waits for"
 
     percent: float = Field(100.0, gt=0, le=100, description="Share of the requests it strikes.")

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.faults.base import Before, Context, Fault
+from chaos.faults.base import MULTI_AZ, Before, Context, Fault
 from chaos.faults.sight import dead_man
 from chaos.faults.targets import ONE, select
 from chaos.model.topology import Topology
@@ -24,6 +24,7 @@ class LongTransaction(Fault):
     The effect is that the server shows it older than `older_than_s`, with its xmin.
     """
 
+    works_on: ClassVar[str] = MULTI_AZ
     undoes: ClassVar[str] = "ends the session"
     expected_s: ClassVar[float] = 10.0
 

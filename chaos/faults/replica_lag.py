@@ -46,7 +46,8 @@ class ReplicaLag(Injected):
     def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> None:
         """Refuse a reader that is behind already."""
         for target in targets:
-            if (lag := lag_ms(context, topology, target)) >= self.lag_ms_min:
+            lag = lag_ms(context, topology, target, writing=False)
+            if lag >= self.lag_ms_min:
                 raise GuardRefused(f"replica-lag: {target} is {lag:.0f} ms behind already")
 
     def inject(self, context: Context, before: Before) -> None:

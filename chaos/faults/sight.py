@@ -37,11 +37,15 @@ def is_slower(now: RoundTrips, was: RoundTrips, by_s: float) -> bool:
     return now.mean_s - was.median_s >= by_s / 2
 
 
-def lag_ms(context: Context, topology: Topology, reader: str) -> float:
-    """Return how far a reader is behind the writer by `aurora_replica_status()`, in milliseconds."""
+def lag_ms(context: Context, topology: Topology, reader: str, *, writing: bool = True) -> float:
+    """Return how far a reader is behind the writer by `aurora_replica_status()`, in milliseconds.
+
+    Without `writing` it is what the last write of somebody else showed.
+    """
     assert topology.writer is not None
     writer = topology.writer.id
-    context.database.query(writer, COMMIT)
+    if writing:
+        context.database.query(writer, COMMIT)
     rows = context.database.query(
         writer, "SELECT server_id, replica_lag_in_msec FROM pg_catalog.aurora_replica_status()"
     )
