@@ -92,7 +92,7 @@ CASES: Cases = {
     },
     "dns-flip-delay": {
         "in a failover": Case(
-            lambda _: DnsFlipDelay(delay_s=5, **BRIEF), within=failover, moves_writer=True
+            lambda _: DnsFlipDelay(delay_s=20, **BRIEF), within=failover, moves_writer=True
         )
     },
     "reader-endpoint-serves-writer": {
