@@ -163,7 +163,8 @@ class Run:
             runs=self.folder.parent,
         )
         situation = situation_of(self.experiment, self._before, around)
-        self.rig.tell(f"usually takes {situation.estimate.expected_s:.0f} s on AWS")
+        if situation.kind == "aws":
+            self.rig.tell(f"usually takes {situation.estimate.expected_s:.0f} s")
         admit(situation, self._journal)
 
     def _now(self) -> datetime:
