@@ -55,11 +55,11 @@ class Tenancy:
             GuardRefused: another run has it, or took it at the same moment.
             ControlPlaneError: the cluster cannot be described or tagged.
         """
-        read_ns = self._clock.now_ns()
-        topology = self._rds.topology()
-        record = ReleaseLease(run=self._lease.run, lease=self._lease.id, arn=topology.arn)
-        number = journal.undo(record, topology.cluster)
-        held = self._valid(topology)
+        arn = self._rds.topology().arn
+        record = ReleaseLease(run=self._lease.run, lease=self._lease.id, arn=arn)
+        number = journal.undo(record, self._rds.cluster)
+        read_ns = self._clock.now_ns()  # After the disk, which may take its time.
+        held = self._held()
         if held:
             raise GuardRefused(f"cluster {self._rds.cluster} has a run on it: {held}")
         self._write()
@@ -119,10 +119,7 @@ class Tenancy:
 
     def _held(self) -> Lease | None:
         """Return the valid lease on the cluster."""
-        return self._valid(self._rds.topology())
-
-    def _valid(self, topology: Topology) -> Lease | None:
-        lease = Lease.on(topology)
+        lease = Lease.on(self._rds.topology())
         return lease if lease and lease.is_valid(self._now()) else None
 
     def _write(self) -> None:

@@ -28,7 +28,7 @@ DRILL = {
     "claim": "Readers and bounds are as before.",
     "workload": {"arms": [{"arm": "resilient"}], "warmup_s": 3, "cooldown_s": 1},
     "method": [
-        {"fault": "delete-reader", "settle_s": 0},
+        {"fault": "delete-reader", "hold_s": 3, "settle_s": 0},
         {"fault": "scale-capacity", "min_acu": 1, "max_acu": 4, "settle_s": 0},
     ],
     "objectives": [{"check": "restored"}],
