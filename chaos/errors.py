@@ -16,6 +16,8 @@ Every message is one line that says what was being done, to what, and what to do
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -131,3 +133,9 @@ class DatabaseError(GamedayError):
 
 class WaitTimeout(GamedayError):  # noqa: N818 - said as the wait says it
     """A bounded wait ran out; the message says what was awaited and for how long."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return what to add to a message about an unknown name: the allowed one most like it, or ""."""
+    close = difflib.get_close_matches(name, list(allowed), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

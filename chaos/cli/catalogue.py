@@ -9,14 +9,16 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 from rich.table import Table
+from rich.text import Text
 
 from chaos.checks import CATALOGUE as CHECKS
 from chaos.cli.options import AsJson
 from chaos.cli.terminal import Terminal
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import find, load, shipped
-from chaos.errors import DefinitionError, ExitCode
+from chaos.errors import DefinitionError, ExitCode, nearest
 from chaos.faults import CATALOGUE as FAULTS
+from chaos.faults.base import Fault
 from chaos.safety.guards import GUARDS
 from loadgen.arms import CATALOGUE as ARMS
 
@@ -66,19 +68,33 @@ def experiments(as_json: AsJson = False) -> None:
     _show("experiments", rows, ("name", "claim"), as_json=as_json)
 
 
-def faults(as_json: AsJson = False) -> None:
+def faults(
+    name: Annotated[
+        str | None, typer.Argument(help="Explain this one's parameters; absent: list all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the faults with their parameters, where they work and what recovery undoes."""
-    rows = [
-        {
+    rows = {
+        kind.model_fields["fault"].default: {
             **_described(kind),
             "name": kind.model_fields["fault"].default,
             "works_on": kind.works_on,
             "undoes": kind.undoes,
         }
         for kind in FAULTS
-    ]
-    columns = ("name", "summary", "parameters", "works_on", "undoes")
-    _show("faults", rows, columns, as_json=as_json)
+    }
+    if name is not None and name not in rows:
+        raise DefinitionError(
+            f"no fault {name!r}; `gameday faults` lists them{nearest(name, rows)}"
+        )
+    terminal = Terminal()
+    if as_json:
+        terminal.object({"faults": list(rows.values()) if name is None else [rows[name]]})
+    elif name is None:
+        _list_faults(terminal, list(rows.values()))
+    else:
+        _explain_fault(terminal, rows[name])
 
 
 def checks(as_json: AsJson = False) -> None:
@@ -108,6 +124,40 @@ def guards(as_json: AsJson = False) -> None:
     _show("guards", rows, ("name", "summary"), as_json=as_json)
 
 
+def _list_faults(terminal: Terminal, rows: Sequence[dict[str, Any]]) -> None:
+    """Print the faults by where they work, each with the parameters that not every fault has."""
+    common = [name for name in Fault.model_fields if name != "fault"]
+    terminal.output.print(
+        f"Every fault takes {', '.join(common)}. `gameday faults NAME` explains all parameters of "
+        "one, with their defaults.",
+        markup=False,
+    )
+    for place in dict.fromkeys(row["works_on"] for row in rows):
+        there = [row for row in rows if row["works_on"] == place]
+        undone = {row["undoes"] for row in there}
+        also = f" (recovery: {undone.pop()})" if len(undone) == 1 else ""
+        terminal.output.print(f"\nWorks on {place}{also}", style="bold", markup=False)
+        table = _table(("name", "does"), show_header=False)
+        for row in there:
+            own = ", ".join(name for name in row["parameters"] if name not in common)
+            lines = [row["summary"]]
+            lines += [f"parameters: {own}"] * bool(own)
+            lines += [f"recovery: {row['undoes']}"] * (not also)
+            table.add_row(row["name"], Text("\n".join(lines)))
+        terminal.output.print(table)
+
+
+def _explain_fault(terminal: Terminal, row: dict[str, Any]) -> None:
+    head = (row["summary"], f"works on: {row['works_on']}", f"recovery: {row['undoes']}", "")
+    terminal.output.print("\n".join(head), markup=False)
+    table = _table(("name", "default", "means"))
+    for name, field in row["parameters"].items():
+        default = field.get("default", "(needed)")
+        shown = "" if default is None else str(default)
+        table.add_row(name, Text(shown), Text(field.get("description", "")))
+    terminal.output.print(table)
+
+
 def _described(kind: type[BaseModel]) -> dict[str, Any]:
     properties = kind.model_json_schema()["properties"]
     return {
@@ -127,12 +177,17 @@ def _show(
     if as_json:
         terminal.object({name: list(rows)})
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = _table(columns)
+    for row in rows:
+        table.add_row(*(Text(_cell(row[column])) for column in columns))
+    terminal.output.print(table)
+
+
+def _table(columns: Sequence[str], *, show_header: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=show_header)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column == "name")
-    for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
-    terminal.output.print(table)
+    return table
 
 
 def _cell(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -13,6 +12,7 @@ from chaos.checks import CATALOGUE as CHECKS
 from chaos.checks.base import Check
 from chaos.definition.embedded import EmbeddedCluster
 from chaos.definition.steps import Step, faults_of, require_injections
+from chaos.errors import nearest
 from chaos.faults.base import Fault
 from chaos.safety.limits import Limits
 from chaos.safety.stops import Condition, OfStream, every
@@ -44,9 +44,9 @@ class Arm(_Part):
         """Hold the name to the catalogue that the loader was given; definitions know none."""
         allowed = (info.context or {}).get("arms")
         if allowed is not None and name not in allowed:
-            close = difflib.get_close_matches(name, allowed, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"unknown arm {name!r}; allowed are {', '.join(allowed)}{hint}")
+            raise ValueError(
+                f"unknown arm {name!r}; allowed are {', '.join(allowed)}{nearest(name, allowed)}"
+            )
         return name
 
 

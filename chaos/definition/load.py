@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from chaos.definition.experiment import Experiment
 from chaos.definition.steps import NEITHER
-from chaos.errors import DefinitionError
+from chaos.errors import DefinitionError, nearest
 
 M = TypeVar("M", bound=BaseModel)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -51,7 +50,7 @@ def find(name_or_file: str) -> Path:
         return known[name_or_file]
     raise DefinitionError(
         f"{name_or_file}: no such file and no shipped experiment; "
-        f"shipped are {', '.join(known) or 'none'}{_nearest(name_or_file, known)}"
+        f"shipped are {', '.join(known) or 'none'}{nearest(name_or_file, known)}"
     )
 
 
@@ -221,9 +220,7 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
     kind, context, location = problem["type"], problem.get("ctx", {}), problem["loc"]
     if kind == "extra_forbidden":
         allowed = _allowed_keys(location[:-1], model)
-        return (
-            f"unknown key; allowed are {', '.join(allowed)}{_nearest(str(location[-1]), allowed)}"
-        )
+        return f"unknown key; allowed are {', '.join(allowed)}{nearest(str(location[-1]), allowed)}"
     if kind == "missing":
         return f"missing key {location[-1]!r}"
     if kind == "union_tag_invalid":
@@ -231,7 +228,7 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
         named = context["discriminator"].strip("'")
         return (
             f"unknown {named} {context['tag']!r}; allowed are {', '.join(allowed)}"
-            f"{_nearest(context['tag'], allowed)}"
+            f"{nearest(context['tag'], allowed)}"
         )
     if kind == "union_tag_not_found":
         return f"missing key {context['discriminator']}"
@@ -271,8 +268,3 @@ def _dereference(node: Any, schema: Any) -> Any:
         else:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
     return node
-
-
-def _nearest(name: str, allowed: Any) -> str:
-    close = difflib.get_close_matches(name, list(allowed), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

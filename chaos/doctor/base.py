@@ -74,11 +74,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """This machine: installed client libraries, kernel settings, what resolves names."""
+    """This machine: installed client libraries, kernel settings, what caches names."""
 
     versions: Mapping[str, str] = field(default_factory=dict)
     sysctl: Mapping[str, int] = field(default_factory=dict)
-    name_servers: tuple[str, ...] = ()
     caching: tuple[str, ...] = ()
     """Programs found that cache DNS answers."""
 

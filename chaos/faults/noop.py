@@ -11,7 +11,8 @@ from chaos.model.topology import Topology
 class Noop(Fault):
     """Disturb nothing and hold for `hold_s`: whatever is measured is the harness's own noise."""
 
-    works_on: ClassVar[str] = "everywhere"
+    works_on: ClassVar[str] = "any cluster"
+    undoes: ClassVar[str] = "nothing"
     expected_s: ClassVar[float] = 0.0
 
     fault: Literal["noop"] = "noop"
