@@ -10,7 +10,9 @@ import pytest
 import typer
 
 from chaos.cli import app, main
+from chaos.definition.load import shipped
 from chaos.errors import ExitCode
+from chaos.faults import CATALOGUE as FAULTS
 from chaos.faults.base import Fault
 
 ROOT = Path(__file__).parents[2]
@@ -90,10 +92,19 @@ def test_every_exit_code_is_in_the_readme(code: ExitCode) -> None:
     assert re.search(rf"\b{code.value}\b", table)
 
 
-def test_every_parameter_of_every_fault_is_in_the_language_s_reference() -> None:
+@pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.model_fields["fault"].default)
+def test_every_parameter_of_every_fault_is_in_the_language_s_reference(kind: type[Fault]) -> None:
     reference = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
-    for field in Fault.model_fields:
-        assert f"`{field}`" in reference, field
+    common = reference.partition("## `method`")[2].partition("\n## ")[0]
+    faults = reference.partition("## Faults")[2].partition("\n## ")[0]
+    for field in set(kind.model_fields) - {"fault"}:
+        assert f"`{field}`" in (common if field in Fault.model_fields else faults), field
+
+
+def test_the_experiments_that_are_listed_are_those_that_ship() -> None:
+    reference = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    table = reference.partition("## Experiments that ship")[2]
+    assert sorted(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == sorted(shipped())
 
 
 @pytest.mark.parametrize(
