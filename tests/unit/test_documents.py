@@ -22,7 +22,7 @@ COMMAND: Any = typer.main.get_command(app)
 
 def leaves(command: Any, *path: str) -> dict[str, Any]:
     """Every command by its words, `cluster up` among them."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, sub in command.commands.items():
         if hasattr(sub, "commands"):
             found |= leaves(sub, *path, name)
@@ -108,9 +108,17 @@ def test_the_experiments_that_are_listed_are_those_that_ship() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/safety.md", "experiments/README.md"]
+    "document",
+    ["README.md", "CONTRIBUTING.md", "experiments/README.md"]
+    + [f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))],
 )
 def test_links_and_pictures_lead_somewhere(document: str) -> None:
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+    for page, section in re.findall(r"\]\(([^)#]*)#([^)]+)\)", path.read_text(encoding="utf-8")):
+        text = (path.parent / page if page else path).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        assert section in {
+            re.sub(r"[^a-z0-9_ -]", "", h.lower()).replace(" ", "-") for h in headings
+        }

@@ -33,7 +33,7 @@ _PASSED_ON = {
 }
 _ADVICE = (
     "what is needed: Linux 5.14 or later on x86_64 or aarch64, whose seccomp is not forbidden here; "
-    "or, for dynamically linked programs, LD_PRELOAD=libnss_wrapper.so (README, any client)"
+    "or, for dynamically linked programs, LD_PRELOAD=libnss_wrapper.so (docs/clients.md)"
 )
 
 
