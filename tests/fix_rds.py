@@ -213,7 +213,7 @@ class FakeRds:
         gone = self.state.member(instance)
         assert gone is not None
         self._set(members=(*self._without(instance), replace(gone, status="deleting")))
-        self._later("delete_instance", instance, lambda: self._set(members=self._without(instance)))
+        self._later("delete_instance", instance, lambda: self._deleted(instance))
 
     def create_instance(self, instance: str, settings: Mapping[str, Any]) -> None:
         made = replace(member(instance), settings=settings)
@@ -307,6 +307,17 @@ class FakeRds:
 
     def _set(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
+
+    def _deleted(self, instance: str) -> None:
+        self._set(members=self._without(instance))
+        self.endpoints = tuple(
+            replace(
+                endpoint,
+                static=tuple(name for name in endpoint.static if name != instance),
+                excluded=tuple(name for name in endpoint.excluded if name != instance),
+            )
+            for endpoint in self.endpoints
+        )
 
     def _without(self, instance: str) -> tuple[Member, ...]:
         return tuple(m for m in self.state.members if m.id != instance)

@@ -82,13 +82,22 @@ REQUESTS: list[tuple[Fault, Topology, list[Request], list[Request]]] = [
     (RebootWithFailover(), topology(), [("failover_db_cluster", CLUSTER)], []),
     (RebootWithFailover(), multi_az(), [rebooted("i1", ForceFailover=True)], []),
     (RebootInstance(target="all readers"), topology(), [rebooted("i2"), rebooted("i3")], []),
-    (DeleteReader(), topology(), [deleted("i2")], [created("i2", PromotionTier=1)]),
+    (
+        DeleteReader(),
+        topology(),
+        [deleted("i2")],
+        [members(static=["i2"], excluded=[]), created("i2", PromotionTier=1)],
+    ),
     (DeleteWriter(), topology(), [deleted("i1")], [created("i1", PromotionTier=1)]),
     (
         DeleteAllReaders(),
         topology(),
         [deleted("i2"), deleted("i3")],
-        [created("i2", PromotionTier=1), created("i3", PromotionTier=2)],
+        [
+            members(static=["i2"], excluded=[]),
+            created("i2", PromotionTier=1),
+            created("i3", PromotionTier=2),
+        ],
     ),
     (
         AddReader(instance_class="db.r6g.xlarge", availability_zone="eu-west-1b", promotion_tier=9),
@@ -145,10 +154,18 @@ def before(fault: Fault, state: Topology) -> Before:
 
 
 class Undoing:
-    """What undo records send through: the real API, nothing else."""
+    """What undo records send through: the real API, which described a cluster a moment ago."""
 
-    def __init__(self, plane: ControlPlane) -> None:
-        self.rds = plane
+    def __init__(self, plane: ControlPlane, state: Topology) -> None:
+        self.rds = self
+        self._plane = plane
+        self._state = state
+
+    def topology(self) -> Topology:
+        return self._state
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plane, name)
 
 
 @by_fault
@@ -165,7 +182,7 @@ def test_exactly_these_requests_are_sent(
     seen = before(fault, state)
     fault.inject(Context(plane, FakeService(VirtualClock())), seen)
     for record in fault.undo(seen):
-        record.send(cast("Restorer", Undoing(plane)))
+        record.send(cast("Restorer", Undoing(plane, state)))
 
 
 @by_fault

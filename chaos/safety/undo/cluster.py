@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from chaos.model.topology import Capacity
+from chaos.model.topology import Capacity, CustomEndpoint
 from chaos.safety.calls import Call
 from chaos.safety.ports import Restorer
 from chaos.safety.undo.base import NEEDED, RIGHT, Look, UndoRecord, left, waiting
@@ -129,7 +129,7 @@ class SetEndpointMembers(UndoRecord):
     excluded: tuple[str, ...]
     run_static: tuple[str, ...]
     run_excluded: tuple[str, ...]
-    """The members that the run set."""
+    """The members that the run set; the fewest that may be left where the service took some out."""
 
     def command(self, cluster: str) -> str:  # noqa: ARG002 - an endpoint's name is unique
         """Return what a person would type."""
@@ -145,23 +145,48 @@ class SetEndpointMembers(UndoRecord):
         return (Call("ModifyDBClusterEndpoint"),)
 
     def look(self, restorer: Restorer) -> Look:
-        """Compare the members with the old ones and with the run's."""
+        """Compare the members with the old ones, as far as these are there, and with the run's."""
         found = [e for e in restorer.rds.custom_endpoints() if e.id == self.endpoint]
         if not found:
             return left(f"custom endpoint {self.endpoint} is gone")
         now = found[0]
         if now.status != "available":
             return waiting(f"custom endpoint {self.endpoint} is {now.status}")
-        members = (set(now.static), set(now.excluded))
-        if members == (set(self.static), set(self.excluded)):
+        if (set(now.static), set(now.excluded)) == (set(self.static), set(self.excluded)):
             return RIGHT
-        if members == (set(self.run_static), set(self.run_excluded)):
-            return NEEDED
-        return left("somebody else has set other members since")
+        if not self._is_of_run(now):
+            return left("somebody else has set other members since")
+        static, excluded = self._possible(restorer)
+        if self.static and not static:
+            return left(f"none of {', '.join(self.static)} is there any more")
+        same = (set(now.static), set(now.excluded)) == (set(static), set(excluded))
+        return RIGHT if same else NEEDED
+
+    def _is_of_run(self, now: CustomEndpoint) -> bool:
+        """Tell whether the run set these, or they lie between its members and the old ones."""
+        static, excluded = set(now.static), set(now.excluded)
+        if (static, excluded) == (set(self.run_static), set(self.run_excluded)):
+            return True
+        return set(self.run_static) <= static <= set(self.static) and (
+            set(self.run_excluded) <= excluded <= set(self.excluded)
+        )
+
+    def _possible(self, restorer: Restorer) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the old members without those that the service would not know now."""
+        there = {
+            m.id
+            for m in restorer.rds.topology().members
+            if m.status not in {"creating", "deleting"}
+        }
+        return (
+            tuple(name for name in self.static if name in there),
+            tuple(name for name in self.excluded if name in there),
+        )
 
     def send(self, restorer: Restorer) -> None:
-        """Request the old members."""
-        restorer.rds.modify_endpoint(self.endpoint, static=self.static, excluded=self.excluded)
+        """Request the old members, those of them that are there."""
+        static, excluded = self._possible(restorer)
+        restorer.rds.modify_endpoint(self.endpoint, static=static, excluded=excluded)
 
 
 class SwitchBack(UndoRecord):
