@@ -99,6 +99,10 @@ _PERMANENT = (
 )
 
 
+_PERMANENT_SQLSTATES = ("0A", "28", "42")
+"""Classes: feature not supported, invalid authorization, syntax error or access rule violation."""
+
+
 class ControlPlaneError(GamedayError):
     """The RDS API refused a request or could not be reached.
 
@@ -129,6 +133,11 @@ class DatabaseError(GamedayError):
     def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+
+    @property
+    def permanent(self) -> bool:
+        """Whether asking again cannot help: the user, its rights or the statement are wrong."""
+        return self.sqlstate is not None and self.sqlstate.startswith(_PERMANENT_SQLSTATES)
 
 
 class WaitTimeout(GamedayError):  # noqa: N818 - said as the wait says it

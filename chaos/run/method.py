@@ -15,7 +15,7 @@ from chaos.faults.base import Before, Context, Fault
 from chaos.model.topology import Topology
 from chaos.run.apart import require_apart
 from chaos.run.journal import Journal
-from chaos.run.session import FaultSession, UnderWay, key_of, look_before
+from chaos.run.session import FaultSession, UnderWay, key_of, look_before, look_patiently
 from chaos.run.together import Together
 from chaos.safety.ports import Restorer
 
@@ -57,7 +57,10 @@ class Method:
         """
         require_apart(
             self.steps,
-            lambda fault: look_before(fault, self.context, self.first, key_of(self.run, 0)),
+            lambda fault: look_patiently(
+                lambda: look_before(fault, self.context, self.first, key_of(self.run, 0)),
+                self.clock,
+            ),
         )
         around = _Around(clock=self.clock)
         for step in placed(self.steps):

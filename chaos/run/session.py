@@ -23,12 +23,14 @@ from chaos.errors import ControlPlaneError, DatabaseError, HostError, RunAborted
 from chaos.faults.base import Before, Context, Fault
 from chaos.model.topology import Topology
 from chaos.run.journal import Journal
-from chaos.run.restore import replay
+from chaos.run.restore import TransientError, replay
 from chaos.run.watching import watching
 from chaos.safety.ports import Restorer
 from chaos.wait import wait_until
 
 _WATCH_INTERVAL_S = 0.1
+_LOOK_TIMEOUT_S = 10.0
+_LOOK_INTERVAL_S = 0.5
 _TRANSIENT = (ControlPlaneError, DatabaseError, HostError)
 
 
@@ -61,6 +63,37 @@ def look_before(
         seen=seen,
         spared=spared,
     )
+
+
+def look_patiently(look: Callable[[], Before], clock: Clock) -> Before:
+    """Return what `look` sees; for some seconds it may fail as it does where a cluster is moving.
+
+    Raises:
+        GuardRefused: as `look_before`.
+        ControlPlaneError, DatabaseError, HostError: as `look_before`, for good or to the end.
+    """
+    failed: list[ControlPlaneError | DatabaseError] = []
+
+    def attempt() -> Before:
+        try:
+            return look()
+        except (ControlPlaneError, DatabaseError) as error:
+            if error.permanent:
+                raise
+            failed.append(error)
+            raise TransientError(str(error)) from error
+
+    try:
+        return wait_until(
+            attempt,
+            "the cluster to be looked at",
+            timeout_s=_LOOK_TIMEOUT_S,
+            interval_s=_LOOK_INTERVAL_S,
+            errors=(TransientError,),
+            clock=clock,
+        )
+    except WaitTimeout as error:
+        raise failed[-1] from error
 
 
 class UnderWay:
@@ -150,7 +183,9 @@ class FaultSession:
             RunAborted: the cluster did not recover in time.
         """
         key = key_of(self.run, self.fault_id)
-        before = look_before(self.fault, self.context, self.first, key, self.spared)
+        before = look_patiently(
+            lambda: look_before(self.fault, self.context, self.first, key, self.spared), self.clock
+        )
         records = [
             self.journal.undo(record, before.topology.cluster) for record in self.fault.undo(before)
         ]
@@ -205,7 +240,8 @@ class FaultSession:
         try:
             self.fault.inject(self.context, before)
         except ControlPlaneError as error:
-            if error.code is not None or not self.fault.calls(before):
+            answered = error.code is not None or error.permanent
+            if answered or not self.fault.calls(before):
                 self._event("inject", before, state="ended", error=str(error))
                 raise
             self._event("inject", before, state="ended", unanswered=str(error))

@@ -9,7 +9,14 @@ import pytest
 from fix_rds import FakeRds, VirtualClock, member, topology
 from fix_service import REPORTS, SECONDARY, WORLD, FakeService, multi_az
 
-from chaos.errors import ControlPlaneError, RunAborted, RunInterrupted
+from chaos.clock import NS
+from chaos.errors import (
+    ControlPlaneError,
+    DatabaseError,
+    GamedayError,
+    RunAborted,
+    RunInterrupted,
+)
 from chaos.faults.add_reader import AddReader
 from chaos.faults.base import Before, Fault
 from chaos.faults.change_custom_endpoint import ChangeCustomEndpoint
@@ -27,6 +34,7 @@ from chaos.faults.reboot_with_failover import RebootWithFailover
 from chaos.faults.scale_capacity import ScaleCapacity
 from chaos.faults.stop_cluster import StopCluster
 from chaos.faults.switchover_global import SwitchoverGlobal
+from chaos.model.identity import Identity
 from chaos.model.record import Event, read_events
 from chaos.model.topology import Capacity, Role, Topology
 from chaos.run.journal import Journal
@@ -265,6 +273,61 @@ def test_a_cluster_that_does_not_come_back_aborts_the_run(rds: FakeRds, journal:
     rds.ignores = {"create_instance"}
     with pytest.raises(RunAborted, match="create-instance: waited 5 s"):
         inject(DeleteReader(recovery_timeout_s=5), rds, journal)
+
+
+def away(rds: FakeRds, error: GamedayError, for_s: float) -> None:
+    """Let SQL fail from now on, for a while."""
+
+    def identify(endpoint: str) -> Identity:
+        if rds.clock.now_ns() < for_s * NS:
+            raise error
+        return FakeRds.identify(rds, endpoint)
+
+    rds.identify = identify  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ControlPlaneError("away"),
+        ControlPlaneError("throttled", code="Throttling"),
+        DatabaseError("starting up", sqlstate="57P03"),
+    ],
+    ids=str,
+)
+def test_a_cluster_that_cannot_be_looked_at_for_a_moment_is_looked_at_again(
+    rds: FakeRds, journal: Journal, error: GamedayError
+) -> None:
+    away(rds, error, 8)
+    assert effect(inject(RebootInstance(**BRIEF), rds, journal))["effect"] == "taken"
+
+
+@pytest.mark.parametrize(
+    ("error", "given_up_s"),
+    [
+        (DatabaseError("no answer"), 10),
+        (ControlPlaneError("denied", code="AccessDenied"), 0),
+        (DatabaseError("no rights", sqlstate="42501"), 0),
+    ],
+    ids=str,
+)
+def test_a_cluster_that_cannot_be_looked_at_ends_the_run_with_the_reason(
+    rds: FakeRds, journal: Journal, error: GamedayError, given_up_s: float
+) -> None:
+    away(rds, error, 60)
+    with pytest.raises(type(error), match=str(error)):
+        inject(RebootInstance(**BRIEF), rds, journal)
+    assert rds.calls == []
+    assert given_up_s * NS <= rds.clock.now_ns() <= (given_up_s + 1) * NS
+
+
+def test_a_request_without_credentials_ends_the_run_at_once(rds: FakeRds, journal: Journal) -> None:
+    def failover(_: str | None) -> None:
+        raise ControlPlaneError("expired", permanent=True)
+
+    rds.failover = failover  # type: ignore[method-assign,assignment]
+    with pytest.raises(ControlPlaneError, match="expired"):
+        inject(FailoverCluster(), rds, journal)
 
 
 def _before(state: Any) -> Before:
