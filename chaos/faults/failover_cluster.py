@@ -72,8 +72,11 @@ def reader_to_promote(fault: str, target: str | None, topology: Topology) -> tup
 
 
 def new_writer(context: Context, before: Before) -> str | None:
-    """Return another writer than before once the API names it and it says so itself, else None."""
+    """Return another writer than before once the API names it and it says so itself, else None.
+
+    Where no writer was known before, none can be told to be another.
+    """
     old, new = before.topology.writer, context.rds.topology().writer
-    if new is None or (old is not None and new.id == old.id):
+    if old is None or new is None or new.id == old.id:
         return None
     return new.id if context.database.identify(new.id).role is Role.WRITER else None

@@ -129,6 +129,7 @@ class Run:
                         self._method()
                     with self._phase("cool-down"):
                         self.rig.clock.sleep(self.experiment.workload.cooldown_s)
+                self.rig.clock.check()  # A condition may have held in the last moment.
                 self._steady("after", require=False)
         except GamedayError as raised:
             error = raised

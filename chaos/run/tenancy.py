@@ -108,8 +108,9 @@ class Tenancy:
         held = self._held()
         if held and held.id != self._lease.id:
             raise GuardRefused(f"another run has taken cluster {self._rds.cluster}: {held}")
-        self._lease = self._next(self._lease)
-        self._write()
+        extended = self._next(self._lease)
+        self._rds.set_tags(extended.as_tag())
+        self._lease = extended  # Only now: until it is written, the old deadline counts.
 
     def stop(self) -> None:
         """Renew no more; what is on the cluster is for the undo record to release."""
@@ -141,6 +142,12 @@ class Tenancy:
                     return
             except GamedayError as error:
                 self._lost(str(error))
+                return
+            except Exception as bug:  # noqa: BLE001 - the run must not go on without its lease
+                why = f"{type(bug).__name__}: {bug}"
+                self._lost(
+                    f"the lease on {self._rds.cluster} is renewed no more, our own error: {why}"
+                )
                 return
 
 

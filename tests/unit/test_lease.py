@@ -163,6 +163,27 @@ def test_renewing_extends_it_and_tells_when_another_has_it(
     assert Lease.on(rds.state) == other
 
 
+def test_a_lease_that_could_not_be_extended_ends_when_it_ended(
+    tenancy: Any, journal: Any, rds: FakeRds, clock: VirtualClock
+) -> None:
+    """What was not written must not count, or an expired lease would be thought to be held."""
+    mine = tenancy("r1")
+    mine.take(journal("r1"))
+    mine.stop()
+    written = mine._lease
+
+    def denied(tags: Any) -> None:  # noqa: ARG001 - the name is the port's
+        raise ControlPlaneError("tagging: denied", code="AccessDenied")
+
+    rds.set_tags = denied  # type: ignore[method-assign]
+    for _ in range(3):
+        clock.sleep(LASTS.total_seconds() / 2)
+        with pytest.raises(ControlPlaneError, match="denied"):
+            mine.renew()
+    assert mine._lease == written
+    assert not written.is_valid(mine._now())
+
+
 def test_renewing_writes_it_again_where_it_was_taken_off(
     tenancy: Any, journal: Any, rds: FakeRds
 ) -> None:
