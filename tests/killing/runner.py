@@ -60,7 +60,7 @@ def main(cluster: str, fault: str, case: str, folder: Path, record: int, *, afte
         journal.deadly, journal.after = record, after
         target.rds.on_change(lambda call: journal.event("call", **call))
         journal.event("snapshot", sync=True, when="before", snapshot=take(restoring).as_json())
-        if first.is_cluster:
+        if wanted.moves_writer and first.is_cluster:
             assert first.writer is not None
             journal.undo(RestoreWriter(instance=first.writer.id), cluster)
         for statement in wanted.given:
