@@ -239,4 +239,4 @@ def _cannot_record(error: OSError) -> str:
 def _tell(state: str, message: str = "") -> None:
     """Send one line to whoever started this process."""
     with suppress(BrokenPipeError):  # it is gone; the records are what remains
-        print(json.dumps({"state": state, "message": message}), flush=True)  # noqa: T201
+        print(json.dumps({"state": state, "message": message}), flush=True)  # noqa: T201 - the protocol

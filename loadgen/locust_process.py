@@ -29,11 +29,11 @@ def _import_patched(access: DatabaseAccess) -> Callable[[dict[str, Any], Databas
 
     if access.name_server is not None:
         names.install(access.name_server)
-    import psycopg.waiting  # noqa: PLC0415
+    import psycopg.waiting  # noqa: PLC0415 - after locust
 
     if psycopg.waiting.wait is getattr(psycopg.waiting, "wait_c", None):
         raise AssertionError("psycopg was imported before locust: it would block every user")
-    from loadgen.generator import serve  # noqa: PLC0415
+    from loadgen.generator import serve  # noqa: PLC0415 - after locust
 
     return serve
 

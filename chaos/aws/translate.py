@@ -130,7 +130,6 @@ def global_cluster(entry: Mapping[str, Any]) -> GlobalCluster:
             for member in entry.get("GlobalClusterMembers", ())
         ),
         failing_over=(entry.get("FailoverState") or {}).get("Status", ""),
-        writer_endpoint=entry.get("Endpoint", ""),
     )
 
 

@@ -58,7 +58,6 @@ class GlobalCluster:
     status: str
     members: tuple[GlobalMember, ...]
     failing_over: str = ""
-    writer_endpoint: str = ""
 
     @property
     def primary(self) -> GlobalMember | None:

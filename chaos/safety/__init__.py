@@ -1,1 +1,1 @@
-"""Before: guards. Always: undo records on disk before the change that needs them."""
+"""Before a fault: guards, the lease. During: stop conditions. Always: undo records before the change."""

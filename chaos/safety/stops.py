@@ -86,7 +86,7 @@ class ErrorRatio(OfStream):
         20, ge=1, le=100_000, description="Fewer operations than this tell nothing."
     )
 
-    def why(self, live: Live, now_ns: int) -> str | None:  # noqa: ARG002
+    def why(self, live: Live, now_ns: int) -> str | None:  # noqa: ARG002 - others need the time
         """Compare the share with the bound."""
         recent = live.recent(self.arm, self.endpoint, self.operation, self.over_s)
         if recent.operations < self.operations_min:
@@ -125,7 +125,7 @@ class LostWrites(Stop):
     stop: Literal["lost-writes"] = "lost-writes"
     lost_writes_max: int = Field(0, ge=0, description="Lost writes that are accepted.")
 
-    def why(self, live: Live, now_ns: int) -> str | None:  # noqa: ARG002
+    def why(self, live: Live, now_ns: int) -> str | None:  # noqa: ARG002 - others need the time
         """Compare the writes found missing so far with the bound."""
         found = live.lost_so_far()
         if found is None or found.lost <= self.lost_writes_max:
@@ -142,7 +142,7 @@ class Alarm(Stop):
         60.0, gt=0, le=3600, description="Seconds for which CloudWatch may not answer."
     )
 
-    def why(self, live: Live, now_ns: int) -> str | None:  # noqa: ARG002
+    def why(self, live: Live, now_ns: int) -> str | None:  # noqa: ARG002 - others need the time
         """Look at the state; one that was not told for long stops the run as well."""
         state = live.alarm(self.alarm)
         if state in {"ALARM", "missing"}:
@@ -172,7 +172,7 @@ class StopFile(Stop):
     stop: Literal["stop-file"] = "stop-file"
     path: str = Field(min_length=1, description="The file; its first line is the reason told.")
 
-    def why(self, live: Live, now_ns: int) -> str | None:  # noqa: ARG002
+    def why(self, live: Live, now_ns: int) -> str | None:  # noqa: ARG002 - others need the time
         """Look whether it is there."""
         path = Path(self.path)
         return stop_file_says(path, f"stopped by {path.name}")

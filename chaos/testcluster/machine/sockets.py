@@ -133,7 +133,7 @@ def _sockets(pid: int) -> Iterator[tuple[int, int]]:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for name in os.listdir(folder):  # noqa: PTH208 - names only, and often
             with contextlib.suppress(FileNotFoundError):
-                kind, _, inode = os.readlink(f"{folder}/{name}").partition(":")  # noqa: PTH115
+                kind, _, inode = os.readlink(f"{folder}/{name}").partition(":")  # noqa: PTH115 - often
                 if kind == "socket":
                     yield int(name), int(inode.strip("[]"))
 
