@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from chaos.cli import cluster_options as options
 from chaos.cli import defect as defects
 from chaos.cli import endpoints, execution
 from chaos.cli.options import AsJson, Profile, Quiet
@@ -20,12 +21,6 @@ app = typer.Typer(help="Keep a test cluster running by itself.", no_args_is_help
 execution.register(app)
 defects.register(app)
 Identifier = Annotated[str, typer.Option("--identifier", help="DB cluster identifier.")]
-Ttl = Annotated[
-    int | None,
-    typer.Option(
-        min=0, help="Seconds for which such DNS answers may be kept; absent: the profile's."
-    ),
-]
 
 
 def register(parent: typer.Typer) -> None:
@@ -37,57 +32,24 @@ def register(parent: typer.Typer) -> None:
 def up(
     *,
     identifier: Identifier = "gameday",
-    readers: Annotated[int, typer.Option(min=0, max=15, help="Readers beside the writer.")] = 2,
-    region: Annotated[str, typer.Option(help="AWS Region it claims to be in.")] = "eu-west-1",
-    profile: Annotated[Profile, typer.Option(help="Pace of failovers.")] = Profile.FAST,
-    port: Annotated[
-        int | None, typer.Option(min=1024, max=65535, help="Absent: 5432, or a free one.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the modelled durations.")] = 0,
-    cluster_ttl: Ttl = None,
-    reader_ttl: Ttl = None,
-    instance_ttl: Ttl = None,
-    dns_flip: Annotated[
-        float | None,
-        typer.Option(min=0, help="Seconds from promotion to the cluster endpoint's flip."),
-    ] = None,
-    min_acu: Annotated[
-        float, typer.Option(help="Serverless v2 minimum capacity; 0: idle instances pause.")
-    ] = 0.5,
-    max_acu: Annotated[float, typer.Option(help="Serverless v2 maximum capacity.")] = 8.0,
-    pause_after: Annotated[
-        int | None,
-        typer.Option(help="SecondsUntilAutoPause with a minimum of 0; the profile shortens it."),
-    ] = None,
-    read_availability: Annotated[
-        bool,
-        typer.Option(help="Whether readers survive a writer's failover (older versions: no)."),
-    ] = True,
-    instance_class: Annotated[
-        str | None,
-        typer.Option(help="Such as db.r6g.large: provisioned, so without Serverless v2 capacity."),
-    ] = None,
-    reader_tier: Annotated[
-        list[int] | None,
-        typer.Option(help="Promotion tier of the next reader (repeatable); absent: 1."),
-    ] = None,
-    custom_endpoint: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar=endpoints.FORM,
-            help="A custom endpoint (repeatable); members by number, 2,3 or all but -1.",
-        ),
-    ] = None,
-    secondary_region: Annotated[
-        str | None,
-        typer.Option(help="Make it the primary of a global cluster, with another one there."),
-    ] = None,
-    multi_az_instance: Annotated[
-        bool,
-        typer.Option(
-            "--multi-az-instance", help="An RDS instance with a hidden standby, not a cluster."
-        ),
-    ] = False,
+    readers: options.Readers = 2,
+    region: options.Region = "eu-west-1",
+    profile: options.Pace = Profile.FAST,
+    port: options.Port = None,
+    seed: options.Seed = 0,
+    cluster_ttl: options.Ttl = None,
+    reader_ttl: options.Ttl = None,
+    instance_ttl: options.Ttl = None,
+    dns_flip: options.DnsFlip = None,
+    min_acu: options.MinAcu = 0.5,
+    max_acu: options.MaxAcu = 8.0,
+    pause_after: options.PauseAfter = None,
+    read_availability: options.ReadAvailability = True,
+    instance_class: options.InstanceClass = None,
+    reader_tier: options.ReaderTiers = None,
+    custom_endpoint: options.CustomEndpoints = None,
+    secondary_region: options.SecondaryRegion = None,
+    multi_az_instance: options.MultiAzInstance = False,
     defect: defects.Defects = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -95,11 +57,7 @@ def up(
     """Start a test cluster that stays until `gameday cluster down`."""
     terminal = Terminal(quiet=quiet)
     planted = [defects.parsed(text) for text in defect or ()]
-    bounds = ServerlessBounds(min_acu=min_acu, max_acu=max_acu, pause_after_s=pause_after)
-    try:
-        validate(bounds)
-    except ApiError as error:
-        raise DefinitionError(error.message) from error
+    bounds = _bounds(min_acu, max_acu, pause_after)
     terminal.tell(f"starting test cluster {identifier}")
     state = lifecycle.up(
         ClusterSpec(
@@ -131,6 +89,15 @@ def up(
         terminal.object(state.status_json())
     else:
         _describe(terminal, state.status_json())
+
+
+def _bounds(min_acu: float, max_acu: float, pause_after_s: int | None) -> ServerlessBounds:
+    bounds = ServerlessBounds(min_acu=min_acu, max_acu=max_acu, pause_after_s=pause_after_s)
+    try:
+        validate(bounds)
+    except ApiError as error:
+        raise DefinitionError(error.message) from error
+    return bounds
 
 
 @app.command()

@@ -81,12 +81,7 @@ def run(
     try:
         loaded = load(find(experiment), assigned(variables), arms=ARM_NAMES)
         definition = _selected(loaded, arm, repeat)
-        defects = [parsed(text) for text in defect or ()]
-        if defects and cluster is not None:
-            raise DefinitionError(
-                "--defect is for the embedded test cluster; plant it in a running one with "
-                f"`gameday cluster defect {(defect or [''])[0]} --identifier {cluster}`"
-            )
+        defects = _planted(defect or [], cluster)
         clock = InterruptibleClock()
         with signals_to(clock, terminal.tell):
             folder, ended = _carried_out(
@@ -106,6 +101,16 @@ def run(
             code = int(error.exit_code)
             terminal.object({"status": None, "error": str(error), "exit_code": code})
         raise
+
+
+def _planted(defects: list[str], cluster: str | None) -> list[dict[str, Any]]:
+    planted = [parsed(text) for text in defects]
+    if planted and cluster is not None:
+        raise DefinitionError(
+            "--defect is for the embedded test cluster; plant it in a running one with "
+            f"`gameday cluster defect {defects[0]} --identifier {cluster}`"
+        )
+    return planted
 
 
 def _carried_out(
