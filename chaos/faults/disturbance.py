@@ -57,6 +57,13 @@ class OfInstance(Disturbance):
         """Name the instance that the selector means now."""
         return (select(self.target, topology).id,)
 
+    def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> Any:
+        """Have each target answer: of one that is silent already no silence could be told."""
+        seen = super().see(context, topology, targets)
+        for target in targets:
+            context.database.identify(target)
+        return seen
+
     def parameters(self, before: Before) -> dict[str, Any]:
         """Add the instance."""
         return {**super().parameters(before), "instance": before.target}

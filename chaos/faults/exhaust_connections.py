@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.errors import DatabaseError
+from chaos.errors import DatabaseError, GuardRefused
 from chaos.faults.base import MULTI_AZ, Before, Context, Fault
 from chaos.faults.targets import ONE, select
 from chaos.model.topology import Topology
@@ -46,6 +46,16 @@ class ExhaustConnections(Fault):
     def resolve(self, topology: Topology) -> tuple[str, ...]:
         """Name the instance that the selector means now."""
         return (select(self.target, topology).id,)
+
+    def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> int:
+        """Count the free connections; refuse where there are no more than are to be left."""
+        ((free,),) = context.database.query(targets[0], _FREE)
+        if free <= self.leave:
+            raise GuardRefused(
+                f"exhaust-connections: {targets[0]} has {max(0, free)} free connections already; end "
+                "some sessions, or the fault has no effect"
+            )
+        return int(free)
 
     def undo(self, before: Before) -> tuple[Undo, ...]:
         """End the sessions."""

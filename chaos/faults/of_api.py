@@ -59,6 +59,8 @@ class OfApi(Disturbance):
         answer = context.rds.answer(self._asked_operation())
         if answer.error_code:
             raise GuardRefused(f"{self.fault}: the API answers {answer.error_code} already")
+        if self.shows(answer):
+            raise GuardRefused(f"{self.fault}: the API answers so already; wait until it does not")
         return answer
 
     @abstractmethod

@@ -35,10 +35,16 @@ class ReplicationLag(OfInstance):
             raise GuardRefused(f"replication-lag: {targets[0]} is the writer; name a reader")
         return targets
 
+    def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> None:
+        """Refuse a reader that is behind already."""
+        super().see(context, topology, targets)
+        lag = lag_ms(context, topology, targets[0], writing=False)
+        if lag >= self._seen_ms:
+            raise GuardRefused(f"replication-lag: {targets[0]} is {lag:.0f} ms behind already")
+
     def took_effect(self, context: Context, before: Before) -> str | None:
         """Return the reader once it is behind."""
-        wanted_ms = min(self.lag_s * 500, _SEEN_MS_MAX)
-        behind = lag_ms(context, before.topology, before.target) >= wanted_ms
+        behind = lag_ms(context, before.topology, before.target) >= self._seen_ms
         return before.target if behind else None
 
     def is_recovered(self, context: Context, before: Before) -> bool:
@@ -46,4 +52,9 @@ class ReplicationLag(OfInstance):
         if not super().is_recovered(context, before):
             return False
         now = context.rds.topology()
-        return lag_ms(context, now, before.target) < min(self.lag_s * 500, _SEEN_MS_MAX)
+        return lag_ms(context, now, before.target) < self._seen_ms
+
+    @property
+    def _seen_ms(self) -> float:
+        """At which lag it counts as behind."""
+        return min(self.lag_s * 500, _SEEN_MS_MAX)

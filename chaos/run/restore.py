@@ -66,9 +66,11 @@ def replay(
             )
         except (RunInterrupted, RunAborted):
             raise
-        except GamedayError as error:
-            why = f"{error}{settling.why}"
-            left.append(f"{record.action}: {why}; by hand: {record.command(cluster)}")
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not keep the others open
+            told = str(error) if isinstance(error, GamedayError) else f"our own error, {error!r}"
+            left.append(
+                f"{record.action}: {told}{settling.why}; by hand: {record.command(cluster)}"
+            )
         else:
             journal.undone(number, result)
     return left

@@ -104,9 +104,9 @@ def test_a_disk_s_fault_shows_in_commits(fault: Fault, late_s: float, rds: FakeR
 
 def test_connections_are_taken_until_one_is_refused(rds: FakeRds) -> None:
     fault = ExhaustConnections(sessions_max=300)
+    rds.replies["max_connections"] = [(190,)]
     before = before_of(fault, rds)
     (record,) = fault.undo(before)
-    rds.replies["max_connections"] = [(190,)]
     fault.inject(rds.context, before)
     assert rds.sessions == {"key": 300}
     assert fault.took_effect(rds.context, before) is None
@@ -120,14 +120,24 @@ def test_connections_are_taken_until_one_is_refused(rds: FakeRds) -> None:
 
 def test_another_refusal_than_too_many_is_no_effect(rds: FakeRds) -> None:
     fault = ExhaustConnections()
+    rds.replies["max_connections"] = [(190,)]
     before = before_of(fault, rds)
     rds.replies["max_connections"] = DatabaseError("planted", sqlstate="28P01")
     with pytest.raises(DatabaseError, match="planted"):
         fault.took_effect(rds.context, before)
 
 
+@pytest.mark.parametrize(("leave", "free"), [(0, 0), (5, 5), (5, -3)])
+def test_what_is_exhausted_already_cannot_be(rds: FakeRds, leave: int, free: int) -> None:
+    rds.replies["max_connections"] = [(free,)]
+    with pytest.raises(GuardRefused, match=f"has {max(0, free)} free connections already"):
+        before_of(ExhaustConnections(leave=leave), rds)
+    assert rds.sessions == {}
+
+
 def test_some_connections_are_left_where_wanted(rds: FakeRds) -> None:
     fault = ExhaustConnections(target="i2", leave=5, sessions_max=100)
+    rds.replies["max_connections"] = [(190,)]
     before = before_of(fault, rds)
     fault.inject(rds.context, before)
     assert rds.sessions == {"key": 95}

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fix_control import FakeControl, context_of, seen
+from fix_control import FakeControl, api, context_of, seen
 from fix_rds import FakeRds, VirtualClock, topology
 from pydantic import ValidationError
 
-from chaos.errors import GuardRefused
+from chaos.errors import DatabaseError, GuardRefused
 from chaos.faults import CATALOGUE
 from chaos.faults.api_drop import ApiDrop
 from chaos.faults.api_error import ApiError
@@ -39,6 +39,8 @@ from chaos.faults.power_loss import PowerLoss
 from chaos.faults.reader_endpoint_serves_writer import ReaderEndpointServesWriter
 from chaos.faults.replication_lag import ReplicationLag
 from chaos.faults.slow_storage import SlowStorage
+from chaos.model.answers import ApiAnswer
+from chaos.model.identity import Identity
 from chaos.model.record import read_events
 from chaos.run.journal import Journal
 from chaos.run.session import FaultSession, look_before
@@ -194,6 +196,46 @@ def test_what_could_not_be_told_or_done_is_refused_before(
     with pytest.raises(GuardRefused, match=why):
         seen(fault, rds, control)
     assert control.begun == {}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [HangInstance(), PowerLoss(target="writer"), PacketLoss(percent=100)],
+    ids=told,
+)
+def test_of_what_is_silent_already_no_silence_is_told(
+    fault: Fault, rds: FakeRds, control: FakeControl
+) -> None:
+    def silent(endpoint: str) -> Identity:
+        raise DatabaseError(f"{endpoint} does not answer")
+
+    rds.identify = silent  # type: ignore[method-assign]
+    with pytest.raises(DatabaseError, match="i1 does not answer"):
+        seen(fault, rds, control)
+
+
+def test_a_reader_that_lags_already_is_not_made_to(rds: FakeRds, control: FakeControl) -> None:
+    rds.replies["aurora_replica_status"] = [("i2", 900.0)]
+    assert seen(ReplicationLag(lag_s=2), rds, control).target == "i2"
+    rds.replies["aurora_replica_status"] = [("i2", 1000.0)]
+    with pytest.raises(GuardRefused, match="i2 is 1000 ms behind already"):
+        seen(ReplicationLag(lag_s=2), rds, control)
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer"),
+    [
+        (ApiThrottle(rate_per_s=2), api(attempts=2)),
+        (ApiSlow(delay_s=2), api(duration_s=2.5)),
+    ],
+    ids=["throttle", "slow"],
+)
+def test_an_api_that_is_so_already_is_not_made_so(
+    fault: Fault, answer: ApiAnswer, rds: FakeRds, control: FakeControl
+) -> None:
+    rds.answers["DescribeDBClusters"] = answer
+    with pytest.raises(GuardRefused, match="answers so already"):
+        seen(fault, rds, control)
 
 
 def test_a_zone_that_holds_everybody_is_not_cut(rds: FakeRds) -> None:

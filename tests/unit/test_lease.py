@@ -172,7 +172,7 @@ def test_a_lease_that_could_not_be_extended_ends_when_it_ended(
     mine.stop()
     written = mine._lease
 
-    def denied(tags: Any) -> None:  # noqa: ARG001 - the name is the port's
+    def denied(tags: Any) -> None:
         raise ControlPlaneError("tagging: denied", code="AccessDenied")
 
     rds.set_tags = denied  # type: ignore[method-assign]

@@ -155,3 +155,20 @@ def test_a_refusal_for_good_is_told_at_once_and_the_other_records_are_replayed(
     clock.sleep(5)
     assert rds.state.capacity == Capacity(min_acu=1, max_acu=8)
     assert list(journal.open_undo) == ["u2"]
+
+
+def test_a_bug_in_one_record_keeps_no_other_from_being_replayed(
+    rds: FakeRds, clock: VirtualClock, tmp_path: Any
+) -> None:
+    def broken(instance: str, settings: Any) -> None:
+        raise KeyError("planted")
+
+    rds.create_instance = broken  # type: ignore[method-assign]
+    rds.state = topology(capacity=Capacity(min_acu=0.5, max_acu=2))
+    journal = opened(tmp_path, clock, BOUNDS, CreateInstance(instance="i9", settings={}))
+    (left,) = replay(journal, rds, clock, "c1")
+    assert "our own error, KeyError('planted')" in left
+    assert "by hand: aws rds create-db-instance --db-instance-identifier i9" in left
+    clock.sleep(5)
+    assert rds.state.capacity == Capacity(min_acu=1, max_acu=8)
+    assert list(journal.open_undo) == ["u2"]
