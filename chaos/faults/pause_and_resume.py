@@ -13,8 +13,8 @@ from pydantic import Field
 
 from chaos.errors import GuardRefused
 from chaos.faults.acu import READS, Minute, newest_minute
-from chaos.faults.base import SERVERLESS, Before, Context, Fault, effect_within
-from chaos.faults.scale_capacity import restoring, shown, why_not
+from chaos.faults.base import Before, Context, effect_within
+from chaos.faults.of_capacity import OfCapacity, restoring, shown, why_not
 from chaos.model.serverless import (
     PAUSE_AFTER_MAX_S,
     PAUSE_AFTER_MIN_S,
@@ -34,17 +34,15 @@ GROUP BY 1, 2, 3 ORDER BY 4 DESC
 _NAMED_MAX = 3
 
 
-class PauseAndResume(Fault):
+class PauseAndResume(OfCapacity):
     """Call `ModifyDBCluster` with a minimum of 0 and a short idle time, and ask the cluster nothing.
 
     The effect is a capacity of 0 of every instance, as CloudWatch tells. After `hold_s` traffic goes
     on, and its connections wake the instances; then the bounds are restored.
     """
 
-    works_on: ClassVar[str] = SERVERLESS
     reads: ClassVar[tuple[Call, ...]] = READS
     undoes: ClassVar[str] = "restores the bounds and the idle time"
-    asks_again: ClassVar[bool] = True
     expected_s: ClassVar[float] = 600.0
     looks_every_s: ClassVar[float] = 1.0
 
@@ -140,8 +138,3 @@ class PauseAndResume(Fault):
     def is_released(self, context: Context, before: Before) -> bool:
         """Tell whether every instance serves; the question itself is a connection that wakes."""
         return all(context.database.identify(m.id) for m in before.topology.members)
-
-    def is_recovered(self, context: Context, before: Before) -> bool:
-        """Tell whether the bounds and members are as they were."""
-        same = context.rds.topology().capacity == before.topology.capacity
-        return same and super().is_recovered(context, before)

@@ -11,8 +11,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from chaos.errors import GuardRefused
-from chaos.faults.base import SERVERLESS, Before, Context, Fault
-from chaos.faults.scale_capacity import Bounds, restoring, shown, why_not
+from chaos.faults.base import Before, Context, Fault
+from chaos.faults.of_capacity import Bounds, OfCapacity, restoring, shown, why_not
 from chaos.model.serverless import refusal
 from chaos.model.topology import Capacity, Topology
 from chaos.safety.calls import Call
@@ -32,15 +32,13 @@ class Gust(Bounds):
         return Capacity(min_acu=self.min_acu, max_acu=self.max_acu)
 
 
-class ScaleStorm(Fault):
+class ScaleStorm(OfCapacity):
     """Call `ModifyDBCluster` with one pair of bounds after the other.
 
     The effect is that the API shows each; whether the capacity follows is not waited for.
     """
 
-    works_on: ClassVar[str] = SERVERLESS
     undoes: ClassVar[str] = "restores the first bounds"
-    asks_again: ClassVar[bool] = True
 
     fault: Literal["scale-storm"] = "scale-storm"
     series: tuple[Gust, ...] = Field(
@@ -94,8 +92,3 @@ class ScaleStorm(Fault):
     def why_none(self, context: Context, before: Before) -> str:
         """Tell the bounds that show instead."""
         return why_not(context, before, self.series[0].wanted)
-
-    def is_recovered(self, context: Context, before: Before) -> bool:
-        """Tell whether the bounds and members are as they were."""
-        same = context.rds.topology().capacity == before.topology.capacity
-        return same and super().is_recovered(context, before)
