@@ -16,6 +16,7 @@ from chaos.model.topology import Topology
 
 NO_ANSWER = "no answer"
 PROBABILITY = Field(1.0, gt=0, le=1, description="Share of the requests that it strikes.")
+_TRIES = 5
 _ASKED = ("DescribeDBClusters", "DescribeDBInstances", "DescribeDBClusterEndpoints")
 
 
@@ -54,14 +55,15 @@ class OfApi(Disturbance):
         return (topology.cluster,)
 
     def see(self, context: Context, topology: Topology, targets: tuple[str, ...]) -> Any:
-        """Ask once, which must succeed."""
+        """Ask until it is answered well, a few times at most: one may be late on a busy machine."""
         super().see(context, topology, targets)
-        answer = context.rds.answer(self._asked_operation())
-        if answer.error_code:
-            raise GuardRefused(f"{self.fault}: the API answers {answer.error_code} already")
-        if self.shows(answer):
-            raise GuardRefused(f"{self.fault}: the API answers so already; wait until it does not")
-        return answer
+        for _ in range(_TRIES):
+            answer = context.rds.answer(self._asked_operation())
+            if answer.error_code:
+                raise GuardRefused(f"{self.fault}: the API answers {answer.error_code} already")
+            if not self.shows(answer):
+                return answer
+        raise GuardRefused(f"{self.fault}: the API answers so already; wait until it does not")
 
     @abstractmethod
     def shows(self, now: ApiAnswer) -> bool:
