@@ -18,7 +18,7 @@ import pytest
 from fix_postgres import INSTANCE, PlainPostgres
 
 from chaos.clock import NS, MonotonicClock
-from chaos.errors import DefinitionError, HostError
+from chaos.errors import HostError
 from chaos.model.history import OperationLog, Records, load_operations
 from chaos.model.operation import Kind, Outcome
 from chaos.model.record import read_observations
@@ -385,18 +385,3 @@ def test_start_says_why_an_arm_gets_nowhere_and_leaves_no_process(
     ):
         traffic.start(10.0)
     assert alive_workers(rig.folder) == []
-
-
-@pytest.mark.parametrize(
-    ("arms", "message"),
-    [
-        ((ArmTraffic(arm="nonesuch", writes_per_s=1, reads_per_s=1),), "unknown arm"),
-        ((ArmTraffic(arm="resilient", writes_per_s=0, reads_per_s=0),), "no traffic"),
-        ((ArmTraffic(arm="resilient", writes_per_s=1, reads_per_s=1),) * 2, "named twice"),
-    ],
-)
-def test_traffic_that_makes_no_sense_is_refused(
-    postgres: PlainPostgres, tmp_path: Path, arms: tuple[ArmTraffic, ...], message: str
-) -> None:
-    with pytest.raises(DefinitionError, match=message):
-        Traffic(TrafficConfig(run="r", arms=arms), postgres.access(), tmp_path)

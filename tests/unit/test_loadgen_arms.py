@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from chaos.errors import DefinitionError
+from chaos.model.access import DatabaseAccess
 from loadgen.arms import CATALOGUE, find
+from loadgen.config import ArmTraffic, TrafficConfig
 from loadgen.tables import WriteIds, session_name, table_of
+from loadgen.traffic import Traffic
+
+NOWHERE = DatabaseAccess(endpoints={}, port=1, user="u", password="none", database="d")
 
 
 @pytest.mark.parametrize("arm", CATALOGUE, ids=lambda arm: arm.name)
@@ -88,3 +94,18 @@ def test_sessions_of_different_runs_and_arms_differ_as_the_server_shows_them(
         assert name.isprintable()
         assert name.startswith("gameday-")
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        ((ArmTraffic(arm="nonesuch", writes_per_s=1, reads_per_s=1),), "unknown arm"),
+        ((ArmTraffic(arm="resilient", writes_per_s=0, reads_per_s=0),), "no traffic"),
+        ((ArmTraffic(arm="resilient", writes_per_s=1, reads_per_s=1),) * 2, "named twice"),
+    ],
+)
+def test_traffic_that_makes_no_sense_is_refused(
+    tmp_path: Path, arms: tuple[ArmTraffic, ...], message: str
+) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        Traffic(TrafficConfig(run="r", arms=arms), NOWHERE, tmp_path)
