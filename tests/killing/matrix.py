@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -155,7 +156,9 @@ def mutating() -> dict[str, str]:
 
 
 def _share(kind: str, faults: Sequence[str], folder: Path) -> list[Point]:
-    """Do the faults of one kind of cluster."""
+    """Do the faults of one kind of cluster, in a process of its own: names lead to one cluster's."""
+    # A test cluster shows what it was asked for at once: nothing is on its way after a crash.
+    UndoRecord.settles_s = 0.5
     found = []
     with standing(kind, f"kill-{kind}-{os.getpid()}-{folder.name}", folder) as on:
         for fault in faults:
@@ -169,19 +172,20 @@ def _share(kind: str, faults: Sequence[str], folder: Path) -> list[Point]:
 
 def main(wanted: Sequence[str]) -> int:
     """Do every fault, those of different kinds of cluster at the same time."""
-    # A test cluster shows what it was asked for at once: nothing is on its way after a crash.
-    UndoRecord.settles_s = 0.5
     cases = all_cases()
     faults = [fault for fault in mutating() if not wanted or fault in wanted]
     shares: dict[tuple[str, int], list[str]] = {}
     for number, fault in enumerate(faults):
         kind = cases[fault][mutating()[fault]].cluster
         shares.setdefault((kind, number % STANDARD if kind == "standard" else 0), []).append(fault)
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as threads:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(AT_ONCE, get_context("spawn"), max_tasks_per_child=1) as processes,
+    ):
         places = [Path(folder) / f"{n}" for n in range(len(shares))]
         for place in places:
             place.mkdir()
-        done = threads.map(_share, [kind for kind, _ in shares], shares.values(), places)
+        done = processes.map(_share, [kind for kind, _ in shares], shares.values(), places)
         points = [point for share in done for point in share]
     for point in points:
         if point.told:
