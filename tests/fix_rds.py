@@ -114,10 +114,7 @@ class FakeAccount:
 
     def alarms(self, names: Sequence[str] = (), prefixes: Sequence[str] = ()) -> tuple[Alarm, ...]:
         wanted = {n for n in self.states if n in names or n.startswith(tuple(prefixes))}
-        found = [
-            Alarm(name=name, state=self.states[name], reason="", is_composite=False)
-            for name in sorted(wanted)
-        ]
+        found = [Alarm(name=name, state=self.states[name], reason="") for name in sorted(wanted)]
         return self._answer("alarms", tuple(found))
 
     def safety_lever(self) -> SafetyLever:

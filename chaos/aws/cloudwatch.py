@@ -77,7 +77,6 @@ def _described(api: Api, doing: str, **which: Any) -> dict[str, Alarm]:
             name=entry["AlarmName"],
             state=entry["StateValue"],
             reason=entry.get("StateReason", ""),
-            is_composite=key == "CompositeAlarms",
         )
         for page in pages
         for key in ("MetricAlarms", "CompositeAlarms")

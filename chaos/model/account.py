@@ -51,7 +51,6 @@ class Alarm:
     name: str
     state: str
     reason: str
-    is_composite: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -325,7 +325,7 @@ def test_alarms_and_capacity_come_from_cloudwatch(observed: Observed) -> None:
         observed.cloudwatch.set_alarm_state(
             AlarmName="layer-a", StateValue=state, StateReason="a drill"
         )
-        alarm = Alarm(name="layer-a", state=state, reason="a drill", is_composite=False)
+        alarm = Alarm(name="layer-a", state=state, reason="a drill")
         assert plane.account.alarms(["layer-a", "nowhere"]) == (alarm,)
         assert plane.account.alarms(prefixes=["layer-"]) == (alarm,)
 

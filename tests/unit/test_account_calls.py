@@ -147,8 +147,8 @@ def test_alarms_come_by_name_and_by_how_names_begin(plane: ControlPlane, stubs: 
     stub.add_response("describe_alarms", {"CompositeAlarms": [composite], "NextToken": "n"}, prefix)
     stub.add_response("describe_alarms", {"MetricAlarms": []}, {**prefix, "NextToken": "n"})
     assert plane.account.alarms(["lag", "nowhere"], ["team-"]) == (
-        Alarm(name="lag", state="OK", reason="below", is_composite=False),
-        Alarm(name="team-all", state="ALARM", reason="one is", is_composite=True),
+        Alarm(name="lag", state="OK", reason="below"),
+        Alarm(name="team-all", state="ALARM", reason="one is"),
     )
     assert plane.reads() == {"DescribeAlarms": 3}
 
