@@ -37,6 +37,8 @@ def replay(
 ) -> list[str]:
     """Replay the open records in reverse order, each until it is right or its time is over.
 
+    One that could not even be requested is looked at once more after the others.
+
     Args:
         journal: holds the open records, and is told of each that was replayed.
         restorer: what they act through.
@@ -49,10 +51,12 @@ def replay(
     Returns:
         What could not be undone, each with its reason and the command that a person would type.
     """
-    left: list[str] = []
-    for number, record in reversed(list(journal.open_undo.items())):
-        if only is not None and number not in only:
-            continue
+    left: dict[str, str] = {}
+    waited: list[str] = []
+    open_undo = journal.open_undo
+
+    def attempt(number: str) -> None:
+        record = open_undo[number]
         settling = _Settling(record, restorer, clock, sent)
         tables = isinstance(record, DropTables)
         try:
@@ -68,12 +72,29 @@ def replay(
             raise
         except Exception as error:  # noqa: BLE001 - a bug of ours must not keep the others open
             told = str(error) if isinstance(error, GamedayError) else f"our own error, {error!r}"
-            left.append(
+            left[number] = (
                 f"{record.action}: {told}{settling.why}; by hand: {record.command(cluster)}"
             )
+            if settling.is_waiting:
+                waited.append(number)
         else:
             journal.undone(number, result)
-    return left
+            left.pop(number, None)
+
+    for number in reversed(list(open_undo)):
+        if only is None or number in only:
+            attempt(number)
+    # What was in their way may have been undone since.
+    for number in [n for n in waited if _is_needed(open_undo[n], restorer)]:
+        attempt(number)
+    return list(left.values())
+
+
+def _is_needed(record: Undo, restorer: Restorer) -> bool:
+    try:
+        return record.look(restorer).state is State.NEEDED
+    except (ControlPlaneError, DatabaseError, HostError):
+        return False  # It is told already that it was not done, and why.
 
 
 class TransientError(Exception):
@@ -93,6 +114,11 @@ class _Settling:
         self._right_since_ns: int | None = None
         self._sent_ns: int | None = None
         self._look = Look(State.NEEDED)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the last look said that nothing can be sent now."""
+        return self._look.state is State.WAITING
 
     @property
     def why(self) -> str:

@@ -15,7 +15,7 @@ from chaos.model.snapshot import Snapshot, differences
 from chaos.model.topology import Capacity, CustomEndpoint, Role
 from chaos.run.journal import Journal
 from chaos.run.recovery import calm, left_by, recover, take
-from chaos.safety.undo import DeleteInstance, EndDisturbance, SetCapacity
+from chaos.safety.undo import DeleteInstance, EndDisturbance, RestoreWriter, SetCapacity
 from chaos.safety.undo.base import UndoRecord
 
 BOUNDS = SetCapacity(min_acu=1, max_acu=8, run_min_acu=0.5, run_max_acu=2)
@@ -215,6 +215,18 @@ def test_an_added_instance_that_became_the_writer_is_not_deleted(path: Path, rds
     assert "it is the writer; fail over to another instance first" in told[0]
     assert "aws rds delete-db-instance --db-instance-identifier i4" in told[0]
     assert rds.calls == []
+
+
+def test_an_added_writer_is_deleted_once_the_first_one_is_back(path: Path, rds: FakeRds) -> None:
+    """Its record comes before that of the writer, which alone makes it a reader again."""
+    died(path, rds, RestoreWriter(instance="i1"), DeleteInstance(instance="i4"))
+    one, two, three = rds.state.members
+    rds.state = topology(
+        members=(member("i4", Role.WRITER), replace(one, role=Role.READER), two, three)
+    )
+    assert recovered(path, rds) == []
+    assert [call for call, _ in rds.calls] == ["failover", "delete_instance"]
+    assert left_by(path).records == {}
 
 
 def test_a_shape_is_the_same_after_the_disk() -> None:

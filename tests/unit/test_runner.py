@@ -224,3 +224,19 @@ def test_a_bug_of_ours_is_a_line_and_a_trace_in_the_folder(
     assert "KeyError" in str(ended.errors[0])
     assert "planted" in (tmp_path / "crash.log").read_text(encoding="utf-8")
     assert rds.state.all_available()
+
+
+def test_a_stop_in_the_last_moment_is_no_completion(
+    execute: Callable[..., Any], rds: Rds, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = runner.Stopping.__exit__
+
+    def late(stopping: Any, *error: object) -> None:
+        leave(stopping, *error)
+        clock.stop("a condition held")
+
+    monkeypatch.setattr(runner.Stopping, "__exit__", late)
+    ended = execute(Idle(), rds, clock)
+    assert ended.status is Status.ABORTED
+    assert "a condition held" in str(ended.errors[0])
+    assert {m.id for m in rds.state.members} == {"i1", "i2", "i3"}
