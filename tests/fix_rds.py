@@ -292,7 +292,9 @@ class FakeRds:
 
     def identify(self, endpoint: str) -> Identity:
         named = {"cluster": self.state.writer, "reader": next(iter(self.state.readers), None)}
-        found = named.get(endpoint) or self.state.member(endpoint)
+        found = named.get(endpoint) or next(
+            (m for m in self.state.members if endpoint in {m.id, m.endpoint}), None
+        )
         assert found is not None
         begun = self.started.get(found.id, datetime(2026, 1, 1, tzinfo=UTC))
         return Identity(role=found.role, started_at=begun)

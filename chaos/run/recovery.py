@@ -141,8 +141,10 @@ def _await_steady(restorer: Restorer, clock: Clock) -> str:
 
     def steady() -> bool:
         topology = restorer.rds.topology()
+        # By its name: a member that was created again is none that the access knows by its id.
         return topology.all_available() and all(
-            restorer.database.identify(member.id).role is member.role for member in topology.members
+            restorer.database.identify(member.endpoint).role is member.role
+            for member in topology.members
         )
 
     try:

@@ -11,6 +11,7 @@ import pytest
 from fix_rds import FakeRds, VirtualClock, member, topology
 
 from chaos.errors import ControlPlaneError, HostError
+from chaos.model.identity import Identity
 from chaos.model.snapshot import Snapshot, differences
 from chaos.model.topology import Capacity, CustomEndpoint, Role
 from chaos.run.journal import Journal
@@ -54,6 +55,20 @@ def test_a_cluster_that_is_as_it_was_leaves_nothing_to_tell(
     assert recovered(path, rds) == []
     assert rds.state == topology()
     assert not left_by(path)
+
+
+def test_a_member_that_was_created_again_is_asked_by_its_name(path: Path, rds: FakeRds) -> None:
+    """The access was made while it was gone, so it has no endpoint under its identifier."""
+    died(path, rds)
+    asked: list[str] = []
+
+    def identify(name: str) -> Identity:
+        asked.append(name)
+        return FakeRds.identify(rds, name)
+
+    rds.identify = identify  # type: ignore[method-assign]
+    assert recovered(path, rds) == []
+    assert asked == [m.endpoint for m in topology().members]
 
 
 def test_recovering_twice_changes_nothing_more(path: Path, rds: FakeRds) -> None:
