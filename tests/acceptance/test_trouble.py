@@ -6,7 +6,7 @@ import http.client
 import json
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,11 +38,24 @@ class Drill:
 
     gameday: Gameday
     control: str
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        process = self.gameday.start(*arguments)
+        self.processes.append(process)
+        return process
+
+    def end(self) -> None:
+        """Leave no process, whatever went wrong."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def started(self) -> subprocess.Popen[str]:
         file = self.gameday.home / "trouble.yaml"
         file.write_text(METHOD, encoding="utf-8")
-        process = self.gameday.start("run", str(file), "--cluster", "drill", "--quiet")
+        process = self.start("run", str(file), "--cluster", "drill", "--quiet")
         self.journal_has(lambda e: e.data.get("verb") == "hold", "the fault to be held")
         return process
 
@@ -82,7 +95,9 @@ ALL_THERE = {f"drill-instance-{n}": "available" for n in (1, 2, 3)}
 def drill(gameday: Gameday) -> Iterator[Drill]:
     up = gameday("cluster", "up", "--identifier", "drill", "--quiet", "--json")
     assert up.returncode == 0, up.stderr
-    yield Drill(gameday, json.loads(up.stdout)["api_url"])
+    found = Drill(gameday, json.loads(up.stdout)["api_url"])
+    yield found
+    found.end()
     gameday("cluster", "down", "drill", "--quiet")
 
 
@@ -130,7 +145,7 @@ def test_a_recover_gets_through_an_api_in_trouble(drill: Drill, trouble: dict[st
     process.kill()
     process.communicate()
     identifier = drill.disturb(**trouble)
-    recovering = drill.gameday.start("recover")
+    recovering = drill.start("recover")
     try:
         drill.journal_has(lambda e: e.type == "call", "a changing call")
     finally:
