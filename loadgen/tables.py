@@ -1,8 +1,13 @@
-"""The ledger's table and the SQL that traffic and ledger run on it.
+"""The tables of a run and the SQL that traffic and ledger run on them, in a schema of ours.
 
-One table a run, in a schema of ours. Every write is one row. Rows of an idempotent client are
-`keyed`: a unique index holds each to one row, however often it is sent. The rows of any other
-client are plain, so that repeating a write that had been committed really duplicates it.
+`writes_RUN`    every write and every transaction is one row. Rows of an idempotent client are
+                `keyed`: a unique index holds each to one row, however often it is sent. The rows of
+                any other client are plain, so that repeating a write that had been committed really
+                duplicates it.
+`accounts_RUN`  of arms that transfer money: `ACCOUNTS` accounts each. A transfer moves an amount
+                between two of them and adds its row to `writes_RUN`, in one transaction. So the
+                balances of an arm add up to `SUM_OF_BALANCES` in every snapshot of every instance,
+                even where a client repeats a transfer that had been committed.
 """
 
 from __future__ import annotations
@@ -14,10 +19,25 @@ SCHEMA = "gameday"
 _NAME_MAX = 63  # bytes of a PostgreSQL identifier or session name; the rest is cut off silently
 
 
+ACCOUNTS = 100
+"""Accounts of an arm: enough that two transfers seldom wait for each other."""
+OPENING_BALANCE = 1_000
+SUM_OF_BALANCES = ACCOUNTS * OPENING_BALANCE
+
+
 def table_of(run: str) -> str:
     """Return the qualified name of a run's table, safe in SQL and different for any two runs."""
-    name = "writes_" + re.sub(r"[^a-z0-9]+", "_", run.lower()).strip("_")
-    if name != f"writes_{run}" or len(name) > _NAME_MAX:
+    return _qualified("writes", run)
+
+
+def accounts_of(run: str) -> str:
+    """Return the qualified name of a run's table of accounts; it may not exist."""
+    return _qualified("accounts", run)
+
+
+def _qualified(prefix: str, run: str) -> str:
+    name = f"{prefix}_" + re.sub(r"[^a-z0-9]+", "_", run.lower()).strip("_")
+    if name != f"{prefix}_{run}" or len(name) > _NAME_MAX:
         digest = hashlib.sha256(run.encode()).hexdigest()[:8]
         name = f"{name[: _NAME_MAX - 9]}_{digest}"
     return f"{SCHEMA}.{name}"
@@ -79,10 +99,23 @@ FOUND = "SELECT write_id, count(*) FROM {table} WHERE arm = %s GROUP BY write_id
 FOUND_AMONG = "SELECT DISTINCT write_id FROM {table} WHERE arm = %s AND write_id = ANY(%s)"
 SESSIONS_LEFT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
+# {table} is `accounts_of(run)` in these.
+CREATE_ACCOUNTS = """
+CREATE TABLE {table} (
+    arm text NOT NULL,
+    account integer NOT NULL,
+    balance bigint NOT NULL,
+    PRIMARY KEY (arm, account)
+)"""
+OPEN_ACCOUNTS = """
+INSERT INTO {table} (arm, account, balance) SELECT %s, n, %s FROM generate_series(1, %s) AS n"""
+ACCOUNTS_EXIST = "SELECT to_regclass(%s) IS NOT NULL"
+BALANCES_SUM = "SELECT sum(balance)::bigint FROM {table} WHERE arm = %s"  # NULL: no such arm
+
 IN_RECOVERY = "SELECT pg_is_in_recovery()"  # true on a reader alone
-IDENTITY = "SELECT aurora_db_instance_identifier(), pg_backend_pid()"
+IDENTITY = "SELECT aurora_db_instance_identifier(), pg_backend_pid(), pg_is_in_recovery()"
 # A PostgreSQL that is not Aurora has no such function; its address tells it from others.
-IDENTITY_BY_ADDRESS = "SELECT host(inet_server_addr()), pg_backend_pid()"
+IDENTITY_BY_ADDRESS = "SELECT host(inet_server_addr()), pg_backend_pid(), pg_is_in_recovery()"
 
 
 class WriteIds:
