@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ class Judgement:
     cluster: str
     findings: tuple[Finding, ...] = ()
     faults: tuple[FaultTold, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """All of `verdict.json`: a section that shows one key of it reads that key here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +198,7 @@ def _judged_as(history: History, told: Mapping[str, Any]) -> Judgement:
         cluster=str(told.get("cluster") or ""),
         findings=tuple(Finding.from_json(f) for f in told.get("findings") or ()),
         faults=tuple(_fault(f) for f in told.get("faults") or ()),
+        told=told,
     )
 
 

@@ -18,6 +18,12 @@ from chaos.model.verdict import Finding, Verdict, worst
 
 _WRITES = ("acknowledged", "lost", "duplicated", "unknown_applied", "unknown_lost")
 
+PARTS: Mapping[str, Callable[[Recording], Any]] = {}
+"""What `verdict.json` shows beside the judgement: each key, and the function whose JSON it holds.
+
+A part that cannot be made is null, and a finding says why.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -37,6 +43,8 @@ class Judgement:
     faults: tuple[Mapping[str, Any], ...] = ()
     writes: Mapping[str, Any] = field(default_factory=dict)
     statistics: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    """What is shown and not judged, by its key in `verdict.json`: see `PARTS`."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as `verdict.json` holds it."""
@@ -54,6 +62,7 @@ class Judgement:
             "faults": list(self.faults),
             "writes": dict(self.writes),
             "statistics": dict(self.statistics),
+            **self.parts,
         }
 
 
@@ -79,7 +88,16 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
         shown.extend(felt(recording))
         return inform(recording, objectives, shown)
 
-    findings = (*judged, *_guarded("windows", informed))
+    findings = [*judged, *_guarded("windows", informed)]
+    parts: dict[str, Any] = {}
+    for key, part in PARTS.items():
+        parts[key] = None
+
+        def made(key: str = key, part: Callable[[Recording], Any] = part) -> list[Finding]:
+            parts[key] = part(recording)
+            return []
+
+        findings += _guarded(key, made)
     environment, experiment = history.environment, history.experiment
     return Judgement(
         run=str(environment.get("run") or history.folder.name),
@@ -90,11 +108,12 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
         cluster_kind=str(environment.get("cluster_kind", "")),
         cluster=str(environment.get("cluster", "")),
         origin=history.anchor.wall(history.origin_ns).isoformat(),
-        findings=findings,
+        findings=tuple(findings),
         repeats=tuple(repeats(recording, shown)),
         faults=tuple(_fault(recording, injection) for injection in recording.injections),
         writes=_writes(history.ledger),
         statistics={"interruption": over_repeats(shown)},
+        parts=parts,
     )
 
 
