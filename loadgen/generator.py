@@ -23,7 +23,6 @@ import gevent.event
 import gevent.socket
 from locust.env import Environment
 from locust.runners import LocalRunner
-from sqlalchemy.exc import SQLAlchemyError
 
 from chaos.clock import NS
 from chaos.model.access import DatabaseAccess
@@ -38,7 +37,7 @@ DRAIN_S_MAX = 4.0
 STOP_S_MAX = 2.0
 """How long cutting off the users that are left may take."""
 WARM_UP_S_MAX = 3.0
-"""How long each engine's first connection may take before users go ahead without it."""
+"""How long each driver's first connection may take before users go ahead without it."""
 LEAD_S = 0.1
 """Time for the users to be there before the first arrival."""
 WATCH_EVERY_S = 0.05
@@ -100,14 +99,14 @@ class Generator:
         return watcher
 
     def _warm_up(self) -> None:
-        """Connect each engine once: its first connection asks the server a dozen things.
+        """Connect each driver once: its first connection asks the server a dozen things.
 
         Arrivals that had to wait for those would look like slowness of the cluster. A failure is
         left to the users, who will meet it again and report it.
         """
-        for engine in self._builder.engines.values():
-            with suppress(SQLAlchemyError), gevent.Timeout(WARM_UP_S_MAX, False):
-                engine.connect().close()
+        for driver in self._builder.drivers.values():
+            with suppress(*driver.errors), gevent.Timeout(WARM_UP_S_MAX, False):
+                driver.session().close()
 
     def _start_users(self) -> None:
         environment = Environment(user_classes=[stream.users for stream in self._streams])
@@ -151,8 +150,8 @@ class Generator:
         self._end_users()
         for stream in self._streams:
             stream.abandon(time.monotonic_ns())
-        for engine in self._builder.engines.values():
-            engine.dispose()
+        for driver in self._builder.drivers.values():
+            driver.close()
         if self._flushed(time.monotonic_ns()):
             _tell("paused")
 
@@ -197,7 +196,7 @@ class Generator:
                     _tell("ready")
                 return
             gevent.sleep(WATCH_EVERY_S)
-        missing = next(stream.client for stream in self._streams if not stream.served)
+        missing = next(stream for stream in self._streams if not stream.served)
         self._end.set(
             f"no {missing.kind.name.lower()} through the {missing.endpoint} endpoint succeeded"
             f" within {max(0, self._ready_by_ns - began_ns) / NS:.0f} s:"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from chaos.clock import NS
-from chaos.model.operation import Kind, OperationWriter
+from chaos.model.operation import Kind, OperationWriter, Outcome
 from chaos.model.record import LineWriter, Observation
 
 FLUSH_EVERY_S = 0.25
@@ -26,8 +26,8 @@ class Recorder:
             OSError: the folder cannot be written.
         """
         self.operations = OperationWriter(folder / "operations", arm)
-        self.served: set[Kind] = set()
-        """Kinds of which an operation has succeeded."""
+        self.served: set[tuple[Kind, str]] = set()
+        """Kind and endpoint of which an operation has succeeded."""
         self.last_error = ""
         """The newest failed attempt in the driver's own words, for people; never in a record."""
         self._observations = LineWriter(folder / "observations.jsonl")
@@ -38,6 +38,19 @@ class Recorder:
     def late(self, lag_ns: int) -> None:
         """Note a delay of the generator itself."""
         self._lag_ns = max(self._lag_ns, lag_ns)
+
+    def unsent(self, kind: Kind, endpoint: str, intended_ns: int, now_ns: int, error: str) -> None:
+        """Record an arrival that no user ever carried out."""
+        self.operations.operation(
+            kind=kind,
+            endpoint=endpoint,
+            intended_ns=intended_ns,
+            started_ns=now_ns,
+            ended_ns=now_ns,
+            outcome=Outcome.FAILED,
+            attempts=0,
+            error=error,
+        )
 
     def tick(self, now_ns: int) -> None:
         """Flush; write the lag observation once it covers a second.

@@ -8,42 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.stop import stop_after_attempt, stop_base, stop_never
 from tenacity.wait import wait_exponential, wait_random_exponential
 
 from chaos.clock import NS, Clock
 from loadgen.arms import Retry, RetryOn
-from loadgen.outcome import DeadlineExceeded
+from loadgen.drivers.base import Trouble
 
-_TRANSIENT_INTERNAL = frozenset({"25006"})
+READ_ONLY = "25006"
 # Operational errors that will be the same next time: wrong credentials, no such database or role.
 _LASTING_CLASSES = frozenset({"28", "3D"})
 
 
-def sqlstate_of(error: BaseException) -> str | None:
-    """Return the SQLSTATE that the server gave, or None."""
-    return getattr(getattr(error, "orig", error), "sqlstate", None)
+def _operational(trouble: Trouble) -> bool:
+    return trouble.operational
 
 
-def _operational(error: BaseException) -> bool:
-    return isinstance(error, OperationalError)
-
-
-def _transient(error: BaseException) -> bool:
-    sqlstate = sqlstate_of(error) or ""
-    if isinstance(error, OperationalError):
+def _transient(trouble: Trouble) -> bool:
+    sqlstate = trouble.sqlstate or ""
+    if trouble.operational:
         return sqlstate[:2] not in _LASTING_CLASSES
-    if isinstance(error, InternalError):
-        return sqlstate in _TRANSIENT_INTERNAL
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated
-    return isinstance(error, (DeadlineExceeded, PoolTimeout))
+    return sqlstate == READ_ONLY or trouble.lost or trouble.gave_up
 
 
-_PREDICATES: dict[RetryOn, Callable[[BaseException], bool]] = {
+_PREDICATES: dict[RetryOn, Callable[[Trouble], bool]] = {
     RetryOn.OPERATIONAL_ERROR: _operational,
     RetryOn.TRANSIENT: _transient,
 }
@@ -61,19 +50,26 @@ class _StopAt(stop_base):
 
 
 def retry_after(
-    error: Exception, attempt: Callable[[], None], retry: Retry, started_ns: int, clock: Clock
+    error: BaseException,
+    attempt: Callable[[], None],
+    trouble_of: Callable[[BaseException], Trouble],
+    *,
+    retry: Retry,
+    started_ns: int,
+    clock: Clock,
 ) -> None:
     """Go on after a first attempt that began at `started_ns` and ended with `error`.
 
     Returns when an attempt succeeds; raises what the last one raised.
     """
-    first: list[Exception] = [error]
+    first: list[BaseException] = [error]
 
     def next_attempt() -> None:
         if first:
             raise first.pop()
         attempt()
 
+    may_pass = _PREDICATES[retry.on]
     wait = wait_random_exponential if retry.jitter else wait_exponential
     stop: stop_base = stop_never
     if retry.attempts_max is not None:
@@ -81,7 +77,7 @@ def retry_after(
     if retry.budget_s is not None:
         stop |= _StopAt(started_ns + int(retry.budget_s * NS), clock)
     Retrying(
-        retry=retry_if_exception(_PREDICATES[retry.on]),
+        retry=retry_if_exception(lambda error: may_pass(trouble_of(error))),
         stop=stop,
         wait=wait(multiplier=retry.wait_s_first, max=retry.wait_s_max),
         sleep=clock.sleep,

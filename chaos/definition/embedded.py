@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from chaos.definition.part import Part
 
 SERVERLESS = "db.serverless"
 _HALF_ACU = 0.5
@@ -16,11 +18,7 @@ Tier = Annotated[int, Field(ge=0, le=15)]
 Ttl = Annotated[int, Field(ge=0, le=86_400)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CustomEndpoint(_Part):
+class CustomEndpoint(Part):
     """A custom endpoint that leads to some instances: those named, or all but the excluded."""
 
     id: str = Field(
@@ -43,7 +41,7 @@ class CustomEndpoint(_Part):
         return self
 
 
-class EmbeddedCluster(_Part):
+class EmbeddedCluster(Part):
     """The embedded test cluster that an experiment runs on where no other is named."""
 
     readers: int | None = Field(

@@ -6,13 +6,14 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from chaos.checks import CATALOGUE as CHECKS
 from chaos.checks.base import Check
 from chaos.definition.embedded import EmbeddedCluster
+from chaos.definition.part import Part
 from chaos.definition.steps import Step, faults_of, require_injections
-from chaos.errors import nearest
+from chaos.definition.workload import Workload
 from chaos.faults.base import Fault
 from chaos.safety.limits import Limits
 from chaos.safety.stops import Condition, OfStream, every
@@ -23,69 +24,7 @@ else:
     Objective = Annotated[reduce(or_, CHECKS), Field(discriminator="check")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Arm(_Part):
-    """One client configuration under test, by its name in the catalogue (`gameday arms`)."""
-
-    arm: str = Field(description="Name in the catalogue of arms.")
-    writes_per_s: float | None = Field(
-        None, gt=0, le=5000, description="Arrivals of writes per second; absent: the workload's."
-    )
-    reads_per_s: float | None = Field(
-        None, gt=0, le=5000, description="Arrivals of reads per second; absent: the workload's."
-    )
-
-    @field_validator("arm")
-    @classmethod
-    def _in_catalogue(cls, name: str, info: ValidationInfo) -> str:
-        """Hold the name to the catalogue that the loader was given; definitions know none."""
-        allowed = (info.context or {}).get("arms")
-        if allowed is not None and name not in allowed:
-            raise ValueError(
-                f"unknown arm {name!r}; allowed are {', '.join(allowed)}{nearest(name, allowed)}"
-            )
-        return name
-
-
-class Workload(_Part):
-    """Traffic of every arm. Arrivals follow a schedule, however slowly the cluster answers."""
-
-    arms: tuple[Arm, ...] = Field(
-        (Arm(arm="default-pool"), Arm(arm="resilient")),
-        min_length=1,
-        description="Client configurations that run at the same time under the same faults.",
-    )
-    writes_per_s: float = Field(
-        40.0, gt=0, le=5000, description="Writes per second of each arm, to the cluster endpoint."
-    )
-    reads_per_s: float = Field(
-        40.0, gt=0, le=5000, description="Reads per second of each arm, from the reader endpoint."
-    )
-    users: int = Field(
-        20, ge=1, le=1000, description="Operations of one arm and kind that may run at once."
-    )
-    queue_max: int = Field(
-        1000, ge=1, le=1_000_000, description="Arrivals that may wait for a user; more fail."
-    )
-    warmup_s: float = Field(
-        5.0, ge=3, le=3600, description="Traffic before anything is judged or disturbed."
-    )
-    cooldown_s: float = Field(
-        5.0, ge=1, le=3600, description="Traffic after the last step, before the end is judged."
-    )
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        names = [arm.arm for arm in self.arms]
-        if len(set(names)) != len(names):
-            raise ValueError(f"an arm is listed twice: {', '.join(sorted(names))}")
-        return self
-
-
-class SteadyState(_Part):
+class SteadyState(Part):
     """A tolerance of normal service: required before the method, observed again after it."""
 
     arm: str = Field(description="Arm whose operations are looked at.")
@@ -101,7 +40,7 @@ class SteadyState(_Part):
     )
 
 
-class Experiment(_Part):
+class Experiment(Part):
     """A claim, the traffic that feels, the faults that disturb, the objectives that judge."""
 
     version: Literal[1] = Field(description="Version of this language.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 
 from chaos.clock import NS, Anchor
 from chaos.model.ledger import Ledger
-from chaos.model.operation import ATTEMPT, OPERATION, Kind
-from chaos.model.record import Event, Observation, read_events, read_observations
+from chaos.model.operation import ATTEMPT, CONNECTION, OPERATION, Kind
+from chaos.model.record import FORMAT, Event, Observation, read_events, read_observations
 
 OPERATION_DTYPE = np.dtype(
     {
         "names": [
-            "intended_ns", "started_ns", "ended_ns", "write_id", "backend_pid",
+            "intended_ns", "started_ns", "ended_ns", "write_id", "backend_pid", "waited_us",
             "endpoint", "instance", "error", "attempts", "kind", "outcome",
         ],
-        "formats": ["<i8", "<i8", "<i8", "<i8", "<i4", "<u2", "<u2", "<u2", "<u2", "u1", "u1"],
+        "formats": [
+            "<i8", "<i8", "<i8", "<i8", "<i4", "<u4", "<u2", "<u2", "<u2", "<u2", "u1", "u1",
+        ],
         "itemsize": OPERATION.size,
     }
 )  # fmt: skip
@@ -33,6 +35,15 @@ ATTEMPT_DTYPE = np.dtype(
         "itemsize": ATTEMPT.size,
     }
 )
+CONNECTION_DTYPE = np.dtype(
+    {
+        "names": [
+            "at_ns", "began_ns", "backend_pid", "endpoint", "instance", "address", "event", "role",
+        ],
+        "formats": ["<i8", "<i8", "<i4", "<u2", "<u2", "<u2", "u1", "u1"],
+        "itemsize": CONNECTION.size,
+    }
+)  # fmt: skip
 
 Records = NDArray[np.void]
 
@@ -63,6 +74,7 @@ class OperationLog:
     operations: Records
     attempts: Records
     names: tuple[str, ...]
+    connections: Records = field(default_factory=lambda: np.empty(0, dtype=CONNECTION_DTYPE))
 
     def streams(self) -> Iterator[Stream]:
         """Yield one stream for each endpoint and kind that occurs, ordered by intended start."""
@@ -111,6 +123,7 @@ def load_operations(folder: Path, arm: str) -> OperationLog:
         _map(folder / f"{arm}.ops", OPERATION_DTYPE),
         _map(folder / f"{arm}.attempts", ATTEMPT_DTYPE),
         tuple(names),
+        _map(folder / f"{arm}.connections", CONNECTION_DTYPE),
     )
 
 
@@ -119,16 +132,23 @@ def load_history(folder: Path) -> History:
 
     Raises:
         OSError: `environment.json` or the journal is missing: not a run folder.
-        ValueError: a file is damaged; says where.
+        ValueError: a file is damaged, says where; or it is of another version's format.
     """
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    events = tuple(read_events(folder / "journal.jsonl"))
+    for told in (e.data["format"] for e in events if "format" in e.data):
+        if told != FORMAT:
+            raise ValueError(
+                f"{folder} was recorded in format {told}, this version reads {FORMAT}: judge and"
+                " report it with the version that environment.json names"
+            )
     ledger_path = folder / "ledger.json"
     operations = folder / "operations"
     return History(
         folder=folder,
         environment=environment,
         experiment=environment["experiment"],
-        events=tuple(read_events(folder / "journal.jsonl")),
+        events=events,
         observations=tuple(read_observations(folder / "observations.jsonl")),
         arms={
             path.stem: load_operations(operations, path.stem)

@@ -1,13 +1,16 @@
 """The binary record of operations: what traffic and probes write, and history reads.
 
-Each arm has three append-only files below the run folder's `operations/`:
+Each arm has four append-only files below the run folder's `operations/`:
 
-`ARM.ops`       one fixed-width record an operation (`OPERATION`, 48 bytes)
-`ARM.attempts`  one fixed-width record an attempt that did not succeed (`ATTEMPT`, 32 bytes)
-`ARM.names`     one JSON string a line; a record's name field is the line's number, 0 is ""
+`ARM.ops`          one fixed-width record an operation (`OPERATION`, 50 bytes)
+`ARM.attempts`     one fixed-width record an attempt that did not succeed (`ATTEMPT`, 32 bytes)
+`ARM.connections`  one fixed-width record a change of a connection (`CONNECTION`, 28 bytes)
+`ARM.names`        one JSON string a line; a record's name field is the line's number, 0 is ""
 
 All instants are `CLOCK_MONOTONIC` nanoseconds. A reader ignores a torn last record, so the files are
 complete at every instant. Names and attempts are flushed before the operations that refer to them.
+
+`write_id` is the id that a write or a transaction bears; of a read, the newest one that it saw.
 """
 
 from __future__ import annotations
@@ -23,14 +26,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# intended, started, ended (ns); write id (-1: none); backend pid; endpoint, instance, error (names);
-# attempts; kind; outcome
-OPERATION = struct.Struct("<qqqqiHHHHBB2x")
+OPERATION = struct.Struct("<qqqqiIHHHHBB")
+"""Intended, started, ended (ns); write id (-1: none); backend pid; us that its attempts waited for
+connections; endpoint, instance and error (names); attempts; kind; outcome."""
 # index of the operation in ARM.ops; started, ended (ns); backend pid; instance, error (names)
 ATTEMPT = struct.Struct("<qqqiHH")
+# at, began (ns); backend pid; endpoint, instance, address (names); event; role
+CONNECTION = struct.Struct("<qqiHHHBB")
 NAMES_MAX = 4096
 PROBE_ARM = "probe"
 NO_WRITE_ID = -1
+_WAITED_US_MAX = 2**32 - 1  # over an hour
 
 
 class Kind(IntEnum):
@@ -50,6 +56,25 @@ class Outcome(IntEnum):
     """It certainly had no effect: never sent, or the server said that it was rolled back."""
     UNKNOWN = 2
     """It was sent and the reply that would tell was lost."""
+
+
+class ConnectionEvent(IntEnum):
+    """What happened to a connection, from when it began to when it was known."""
+
+    OPENED = 0
+    """Ready for use; it began with connecting."""
+    CLOSED = 1
+    """Given up by its client; it began when it was opened. One never closed was never given up."""
+    FAILED = 2
+    """No connection came of it; the address is the error's name."""
+
+
+class Role(IntEnum):
+    """Of the instance that a connection leads to, by SQL, when it was opened."""
+
+    UNKNOWN = 0
+    WRITER = 1
+    READER = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +101,13 @@ class OperationWriter:
         flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND
         self._ops = os.open(folder / f"{arm}.ops", flags, 0o644)
         self._attempts = os.open(folder / f"{arm}.attempts", flags, 0o644)
+        self._connections = os.open(folder / f"{arm}.connections", flags, 0o644)
         self._names = os.open(folder / f"{arm}.names", flags, 0o644)
         self._ids: dict[str, int] = {"": 0}
         self._written = os.fstat(self._ops).st_size // OPERATION.size
         self._buffer: list[bytes] = []
         self._attempt_buffer: list[bytes] = []
+        self._connection_buffer: list[bytes] = []
         self._name_buffer: list[str] = []
 
     def name(self, text: str) -> int:
@@ -109,6 +136,7 @@ class OperationWriter:
         error: str = "",
         write_id: int = NO_WRITE_ID,
         backend_pid: int = 0,
+        waited_us: int = 0,
         failures: Sequence[Failure] = (),
     ) -> None:
         """Append one operation, and the attempts of it that did not succeed."""
@@ -132,12 +160,39 @@ class OperationWriter:
                 ended_ns,
                 write_id,
                 backend_pid,
+                min(waited_us, _WAITED_US_MAX),
                 self.name(endpoint),
                 self.name(instance),
                 self.name(error),
                 min(attempts, 65535),
                 kind,
                 outcome,
+            )
+        )
+
+    def connection(
+        self,
+        *,
+        event: ConnectionEvent,
+        began_ns: int,
+        at_ns: int,
+        endpoint: str,
+        instance: str = "",
+        address: str = "",
+        backend_pid: int = 0,
+        role: Role = Role.UNKNOWN,
+    ) -> None:
+        """Append what happened to a connection through an endpoint."""
+        self._connection_buffer.append(
+            CONNECTION.pack(
+                at_ns,
+                began_ns,
+                backend_pid,
+                self.name(endpoint),
+                self.name(instance),
+                self.name(address),
+                event,
+                role,
             )
         )
 
@@ -154,6 +209,9 @@ class OperationWriter:
         if self._attempt_buffer:
             _write_all(self._attempts, b"".join(self._attempt_buffer))
             self._attempt_buffer.clear()
+        if self._connection_buffer:
+            _write_all(self._connections, b"".join(self._connection_buffer))
+            self._connection_buffer.clear()
         if self._buffer:
             _write_all(self._ops, b"".join(self._buffer))
             self._written += len(self._buffer)
@@ -162,7 +220,7 @@ class OperationWriter:
     def close(self) -> None:
         """Flush and close."""
         self.flush()
-        for descriptor in (self._ops, self._attempts, self._names):
+        for descriptor in (self._ops, self._attempts, self._connections, self._names):
             os.close(descriptor)
 
     def __enter__(self) -> Self:

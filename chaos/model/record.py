@@ -15,6 +15,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+FORMAT = 2
+"""Of a run folder's records; told by the journal's `run` events."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -22,7 +25,7 @@ class Event:
 
     `type` and the fields that go with it:
 
-    run      state: started | ended; format (of the journal); status
+    run      state: started | ended; format (of the records); status
     phase    phase: guards | preparation | recording | warm-up | steady state before | method |
              cool-down | steady state after | ledger | rollback; state: started | ended; error.
              "recording" lasts from when every worker serves until they are told to stop, and

@@ -14,9 +14,6 @@ from chaos.errors import GuardRefused, HostError
 from chaos.model.record import Event, LineWriter
 from chaos.safety.undo import Undo
 
-FORMAT = 1
-"""Of the journal; told by `run` events."""
-
 
 class Journal:
     """Appends events; undo records are forced to disk before `undo` returns.

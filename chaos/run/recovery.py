@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from chaos.clock import Clock
 from chaos.errors import ControlPlaneError, DatabaseError, GamedayError, HostError, WaitTimeout
-from chaos.model.record import read_events
+from chaos.model.record import FORMAT, read_events
 from chaos.model.snapshot import Snapshot, differences
 from chaos.model.topology import Topology
-from chaos.run.journal import FORMAT, Journal
+from chaos.run.journal import Journal
 from chaos.run.restore import TransientError, replay
 from chaos.safety.ports import Control, Restorer
 from chaos.safety.undo import EndDisturbance, Undo, undo_from_json
@@ -75,7 +75,7 @@ def _snapshot(data: Mapping[str, Any]) -> Snapshot | None:
 def _unreadable(data: Mapping[str, Any], error: Exception) -> str:
     what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
     return (
-        f"{data.get('action', 'a record')}: not one of journal format {FORMAT} ({what}); use the "
+        f"{data.get('action', 'a record')}: not one of record format {FORMAT} ({what}); use the "
         f"version that wrote it, or by hand: {data.get('command', 'see the journal')}"
     )
 

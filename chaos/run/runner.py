@@ -28,11 +28,11 @@ from chaos.errors import (
     WaitTimeout,
 )
 from chaos.faults.base import Context
-from chaos.model.record import LineWriter
+from chaos.model.record import FORMAT, LineWriter
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
 from chaos.run.admission import Around, admit, records_of_run, situation_of
-from chaos.run.journal import FORMAT, Journal
+from chaos.run.journal import Journal
 from chaos.run.load import StandingLoad
 from chaos.run.method import Method
 from chaos.run.observer import Observer

@@ -18,12 +18,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from chaos.clock import NS
 from chaos.model.history import OperationLog, load_operations
-from chaos.model.operation import Kind, Outcome
+from chaos.model.operation import Kind, Outcome, Role
 from loadgen.arms import Arm, find
-from loadgen.client import Client, ReadClient, WriteClient
-from loadgen.engine import INFO_KEY
+from loadgen.client import Client
+from loadgen.drivers.base import Seat
+from loadgen.drivers.sqlalchemy_pool import SEAT_KEY, SqlalchemyDriver
 from loadgen.recorder import Recorder
 from loadgen.tables import WriteIds, table_of
+from loadgen.work import InsertRow, ReadNewest, Work
 
 Script = list[tuple[str, BaseException | None]]
 """For each attempt, the call that fails ("connect", "execute", "commit", "close") and its error."""
@@ -54,7 +56,7 @@ class StandInEngine:
         self.attempts = 0
         self.calls: list[str] = []
         self.parameters: list[Any] = []
-        self.info = {INFO_KEY: ("instance-1", 77)}
+        self.info = {SEAT_KEY: Seat("instance-1", 77, Role.WRITER, 0)}
 
     def connect(self) -> StandInEngine:
         self.attempts += 1
@@ -66,8 +68,8 @@ class StandInEngine:
         self.act("execute")
         return self
 
-    def first(self) -> None:
-        return None
+    def fetchall(self) -> list[tuple[int]]:
+        return [(1_000_000_000_005,)]
 
     def commit(self) -> None:
         self.act("commit")
@@ -80,6 +82,14 @@ class StandInEngine:
         failing, error = self.script[min(self.attempts, len(self.script)) - 1]
         if failing == call and error is not None:
             raise error
+
+
+class StandInDriver(SqlalchemyDriver):
+    """The real driver on a stand-in engine."""
+
+    def __init__(self, engine: StandInEngine) -> None:
+        self.engine: Any = engine
+        self._compiled = {}
 
 
 def wrapped(error: psycopg.Error) -> OperationalError | InternalError:
@@ -109,12 +119,12 @@ class Rig:
         self.engine = StandInEngine(script)
         self.recorder = Recorder(folder, arm.name, self.clock.now_ns())
         table = table_of("run")
-        engine: Any = self.engine
-        self.client: Client = (
-            WriteClient(arm, engine, self.recorder, table=table, ids=WriteIds(1), clock=self.clock)
+        work: Work = (
+            InsertRow(arm.name, table, WriteIds(1), keyed=arm.idempotent)
             if kind is Kind.WRITE
-            else ReadClient(arm, engine, self.recorder, table=table, clock=self.clock)
+            else ReadNewest(arm.name, table)
         )
+        self.client = Client(arm, StandInDriver(self.engine), work, self.recorder, self.clock)
 
     def perform(self) -> np.void:
         self.client.perform(self.clock.ns - NS)
@@ -154,7 +164,7 @@ def test_a_success_is_recorded_with_its_instant_its_instance_and_one_attempt(rig
     assert made.log().names[record["endpoint"]] == "cluster"
     assert record["intended_ns"] + NS <= record["started_ns"] < record["ended_ns"]
     assert made.errors() == []
-    assert made.recorder.served == {Kind.WRITE}
+    assert made.recorder.served == {(Kind.WRITE, "cluster")}
 
 
 @pytest.mark.parametrize(
@@ -253,6 +263,19 @@ def test_a_confirmed_write_stays_confirmed_when_giving_the_connection_back_fails
     record = made.perform()
     assert record["outcome"] == Outcome.OK
     assert record["attempts"] == 1
+
+
+def test_a_read_records_the_newest_write_that_it_saw(rig: Any) -> None:
+    made = rig("default-pool", GOOD, kind=Kind.READ)
+    assert made.perform()["write_id"] == 1_000_000_000_005
+
+
+def test_waiting_for_a_connection_is_recorded_over_all_attempts(rig: Any) -> None:
+    made = rig("default-pool", ("connect", disconnect()), GOOD)
+    record = made.perform()
+    # The clock stands still but for 1 us a reading: one each for two waits.
+    assert record["waited_us"] == 2
+    assert record["attempts"] == 2
 
 
 def test_a_read_is_never_unknown(rig: Any) -> None:

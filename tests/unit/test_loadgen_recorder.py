@@ -10,7 +10,7 @@ import pytest
 
 from chaos.clock import NS
 from chaos.model.history import load_operations
-from chaos.model.operation import OPERATION, Kind, Outcome
+from chaos.model.operation import OPERATION, ConnectionEvent, Kind, Outcome, Role
 from chaos.model.record import read_observations
 from loadgen.recorder import Recorder
 
@@ -54,6 +54,27 @@ def test_a_disk_that_fills_in_the_middle_of_a_record_damages_no_other(
     recorder.close(3)
     ids = load_operations(tmp_path / "operations", "resilient").operations["write_id"]
     assert ids.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_connections_are_recorded_beside_the_operations(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "resilient", 0)
+    recorder.operations.connection(
+        event=ConnectionEvent.OPENED,
+        began_ns=5,
+        at_ns=9,
+        endpoint="cluster",
+        instance="shop-instance-1",
+        address="127.0.0.1",
+        backend_pid=77,
+        role=Role.WRITER,
+    )
+    recorder.close(10)
+    log = load_operations(tmp_path / "operations", "resilient")
+    (found,) = log.connections
+    assert (found["began_ns"], found["at_ns"], found["backend_pid"]) == (5, 9, 77)
+    assert (found["event"], found["role"]) == (ConnectionEvent.OPENED, Role.WRITER)
+    named = [log.names[found[field]] for field in ("endpoint", "instance", "address")]
+    assert named == ["cluster", "shop-instance-1", "127.0.0.1"]
 
 
 def test_lag_is_the_worst_of_its_second_and_starts_anew(tmp_path: Path) -> None:
