@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Hundreds of interpreters start in a test run; each would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check bench kill9 clean
 
 install: $(INSTALLED)
 
@@ -36,6 +36,10 @@ check: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit/test_layers.py
+
+# Some hours: every fault is killed before and after each of its journal's records, then recovered.
+kill9: $(INSTALLED)
+	@cd tests && PYTHONPATH=.:.. $(CURDIR)/$(BIN)/python -m killing.matrix
 
 bench: $(INSTALLED)
 	@for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
