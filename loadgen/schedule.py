@@ -4,6 +4,9 @@ Arrivals are evenly spaced with a seeded jitter, not Poisson: an interruption is
 than the gap between two arrivals, and here no gap exceeds `1 + 2 * JITTER` periods, while a Poisson
 gap has no bound. The jitter, and a random phase for each stream, keep streams from beating in
 lock-step with each other, with the probes and with whatever the server does once a second.
+
+Where the rate goes with a shape (chaos.model.shape), so does the period: between any two instants
+there are as many arrivals as the integral of the rate says, two more or less.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from chaos.clock import NS
+from chaos.model.shape import Shape
 
 JITTER = 0.25
 """Fraction of a period by which an arrival may lie before or after its place in the grid."""
@@ -21,28 +25,57 @@ JITTER = 0.25
 class Schedule:
     """The intended instants of one stream, strictly increasing, one at a time.
 
-    `seed` is any text; the same text and rate give the same instants relative to the origin.
+    `seed` is any text; the same text, rate and shape give the same instants relative to the origin.
     """
 
-    def __init__(self, rate_per_s: float, seed: str, origin_ns: int) -> None:
+    def __init__(
+        self, rate_per_s: float, seed: str, origin_ns: int, shape: Shape | None = None
+    ) -> None:
         if rate_per_s <= 0:
             raise ValueError(f"a schedule needs a positive rate, not {rate_per_s:g} per second")
-        self._period_ns = NS / rate_per_s
+        self._shape = shape or Shape()
+        self._rate_per_s = rate_per_s
         self._random = random.Random(seed).random
-        self._first = origin_ns + self._period_ns * (self._random() + JITTER)
-        self._count = 0
+        # Second 0 of the shape; None as long as it has not begun: its first factor counts.
+        self._zero_ns: int | None = None
+        self._last_ns = 0
+        self._anchor(origin_ns, self._random() + JITTER)
 
     def restart(self, origin_ns: int) -> None:
         """Begin anew: the next arrival is the first one after `origin_ns`."""
-        self._first = origin_ns + self._period_ns * (self._random() + JITTER)
-        self._count = 0
+        self._anchor(origin_ns, self._random() + JITTER)
+
+    def begin(self, at_ns: int) -> None:
+        """Let second 0 of the shape be at an instant; arrivals given out already stay as they are."""
+        if not self._shape.constant:
+            next_ns = self._instant(self._phase + self._count)
+            self._zero_ns = at_ns
+            self._anchor(next_ns, 0.0)
 
     def next_ns(self) -> int:
         """Return the next arrival's intended instant."""
-        place = self._count + JITTER * (2.0 * self._random() - 1.0)
+        place = self._phase + self._count + JITTER * (2.0 * self._random() - 1.0)
         self._count += 1
-        # From the first instant each time: adding periods up would let rounding errors drift.
-        return int(self._first + place * self._period_ns)
+        # What was given out before the shape began may lie beyond the first that follows from it.
+        self._last_ns = max(self._instant(place), self._last_ns + 1)
+        return self._last_ns
+
+    def _anchor(self, origin_ns: int, phase: float) -> None:
+        """Count arrivals from an instant on, the first one `phase` periods later."""
+        self._origin_ns = origin_ns
+        self._phase = phase
+        self._count = 0
+        self._period_ns = NS / (self._rate_per_s * self._shape.factor(0.0))
+        zero_ns = origin_ns if self._zero_ns is None else self._zero_ns
+        self._area = self._shape.area((origin_ns - zero_ns) / NS)
+
+    def _instant(self, place: float) -> int:
+        """Return when a number of arrivals since the origin is due."""
+        # From the origin each time: adding periods up would let rounding errors drift.
+        if self._zero_ns is None:
+            return int(self._origin_ns + place * self._period_ns)
+        at_s = self._shape.instant(self._area + place / self._rate_per_s)
+        return self._zero_ns + int(at_s * NS)
 
 
 class Arrivals:
@@ -102,6 +135,10 @@ class Arrivals:
         self._schedule.restart(now_ns)
         self._next_ns = self._schedule.next_ns()
         self._closed_ns = None
+
+    def begin(self, at_ns: int) -> None:
+        """Let second 0 of the shape be at an instant."""
+        self._schedule.begin(at_ns)
 
     def happens(self, intended_ns: int) -> bool:
         """Tell whether an arrival taken ahead of its instant still happens."""
