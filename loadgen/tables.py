@@ -97,6 +97,11 @@ SELECT write_id, written_at FROM {table} WHERE arm = :arm ORDER BY write_id DESC
 DROP_TABLE = "DROP TABLE IF EXISTS {table}"
 FOUND = "SELECT write_id, count(*) FROM {table} WHERE arm = %s GROUP BY write_id ORDER BY write_id"
 FOUND_AMONG = "SELECT DISTINCT write_id FROM {table} WHERE arm = %s AND write_id = ANY(%s)"
+ATTEMPTS_AMONG = """
+SELECT write_id, attempt FROM {table} WHERE arm = %s AND write_id = ANY(%s) ORDER BY 1, 2"""
+# A row of no arm, written by the ledger: an instance that shows it shows all that came before it.
+MARK = "INSERT INTO {table} (arm, write_id, attempt, keyed) VALUES ('', %s, 1, false)"
+MARKED = "SELECT 1 FROM {table} WHERE arm = '' AND write_id = %s"
 SESSIONS_LEFT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
 # {table} is `accounts_of(run)` in these.

@@ -18,8 +18,9 @@ from chaos.clock import NS
 from chaos.model.access import DatabaseAccess
 from chaos.model.history import load_operations
 from chaos.model.ledger import LostSoFar
-from chaos.model.operation import NO_WRITE_ID, PROBE_ARM, Kind, Outcome
-from loadgen.ledger import connection_for, writer_of
+from chaos.model.operation import PROBE_ARM, Outcome
+from loadgen.ledger_connection import connection_for, writer_of
+from loadgen.ledger_counts import written
 from loadgen.tables import FOUND_AMONG, table_of
 
 Ids = NDArray[np.int64]
@@ -86,8 +87,7 @@ class WatchedWrites:
         since = self._read.get(arm, 0)
         self._read[arm] = len(records)
         new = records[since:]
-        told = (new["outcome"] == Outcome.OK) & (new["write_id"] != NO_WRITE_ID)
-        told &= (new["kind"] == Kind.WRITE) | (new["kind"] == Kind.TRANSACTION)
+        told = written(new) & (new["outcome"] == Outcome.OK)
         return np.array(new["write_id"][told], dtype=np.int64)
 
     def _not_found(self, connection: psycopg.Connection, arm: str, wanted: Ids) -> Ids:

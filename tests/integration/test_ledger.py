@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,7 @@ from chaos.errors import DatabaseError
 from chaos.model.access import DatabaseAccess
 from chaos.model.operation import Kind, OperationWriter, Outcome
 from chaos.wait import wait_until
-from loadgen import ledger
+from loadgen import ledger, ledger_readers
 from loadgen.tables import session_name, table_of
 
 ARM = "resilient"
@@ -82,7 +83,7 @@ def test_planted_losses_and_duplicates_are_found_by_id(
 def test_more_rows_than_one_fetch_are_counted(
     postgres: PlainPostgres, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "CHUNK", 100)
+    monkeypatch.setattr(ledger_readers, "CHUNK", 100)
     record(tmp_path, ARM, dict.fromkeys(range(1, 2501), Outcome.OK))
     postgres.execute(
         f"INSERT INTO {table_of(run)} (arm, write_id, attempt, keyed)"
@@ -233,6 +234,77 @@ def test_the_ledger_waits_for_the_writer_through_a_failover(target: Target, tmp_
     assert found.read_from == now.id != old.id
     assert (found.arms[ARM].applied_once, found.arms[ARM].lost) == (200, 0)
     ledger.drop(access, run)
+
+
+def test_what_a_reader_lacks_is_told_apart_from_what_is_lost(
+    target: Target, tmp_path: Path
+) -> None:
+    """A reader that replays nothing more lacks what came later; the other one has it all."""
+    run, topology, control = tmp_path.name, target.topology(), target.control
+    assert control is not None
+    assert topology.writer is not None
+    stale, fresh = sorted({m.id for m in topology.members} - {topology.writer.id})
+    access = target.connect(topology)
+    ledger.prepare(access, run)
+
+    def add(first: int, last: int) -> None:
+        with session_through(access, "cluster") as writer:
+            writer.execute(
+                f"INSERT INTO {table_of(run)} (arm, write_id, attempt, keyed)"
+                " SELECT %s, i, 1, false FROM generate_series(%s::bigint, %s) i",
+                (ARM, first, last),
+            )
+
+    def has_the_first() -> bool:
+        with session_through(access, stale) as reader:
+            return reader.execute(f"SELECT count(*) FROM {table_of(run)}").fetchone() == (100,)
+
+    add(1, 100)
+    wait_until(
+        has_the_first,
+        f"{stale} to have the first writes",
+        timeout_s=60,
+        errors=(psycopg.errors.UndefinedTable, psycopg.OperationalError),
+    )
+    control.begin(run, {"kind": "stale-reader", "instance": stale})
+    try:
+        add(101, 150)
+        add(150, 150)
+        record(tmp_path, ARM, dict.fromkeys(range(1, 161), Outcome.OK))
+        found = ledger.reconcile(access, tmp_path, run, readers_timeout_s=3)
+    finally:
+        control.end(run)
+    assert found.complete, found.why
+    arm = found.arms[ARM]
+    assert (arm.lost, arm.lost_by_instance, arm.applied_once) == (10, {"": 10}, 149)
+    assert (arm.lost_first_ns, arm.lost_last_ns) == (152, 161)
+    assert arm.duplicated_attempts == {"150": (1, 1)}
+    assert set(found.readers) == {stale, fresh}
+    good, bad = found.readers[fresh], found.readers[stale]
+    assert (good.complete, good.caught_up, good.missing, good.extra) == (True, True, 0, 0), good.why
+    assert (good.behind_s, good.why) == (None, "")
+    assert (bad.complete, bad.caught_up, bad.missing, bad.extra) == (True, False, 50, 0)
+    assert bad.missing_ids == tuple(range(101, 121))
+    assert bad.missing_by_arm == {ARM: 50}
+    assert bad.behind_s == pytest.approx((bad.read_at_ns - 102) / 1e9)
+    assert f"{stale} to show the last write" in bad.why
+    ledger.drop(access, run)
+
+
+def test_a_reader_that_cannot_be_asked_is_named_and_the_rest_is_complete(
+    postgres: PlainPostgres, run: str, tmp_path: Path
+) -> None:
+    """It has no counts; and a name that leads to the writer itself is no reader."""
+    access = postgres.access()
+    named = {**access.endpoints, "gone": "gone.invalid", "alias": access.endpoints["cluster"]}
+    record(tmp_path, ARM, {1: Outcome.OK})
+    insert(postgres, run, ARM, 1)
+    found = ledger.reconcile(replace(access, endpoints=named), tmp_path, run, readers_timeout_s=0.1)
+    assert found.complete, found.why
+    assert set(found.readers) == {"gone"}
+    gone = found.readers["gone"]
+    assert (gone.complete, gone.missing, gone.extra) == (False, None, None)
+    assert "gone.invalid" in gone.why
 
 
 def test_the_ledger_waits_for_a_writer_that_is_down(target: Target, tmp_path: Path) -> None:
