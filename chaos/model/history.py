@@ -15,6 +15,7 @@ from chaos.clock import NS, Anchor
 from chaos.model.ledger import Ledger
 from chaos.model.operation import ATTEMPT, CONNECTION, OPERATION, Kind
 from chaos.model.record import FORMAT, Event, Observation, read_events, read_observations
+from chaos.model.shares import NO_SHARES, Shares, load_shares
 
 OPERATION_DTYPE = np.dtype(
     {
@@ -75,6 +76,13 @@ class OperationLog:
     attempts: Records
     names: tuple[str, ...]
     connections: Records = field(default_factory=lambda: np.empty(0, dtype=CONNECTION_DTYPE))
+    shares: Shares = field(default_factory=lambda: NO_SHARES)
+    """Which worker the operations came from; empty where the runner's machine sent them all."""
+
+    @property
+    def clock_error_ns(self) -> int:
+        """By how much an instant may be wrong at most, since it was read on another machine."""
+        return int(self.shares["error_ns"].max(initial=0))
 
     def streams(self) -> Iterator[Stream]:
         """Yield one stream for each endpoint and kind that occurs, ordered by intended start."""
@@ -124,6 +132,7 @@ def load_operations(folder: Path, arm: str) -> OperationLog:
         _map(folder / f"{arm}.attempts", ATTEMPT_DTYPE),
         tuple(names),
         _map(folder / f"{arm}.connections", CONNECTION_DTYPE),
+        load_shares(folder, arm),
     )
 
 

@@ -204,16 +204,16 @@ class OperationWriter:
         """
         if self._name_buffer:
             lines = "".join(json.dumps(text) + "\n" for text in self._name_buffer)
-            _write_all(self._names, lines.encode())
+            append_whole(self._names, lines.encode())
             self._name_buffer.clear()
         if self._attempt_buffer:
-            _write_all(self._attempts, b"".join(self._attempt_buffer))
+            append_whole(self._attempts, b"".join(self._attempt_buffer))
             self._attempt_buffer.clear()
         if self._connection_buffer:
-            _write_all(self._connections, b"".join(self._connection_buffer))
+            append_whole(self._connections, b"".join(self._connection_buffer))
             self._connection_buffer.clear()
         if self._buffer:
-            _write_all(self._ops, b"".join(self._buffer))
+            append_whole(self._ops, b"".join(self._buffer))
             self._written += len(self._buffer)
             self._buffer.clear()
 
@@ -235,7 +235,7 @@ class OperationWriter:
         self.close()
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def append_whole(descriptor: int, data: bytes) -> None:
     """Append all of it or, on an error, nothing: what follows a torn record could not be read."""
     size = os.fstat(descriptor).st_size
     view = memoryview(data)
