@@ -31,7 +31,9 @@ class StreamCheck(Check):
 
     arm: str = Field(description="Arm whose operations are judged, or `probe`.")
     endpoint: str = Field("cluster", description="`cluster`, `reader` or an instance identifier.")
-    operation: Literal["write", "read"] = Field("write", description="Kind of operation.")
+    operation: Literal["write", "read", "transaction", "connect"] = Field(
+        "write", description="Kind of operation; `connect` is that of the client's connections."
+    )
 
     @property
     @abstractmethod

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from chaos.checks.base import Check
 from chaos.checks.injections import Injection
 from chaos.checks.interruption import Interruption
+from chaos.checks.quiet import widest_silence
 from chaos.checks.recording import Recording, default_slow_s, in_period, kind_of
 from chaos.checks.windows import Window
 from chaos.clock import NS
@@ -21,7 +20,11 @@ StreamKey = tuple[str, str, Kind]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Felt:
-    """What one stream felt of one injection; no `window`: no operation failed or was late."""
+    """What one stream felt of one injection; no `window`: no operation failed or was late.
+
+    Who connects seldom felt nothing because nobody asked: then `silence` is the longest stretch in
+    which a connection may not have been had, and an interruption was at most so long.
+    """
 
     arm: str
     endpoint: str
@@ -29,6 +32,21 @@ class Felt:
     injection: Injection
     window: Window | None
     windows: int
+    silence: tuple[int, int] | None = None
+
+    @property
+    def at_most_s(self) -> float | None:
+        """The longest that it can have been; None where no recovery was recorded."""
+        if self.open:
+            return None
+        if self.silence is not None:
+            return (self.silence[1] - self.silence[0]) / NS
+        return self.measured_s
+
+    @property
+    def at_least_s(self) -> float:
+        """The shortest that it can have been."""
+        return self.window.lower_s if self.window else 0.0
 
     @property
     def measured_s(self) -> float:
@@ -45,7 +63,7 @@ def felt(recording: Recording) -> list[Felt]:
     """Return what each stream felt of each injection."""
     found = []
     for injection in recording.injections:
-        for arm, endpoint, kind in sorted(recording.streams):
+        for arm, endpoint, kind in sorted({**recording.connecting, **recording.streams}):
             windows = in_period(recording.windows(arm, endpoint, kind), injection)
             worst = max(windows, key=lambda w: (w.to_ns is None, w.measured_s), default=None)
             found.append(
@@ -56,9 +74,23 @@ def felt(recording: Recording) -> list[Felt]:
                     injection=injection,
                     window=worst,
                     windows=len(windows),
+                    silence=_silence(recording, (arm, endpoint, kind), injection, worst),
                 )
             )
     return found
+
+
+def _silence(
+    recording: Recording, stream: StreamKey, injection: Injection, window: Window | None
+) -> tuple[int, int] | None:
+    """Return how long nobody may have connected; None where that is too short to matter."""
+    arm, _, kind = stream
+    if kind is not Kind.CONNECT or window is not None:
+        return None
+    trace = recording.trace(*stream)
+    assert trace is not None
+    begin, end = widest_silence(trace, recording.quiet, injection.requested_ns, injection.until_ns)
+    return (begin, end) if end - begin > default_slow_s(arm) * NS else None
 
 
 def inform(
@@ -80,6 +112,8 @@ def inform(
 def _finding(recording: Recording, one: Felt) -> Finding:
     window = one.window
     at_s = recording.seconds(one.injection.requested_ns)
+    if one.silence is not None:
+        return _unasked(recording, one, one.silence)
     if window is None:
         slow_s = default_slow_s(one.arm)
         why = f"no operation failed or took longer than {slow_s:g} s"
@@ -102,71 +136,26 @@ def _finding(recording: Recording, one: Felt) -> Finding:
         measured=one.measured_s,
         uncertainty_s=window.uncertainty_s if window else 0.0,
         from_s=recording.seconds(window.from_ns) if window else at_s,
-        to_s=_end(recording, window) if window else at_s,
+        to_s=ended_s(recording, window) if window else at_s,
     )
 
 
-def _end(recording: Recording, window: Window) -> float | None:
+def _unasked(recording: Recording, one: Felt, silence: tuple[int, int]) -> Finding:
+    """Return a finding about a stream that shows nothing, since nobody connected for long."""
+    begin_s, end_s = map(recording.seconds, silence)
+    return Finding(
+        check="interruption",
+        verdict=None,
+        why=f"no connection failed, but none was opened for {end_s - begin_s:.3f} s: nothing is shown",
+        arm=one.arm,
+        endpoint=one.endpoint,
+        operation=one.kind.name.lower(),
+        uncertainty_s=end_s - begin_s,
+        from_s=begin_s,
+        to_s=end_s,
+    )
+
+
+def ended_s(recording: Recording, window: Window) -> float | None:
+    """Return when a window ended, in seconds since the origin; None where that was not recorded."""
     return None if window.to_ns is None else recording.seconds(window.to_ns)
-
-
-def repeats(recording: Recording, all_felt: Sequence[Felt]) -> list[dict[str, Any]]:
-    """Return for each injection the longest window of each stream, for `verdict.json`."""
-    return [
-        {
-            "fault_id": injection.fault_id,
-            "fault": injection.fault,
-            "step": injection.step,
-            "repeat": injection.repeat,
-            "effect": injection.effect,
-            "windows": [
-                {
-                    "arm": one.arm,
-                    "endpoint": one.endpoint,
-                    "operation": one.kind.name.lower(),
-                    "measured": one.measured_s,
-                    "uncertainty_s": one.window.uncertainty_s if one.window else 0.0,
-                    "from": recording.seconds(one.window.from_ns) if one.window else None,
-                    "to": _end(recording, one.window) if one.window else None,
-                    "open": one.open,
-                    "operations": one.window.bad if one.window else 0,
-                }
-                for one in all_felt
-                if one.injection is injection
-            ],
-        }
-        for injection in recording.injections
-    ]
-
-
-def over_repeats(all_felt: Sequence[Felt]) -> list[dict[str, Any]]:
-    """Return median and worst of the repeats of each step, where there were several.
-
-    `n` is said with them. An interruption that did not end makes the worst a lower bound: `open`.
-    """
-    groups: dict[tuple[int, str, str, str, Kind], list[Felt]] = {}
-    for one in all_felt:
-        step = (one.injection.step, one.injection.fault)
-        groups.setdefault((*step, one.arm, one.endpoint, one.kind), []).append(one)
-    return list(_statistics(groups))
-
-
-def _statistics(
-    groups: dict[tuple[int, str, str, str, Kind], list[Felt]],
-) -> Iterator[dict[str, Any]]:
-    for (step, fault, arm, endpoint, kind), members in groups.items():
-        if len(members) < 2:  # noqa: PLR2004 - one repeat is no distribution
-            continue
-        lengths = [one.measured_s for one in members]
-        yield {
-            "step": step,
-            "fault": fault,
-            "arm": arm,
-            "endpoint": endpoint,
-            "operation": kind.name.lower(),
-            "n": len(members),
-            "median": statistics.median(lengths),
-            "worst": max(lengths),
-            "open": sum(one.open for one in members),
-            "unit": "s",
-        }

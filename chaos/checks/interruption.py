@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -9,14 +11,24 @@ from pydantic import Field
 
 from chaos.checks.base import StreamCheck
 from chaos.checks.injections import Injection
+from chaos.checks.order_statistics import (
+    CONFIDENCE,
+    median,
+    nearest_rank,
+    rank_above,
+    rank_below,
+    repeats_needed,
+)
 from chaos.checks.quiet import quiet_ns, widest_silence
 from chaos.checks.recording import STABLE_S, Recording, in_period, kind_of
 from chaos.checks.windows import Window
 from chaos.clock import NS
+from chaos.model.operation import Kind
 from chaos.model.verdict import Finding, Verdict
 
 # A generator that fell behind by this share of a window may have made the window itself.
 _LAG_SHARE = 0.5
+_QUANTILES = {"median": 0.5, "p90": 0.9}
 
 
 class Interruption(StreamCheck):
@@ -25,6 +37,11 @@ class Interruption(StreamCheck):
     Passes when the window is certainly no longer than the limit, fails when it is certainly longer,
     and is unknown when the limit lies inside the uncertainty, or when the recording after the fault
     is shorter than `stable_s`. Says both instants of the window.
+
+    With `over_repeats` a quantile of the repeats of each step is judged instead of each of them. It is
+    the quantile of all repeats that could be made, known from these by order statistics with 95 %
+    confidence: it passes when a repeat that it hardly exceeds passed, and is unknown where there are
+    too few repeats to tell (the median needs 5, p90 needs 29).
     """
 
     unit: ClassVar[str] = "s"
@@ -41,13 +58,17 @@ class Interruption(StreamCheck):
         STABLE_S, gt=0, description="Seconds of only good operations that end a window."
     )
 
+    over_repeats: Literal["worst", "median", "p90"] = Field(
+        "worst", description="What is held against the limit: each repeat, or a quantile of them."
+    )
+
     @property
     def limit(self) -> float:
         """The objective's bound."""
         return self.interruption_s_max
 
     def judge(self, recording: Recording) -> list[Finding]:
-        """Return one finding for each injection."""
+        """Return one finding for each injection; over a quantile, one for each step."""
         kind = kind_of(self.operation)
         if recording.trace(self.arm, self.endpoint, kind, self.slow_s) is None:
             return [self.finding(Verdict.UNKNOWN, "no operation of this kind was recorded")]
@@ -56,7 +77,7 @@ class Interruption(StreamCheck):
         windows = recording.windows(
             self.arm, self.endpoint, kind, slow_s=self.slow_s, stable_s=self.stable_s
         )
-        return [
+        found = [
             self._watched(
                 recording,
                 injection,
@@ -64,6 +85,50 @@ class Interruption(StreamCheck):
             )
             for injection in recording.injections
         ]
+        if self.over_repeats == "worst":
+            return found
+        steps = [(one.step, one.fault) for one in recording.injections]
+        return [
+            self._judge_repeats(
+                fault, [f for f, of in zip(found, steps, strict=True) if of == (step, fault)]
+            )
+            for step, fault in dict.fromkeys(steps)
+        ]
+
+    def _judge_repeats(self, fault: str, found: Sequence[Finding]) -> Finding:
+        """Return one finding about a quantile of the repeats of a step, each judged by itself."""
+        n, limit, p = len(found), self.interruption_s_max, _QUANTILES[self.over_repeats]
+        above, below = rank_above(n, p), rank_below(n, p)
+        within = sum(f.verdict is Verdict.PASS for f in found)
+        longer = sum(f.verdict is Verdict.FAIL for f in found)
+        told = f"{within} of {n} repeats of {fault} were within {limit:g} s, {longer} were longer"
+        surely = f"with {CONFIDENCE:.0%} confidence"
+        if below is not None and longer > n - below:
+            verdict, why = (
+                Verdict.FAIL,
+                f"the {self.over_repeats} is longer than the limit {surely}",
+            )
+        elif above is None:
+            why = f"{repeats_needed(p)} are needed to know the {self.over_repeats} {surely}"
+            verdict = Verdict.UNKNOWN
+        elif within >= above:
+            verdict, why = Verdict.PASS, f"the {self.over_repeats} is within the limit {surely}"
+        else:
+            why = f"{above} within it would show that the {self.over_repeats} is, {surely}"
+            verdict = Verdict.UNKNOWN
+        lowers, uppers = zip(*(_bounds(f) for f in found), strict=True)
+        if p == _QUANTILES["median"]:
+            middle = median(lowers, uppers)
+            at_least, at_most = middle.at_least, middle.at_most
+        else:
+            at_least, at_most = nearest_rank(lowers, p), nearest_rank(uppers, p)
+        known = at_most < math.inf
+        return self.finding(
+            verdict,
+            f"{told}: {why}",
+            measured=at_most if known else None,
+            uncertainty_s=at_most - at_least if known else None,
+        )
 
     def _watched(self, recording: Recording, injection: Injection, finding: Finding) -> Finding:
         """Return a finding; no pass where the recording ends before service could prove stable."""
@@ -130,9 +195,11 @@ class Interruption(StreamCheck):
         slow_s = trace.slow_ns / NS
         told = f"{about}no operation failed or took longer than {slow_s:g} s"
         if silence_s > max(self.interruption_s_max, slow_s):
+            connects = kind_of(self.operation) is Kind.CONNECT
+            nothing = "no connection was opened" if connects else "nothing was served"
             return self.finding(
                 Verdict.UNKNOWN,
-                f"{told}, but nothing was served for {silence_s:.3f} s",
+                f"{told}, but {nothing} for {silence_s:.3f} s",
                 measured=silence_s,
                 uncertainty_s=silence_s,
                 from_s=recording.seconds(begin),
@@ -154,3 +221,14 @@ def _about(recording: Recording, injection: Injection) -> str:
     if len(recording.injections) == 1:
         return ""
     return f"{injection.fault} {recording.injections.index(injection) + 1}: "
+
+
+def _bounds(finding: Finding) -> tuple[float, float]:
+    """Return between which lengths the interruption of one repeat lies; infinite: no bound above."""
+    if finding.measured is None:
+        return 0.0, math.inf
+    lower = finding.measured - (finding.uncertainty_s or 0.0)
+    bounded = finding.to_s is not None and (
+        finding.verdict is not Verdict.UNKNOWN or finding.measured > (finding.limit or 0.0)
+    )
+    return lower, finding.measured if bounded else math.inf

@@ -8,10 +8,11 @@ from typing import Any
 
 from chaos.checks.assumptions import judge_assumptions, run_status
 from chaos.checks.base import Check
-from chaos.checks.information import Felt, felt, inform, over_repeats, repeats
+from chaos.checks.information import Felt, felt, inform
 from chaos.checks.injections import Injection
 from chaos.checks.instants import instants
 from chaos.checks.recording import Recording
+from chaos.checks.repeats import over_repeats, repeats
 from chaos.model.history import History
 from chaos.model.ledger import Ledger
 from chaos.model.verdict import Finding, Verdict, worst

@@ -8,12 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from chaos.checks.connecting import StreamKey, connect_streams
 from chaos.checks.evidence import Trace
 from chaos.checks.injections import Injection, find_injections
 from chaos.checks.quiet import Stretches, parts
 from chaos.checks.windows import Window
 from chaos.clock import NS
-from chaos.model.history import History, Stream
+from chaos.model.history import History, OperationLog, Stream
 from chaos.model.operation import PROBE_ARM, Kind
 from chaos.model.record import Observation
 from chaos.model.stretch import quiet_stretches
@@ -79,6 +80,11 @@ class Recording:
             }
         return self._streams
 
+    @cached_property
+    def connecting(self) -> Mapping[StreamKey, tuple[OperationLog, Stream]]:
+        """The connections that clients tried to open, as streams, each with the log it is of."""
+        return connect_streams(self.history.arms)
+
     @property
     def declared_arms(self) -> tuple[str, ...]:
         """The arms of the workload, in the experiment's order."""
@@ -99,14 +105,20 @@ class Recording:
     def trace(
         self, arm: str, endpoint: str, kind: Kind, slow_s: float | None = None
     ) -> Trace | None:
-        """Return one stream's operations, or None where there were none."""
+        """Return one stream's operations, or None where there were none.
+
+        Of the kind `CONNECT` it is the connections that clients tried to open.
+        """
         stream = self.streams.get((arm, endpoint, kind))
+        log = self.history.arms.get(arm)
         if stream is None:
+            log, stream = self.connecting.get((arm, endpoint, kind), (None, None))
+        if log is None or stream is None:
             return None
         slow_s = default_slow_s(arm) if slow_s is None else slow_s
         key = (arm, endpoint, kind, slow_s)
         if key not in self._traces:
-            self._traces[key] = Trace.of(self.history.arms[arm], stream, slow_s)
+            self._traces[key] = Trace.of(log, stream, slow_s)
         return self._traces[key]
 
     def windows(
@@ -198,7 +210,7 @@ def default_slow_s(arm: str) -> float:
 
 
 def kind_of(operation: str) -> Kind:
-    """Return the kind of operation that a definition calls `write` or `read`."""
+    """Return the kind of operation that a definition calls `write`, say."""
     return Kind[operation.upper()]
 
 

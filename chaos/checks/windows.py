@@ -12,6 +12,10 @@ in which every operation that was due was good. Its bounds are instants that the
             should the widest of those gaps be longer, it is the window. Where the recording ends
             before a stable stretch has passed, no recovery was recorded and there is no `to`.
 `measured`  `to - from`: never below the time for which the client was not served.
+`first_success`, `stable_success`
+            the first operation that was served after the first bad one was due, and the first of
+            the stable stretch. Between them the service came and went, for some or for all. Each
+            was served between its start and its return.
 `lower_s`   the time between the earliest and the latest instant at which the client certainly was
             not served. The truth lies in [`lower_s`, `measured_s`], `uncertainty_s` wide.
 
@@ -32,6 +36,8 @@ from numpy.typing import NDArray
 from chaos.checks.evidence import NEVER, NOTHING_PROVEN, Trace
 from chaos.clock import NS
 
+Span = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
@@ -49,6 +55,12 @@ class Window:
     bad: int
     preceded: bool
     """A success came before it, or nobody asked; else `from_ns` is only where the recording begins."""
+    shown_ns: int
+    """When it had certainly begun: by then its client had not been served."""
+    first_success: Span | None = None
+    """Between which instants the first success was served; None: nothing succeeded any more."""
+    stable_success: Span | None = None
+    """The same of the first success of the stable stretch, which returned at `to_ns`."""
 
     @property
     def measured_s(self) -> float:
@@ -114,6 +126,8 @@ class _Served:
     """The latest start among the successes that had returned by this return."""
     late_ended: NDArray[np.int64]
     """Returns of those that were served late, ascending."""
+    start_of: NDArray[np.int64]
+    """The start of each success, in the order of `ended`."""
 
     @classmethod
     def of(cls, trace: Trace) -> _Served:
@@ -127,6 +141,7 @@ class _Served:
             ended=ended[by_end],
             latest_start=np.maximum.accumulate(started[by_end]),
             late_ended=np.sort(ended[ended - started > trace.slow_ns]),
+            start_of=started[by_end],
         )
 
     def first_return(self, after: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -134,6 +149,13 @@ class _Served:
         began_later = self.next_return[np.searchsorted(self.started, after)]
         late = np.append(self.late_ended, NEVER)[np.searchsorted(self.late_ended, after)]
         return np.asarray(np.minimum(began_later, late))
+
+    def span(self, returned: int, after: int) -> Span | None:
+        """Return between which instants a success was served that returned then; None: NEVER."""
+        if returned == NEVER:
+            return None
+        place = int(np.searchsorted(self.ended, returned))
+        return max(int(self.start_of[place]), after), returned
 
     def last_start(self, before: int) -> int | None:
         """Return the latest start of a success that had returned by `before`."""
@@ -173,13 +195,17 @@ def _window(
             gap_from, gap_to = served.widest_gap(to_ns, returned)
             if gap_to - gap_from > to_ns - from_ns:
                 from_ns, to_ns = gap_from, gap_to
+    first_back = int(served.first_return(np.array([first_due]))[0])
+    first_success = served.span(first_back, first_due)
+    if first_success is not None and first_back < from_ns:  # another gap was the window
+        first_success = served.span(NEVER if to_ns is None else to_ns, from_ns)
     if to_ns is not None and until_ns - to_ns < stable_ns:
         to_ns = None
     upper_ns = (until_ns if to_ns is None else to_ns) - from_ns
     not_before, not_after = trace.proof(
         int(bad[0]),
         until_ns if to_ns is None else to_ns,
-        int(served.first_return(np.array([first_due]))[0]),
+        first_back,
     )
     lower_ns = 0
     if not_before != NOTHING_PROVEN and not_after != NEVER:
@@ -193,6 +219,9 @@ def _window(
         last_bad_ns=last_due,
         bad=len(bad),
         preceded=before is not None,
+        shown_ns=max(first_due, not_after) if not_after != NEVER else first_due,
+        first_success=first_success,
+        stable_success=served.span(NEVER if to_ns is None else to_ns, first_due),
     )
 
 

@@ -10,12 +10,13 @@ from run_builder import RunBuilder, to_ns
 from simulated_clients import Shape
 
 from chaos.checks.assumptions import judge_assumptions
-from chaos.checks.information import felt, over_repeats
+from chaos.checks.information import felt
 from chaos.checks.injections import Injection, find_injections
 from chaos.checks.instants import instants
 from chaos.checks.interruption import Interruption
 from chaos.checks.judge import judge
 from chaos.checks.recording import Recording
+from chaos.checks.repeats import over_repeats
 from chaos.checks.restored import Restored
 from chaos.checks.success_ratio import SuccessRatio
 from chaos.model.operation import Kind
