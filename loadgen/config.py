@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,16 @@ class ArmTraffic:
     queue_max: int = 1000
     """Arrivals of a kind that may wait for a user; more are recorded as failed, never sent."""
 
+    def share(self, of: int) -> ArmTraffic:
+        """Return what each of `of` workers sends, so that all of them together send this."""
+        return replace(
+            self,
+            writes_per_s=self.writes_per_s / of,
+            reads_per_s=self.reads_per_s / of,
+            users=math.ceil(self.users / of),
+            queue_max=math.ceil(self.queue_max / of),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficConfig:
@@ -25,3 +36,9 @@ class TrafficConfig:
     run: str
     arms: tuple[ArmTraffic, ...]
     seed: int = 0
+    process: int = 0
+    """Number of the worker that sends it, 0 without workers; write ids differ by it."""
+
+    def share(self, of: int, process: int) -> TrafficConfig:
+        """Return the part of one of `of` workers; its arrivals lie between those of the others."""
+        return replace(self, arms=tuple(arm.share(of) for arm in self.arms), process=process)

@@ -78,8 +78,8 @@ class Generator:
         self._warm_up()
         self._streams = self._builder.build(
             table_of(self._config["run"]),
-            WriteIds(self._config["arm_number"]),
-            f"{self._config['seed']} {self._config['traffic']['arm']}",
+            WriteIds(self._config["arm_number"], self._config["process"]),
+            f"{self._config['seed']} {self._config['traffic']['arm']} {self._config['process']}",
             time.monotonic_ns() + int(LEAD_S * NS),
         )
         self._start_users()

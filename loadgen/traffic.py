@@ -139,6 +139,7 @@ class Traffic:
         return {
             "traffic": asdict(self._config.arms[number - 1]),
             "arm_number": number,
+            "process": self._config.process,
             "access": self._access.as_json(),
             "folder": str(self._folder),
             "run": self._config.run,
