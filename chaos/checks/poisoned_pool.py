@@ -1,0 +1,304 @@
+"""The poisoned pool: live connections through the cluster endpoint that sit on a demoted writer.
+
+Such a connection is *pinned*: it answers reads and health checks (`SELECT 1` passes on a reader) and
+refuses every write with SQLSTATE 25006, which drivers do not count as a lost connection. A pool keeps
+it, and hands it out again. An idle one that nobody uses is pinned as well.
+
+When a connection was pinned lies between two instants on both sides: it came to sit there between
+the start of connecting and being ready, an instance was demoted or restarted between two samples of
+it, and what it refused as a write it refused between the attempt's start and its end. A figure spans
+the outer ones, its uncertainty says how much longer it is than the inner ones. A connection that was
+opened before the server was seen to restart is not pinned but broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.checks.connections import connections_of
+from chaos.checks.injections import Injection
+from chaos.checks.poisoned_pool_remedies import remedy_of
+from chaos.checks.recording import Recording
+from chaos.checks.scene import CLUSTER
+from chaos.checks.switching_roles import Astray, astray_within, restarts, roles
+from chaos.clock import NS
+from chaos.model.connections import STILL_OPEN, Connections, Flags, Instants
+from chaos.model.operation import Outcome
+
+_STEPS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """For how long connections were pinned, as columns; a connection may come twice."""
+
+    row: NDArray[np.intp]
+    """Of the connection in its arm's table."""
+    possibly_from: Instants
+    certainly_from: Instants
+    certainly_to: Instants
+    """`STILL_OPEN` where nothing ended it."""
+    possibly_to: Instants
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poisoning:
+    """What one injection did to one arm's pool on the cluster endpoint; instants monotonic.
+
+    From `from_ns` to `to_ns` at least one connection may have been pinned, and certainly for
+    `lower_ns` of it (first to last); None: some were when the period ended. No `pinned`: none ever was.
+    """
+
+    arm: str
+    injection: Injection
+    instances: tuple[str, ...]
+    """The demoted writers that answered in the period."""
+    pinned: int
+    remaining: int
+    """Pinned when the period ended."""
+    unused: int
+    """Of these, those that carried nothing since they were pinned."""
+    from_ns: int | None
+    to_ns: int | None
+    lower_ns: int
+    until_ns: int
+    """End of the period."""
+    share_max: float
+    """Of the connections that were open at the same time."""
+    steps: tuple[tuple[int, int, int], ...]
+    """(from when on, pinned, live)."""
+    refused: int
+    """Operations that a pinned connection refused with 25006 at least once."""
+    failed: int
+    """Of these, those that failed in the end."""
+    first_refused_ns: int | None
+    last_refused_ns: int | None
+    answered: int
+    """Attempts that a pinned connection answered all the same."""
+    operations: int
+    """Operations of the arm through the cluster endpoint since the first demotion."""
+
+    @property
+    def measured_s(self) -> float:
+        """Seconds, never below the truth; what had passed where the period ended before it did."""
+        if self.from_ns is None:
+            return 0.0
+        return ((self.until_ns if self.to_ns is None else self.to_ns) - self.from_ns) / NS
+
+    @property
+    def uncertainty_s(self) -> float:
+        """By how much less it may be."""
+        return max(0.0, self.measured_s - self.lower_ns / NS)
+
+
+def poisonings(recording: Recording) -> list[Poisoning]:
+    """Return one for each arm with a connection log and each injection that demoted a writer."""
+    found, told = [], roles(recording)
+    for arm in recording.arms:
+        conns = connections_of(recording, arm)
+        if conns is None:
+            continue
+        for injection in recording.injections:
+            astray = astray_within(told, injection.requested_ns, injection.until_ns)
+            if astray:
+                found.append(_poisoning(recording, injection, arm, conns, astray))
+    return found
+
+
+def find_pins(
+    recording: Recording, conns: Connections, astray: Sequence[Astray], since_ns: int
+) -> Pins:
+    """Return which connections through the cluster endpoint were certainly pinned, and for how long.
+
+    Nothing before `since_ns` counts; there must be a stretch.
+    """
+    parts, known = [], set()
+    for one in astray:
+        refusals = _first_refusals(conns, STILL_OPEN if one.instance in known else since_ns)
+        known.add(one.instance)
+        parts.append(_pins_on(recording, conns, one, refusals))
+    row, possibly_from, certainly_from, certainly_to, possibly_to = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    return Pins(
+        row=row,
+        possibly_from=np.maximum(possibly_from, since_ns),
+        certainly_from=np.maximum(certainly_from, since_ns),
+        certainly_to=certainly_to,
+        possibly_to=possibly_to,
+    )
+
+
+def _first_refusals(conns: Connections, since_ns: int) -> tuple[Instants, Instants]:
+    """Return start and end of the first write that each connection refused since; else `STILL_OPEN`."""
+    uses = conns.uses
+    refused = uses.read_only & (uses.owner >= 0) & (uses.started >= since_ns)
+    started, ended = (np.full(len(conns), STILL_OPEN, dtype=np.int64) for _ in range(2))
+    np.minimum.at(started, uses.owner[refused], uses.started[refused])
+    np.minimum.at(ended, uses.owner[refused], uses.ended[refused])
+    return started, ended
+
+
+def _pins_on(
+    recording: Recording, conns: Connections, one: Astray, refusals: tuple[Instants, Instants]
+) -> tuple[Instants, ...]:
+    rows = np.flatnonzero(conns.through(CLUSTER) & conns.on(one.instance))
+    closed = conns.closed[rows]
+    certainly_to, possibly_to = closed.copy(), closed.copy()
+    ends = [one.ended] if one.ended else []
+    for end in (*restarts(recording, one.instance), *ends):
+        # Whatever was open before the change ended with it.
+        older = conns.opened[rows] < end.since_ns
+        certainly_to = np.where(older, np.minimum(certainly_to, end.since_ns), certainly_to)
+        possibly_to = np.where(older, np.minimum(possibly_to, end.at_ns), possibly_to)
+    asked, refused = (column[rows] for column in refusals)
+    possibly_from = np.maximum(conns.began[rows], np.minimum(one.began.since_ns, asked))
+    certainly_from = np.maximum(conns.opened[rows], np.minimum(one.began.at_ns, refused))
+    if one.ended:
+        late = certainly_from >= one.ended.since_ns
+        certainly_to = np.where(late, certainly_from, certainly_to)
+    kept = certainly_to > certainly_from
+    columns = (rows, possibly_from, certainly_from, certainly_to, possibly_to)
+    return tuple(column[kept] for column in columns)
+
+
+def _poisoning(
+    recording: Recording,
+    injection: Injection,
+    arm: str,
+    conns: Connections,
+    astray: Sequence[Astray],
+) -> Poisoning:
+    until_ns = injection.until_ns
+    pins = find_pins(recording, conns, astray, injection.requested_ns)
+    inside = pins.certainly_from < until_ns
+    pins = Pins(*(getattr(pins, name)[inside] for name in pins.__slots__))
+    remains = pins.certainly_to > until_ns
+    since_ns = min(one.began.since_ns for one in astray)
+    uses = _Uses.of(conns, pins)
+    remaining = np.unique(pins.row[remains])
+    ever = len(pins.row) > 0
+    to_ns = None if remains.any() or not ever else int(pins.possibly_to.max())
+    lower_ns = 0
+    if ever:
+        last_ns = min(int(pins.certainly_to.max()), until_ns)
+        lower_ns = max(0, last_ns - int(pins.certainly_from.min()))
+    steps = _steps(conns, pins, since_ns, until_ns)
+    return Poisoning(
+        arm=arm,
+        injection=injection,
+        instances=tuple(sorted({one.instance for one in astray})),
+        pinned=len(np.unique(pins.row)),
+        remaining=len(remaining),
+        unused=int((~np.isin(remaining, uses.used)).sum()),
+        from_ns=int(pins.possibly_from.min()) if ever else None,
+        to_ns=to_ns,
+        lower_ns=lower_ns,
+        until_ns=until_ns,
+        share_max=max((pinned / live for _, pinned, live in steps if live), default=0.0),
+        steps=_thinned(steps),
+        refused=len(uses.refused),
+        failed=int((conns.log.operations["outcome"][uses.refused] != Outcome.OK).sum()),
+        first_refused_ns=uses.first_refused_ns,
+        last_refused_ns=uses.last_refused_ns,
+        answered=uses.answered,
+        operations=_operations(conns, since_ns, until_ns),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Uses:
+    """What pinned connections were used for, while they were."""
+
+    used: NDArray[np.int64]
+    refused: NDArray[np.int64]
+    first_refused_ns: int | None
+    last_refused_ns: int | None
+    answered: int
+
+    @classmethod
+    def of(cls, conns: Connections, pins: Pins) -> _Uses:
+        begins = np.full(len(conns), STILL_OPEN, dtype=np.int64)
+        np.minimum.at(begins, pins.row, pins.possibly_from)
+        uses = conns.uses
+        mine = uses.on(begins != STILL_OPEN)
+        mine &= uses.ended >= np.append(begins, STILL_OPEN)[uses.owner]
+        ended = uses.ended[mine & uses.read_only]
+        return cls(
+            used=np.unique(uses.owner[mine]),
+            refused=np.unique(uses.operation[mine & uses.read_only]),
+            first_refused_ns=int(ended.min()) if len(ended) else None,
+            last_refused_ns=int(ended.max()) if len(ended) else None,
+            answered=int((mine & uses.succeeded).sum()),
+        )
+
+
+def _operations(conns: Connections, since_ns: int, until_ns: int) -> int:
+    """Count the operations through the cluster endpoint that a connection carried or refused."""
+    operations = conns.log.operations
+    if CLUSTER not in conns.log.names:
+        return 0
+    inside = operations["endpoint"] == conns.log.names.index(CLUSTER)
+    inside &= (operations["ended_ns"] >= since_ns) & (operations["ended_ns"] < until_ns)
+    return int((inside & (operations["backend_pid"] > 0)).sum())
+
+
+def _steps(
+    conns: Connections, pins: Pins, since_ns: int, until_ns: int
+) -> list[tuple[int, int, int]]:
+    """Return how many were pinned, of how many that were live, from each change on."""
+    rows: Flags = conns.through(CLUSTER)
+    opened, closed = np.sort(conns.opened[rows]), np.sort(conns.closed[rows])
+    begins, ends = np.sort(pins.certainly_from), np.sort(pins.certainly_to)
+    at = np.unique(np.concatenate([[since_ns], opened, closed, begins, ends]))
+    at = at[(at >= since_ns) & (at < until_ns)]
+    pinned = np.searchsorted(begins, at, side="right") - np.searchsorted(ends, at, side="right")
+    live = np.searchsorted(opened, at, side="right") - np.searchsorted(closed, at, side="right")
+    return list(zip(at.tolist(), pinned.tolist(), live.tolist(), strict=True))
+
+
+def _thinned(steps: list[tuple[int, int, int]]) -> tuple[tuple[int, int, int], ...]:
+    """Return the steps at which a number differs, or of each stretch the one with the most pinned."""
+    told = [s for n, s in enumerate(steps) if n == 0 or s[1:] != steps[n - 1][1:]]
+    size = -(-len(told) // _STEPS_MAX)
+    if size <= 1:
+        return tuple(told)
+    parts = (told[n : n + size] for n in range(0, len(told), size))
+    return tuple(max(part, key=lambda s: (s[1] / max(s[2], 1), s[1])) for part in parts)
+
+
+def poisoned(recording: Recording) -> list[dict[str, Any]]:
+    """Return every arm's pool after every injection that demoted a writer, for `verdict.json`."""
+    return [
+        {
+            "arm": one.arm,
+            "fault_id": one.injection.fault_id,
+            "instances": list(one.instances),
+            "pinned": one.pinned,
+            "remaining": one.remaining,
+            "unused": one.unused,
+            "share_max": one.share_max,
+            "measured": one.measured_s,
+            "uncertainty_s": one.uncertainty_s,
+            "from": _seconds(recording, one.from_ns),
+            "to": _seconds(recording, one.to_ns),
+            "until": recording.seconds(one.until_ns),
+            "refused": one.refused,
+            "failed": one.failed,
+            "first_refused": _seconds(recording, one.first_refused_ns),
+            "last_refused": _seconds(recording, one.last_refused_ns),
+            "answered": one.answered,
+            "steps": [[recording.seconds(at), pinned, live] for at, pinned, live in one.steps],
+            "remedy": remedy_of(recording, one.arm),
+        }
+        for one in poisonings(recording)
+    ]
+
+
+def _seconds(recording: Recording, at_ns: int | None) -> float | None:
+    return None if at_ns is None else recording.seconds(at_ns)

@@ -1,0 +1,206 @@
+"""The connections of an arm: where each really sat, from when to when, what it carried.
+
+The log (chaos/model/operation.py) says of each connection which instance answered on it, whatever
+name it was asked for; operations and attempts bear instance and backend process, so what a connection
+served or refused follows. A backend's process id comes again, so a connection is (instance, process,
+opened at), and an attempt belongs to the last such one that was open before the attempt ended.
+
+One that its client never closed lives on to the end of the recording: an idle one, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.model.history import OperationLog, Records
+from chaos.model.operation import ConnectionEvent, Outcome
+
+Instants = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Counts = NDArray[np.int64]
+
+STILL_OPEN = np.iinfo(np.int64).max
+"""When a connection was closed of which the log tells no end."""
+READ_ONLY = "25006"
+"""SQLSTATE read_only_sql_transaction: what a demoted writer answers to a write."""
+NO_CONNECTION = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """Attempts of an arm's operations as columns; `owner` is the row of their connection, or -1."""
+
+    owner: NDArray[np.int64]
+    operation: NDArray[np.int64]
+    """Position of the operation in the arm's log."""
+    started: Instants
+    """Start of the operation, where the attempt was not told by itself."""
+    ended: Instants
+    succeeded: Flags
+    read_only: Flags
+    """Whether the server refused it as a write on a reader."""
+
+    def on(self, rows: Flags) -> Flags:
+        """Tell which attempts used one of some connections."""
+        return np.asarray(np.append(rows, np.False_)[self.owner])
+
+
+@dataclass(frozen=True)
+class Connections:
+    """One arm's connections as columns in the order in which they were ready; names as numbers."""
+
+    log: OperationLog
+    began: Instants
+    """Start of connecting."""
+    opened: Instants
+    closed: Instants
+    """`STILL_OPEN` while the log tells of no end."""
+    opens: Records
+    """The log's records of their opening: backend process, endpoint, instance, address, role."""
+    failures: Records
+    """The log's records of connections that never came to be; `address` names the error."""
+
+    @classmethod
+    def of(cls, log: OperationLog) -> Connections:
+        """Read an arm's connection log."""
+        told = log.connections
+        opens = told[told["event"] == ConnectionEvent.OPENED]
+        opens = opens[np.argsort(opens["at_ns"], kind="stable")]
+        closes = told[told["event"] == ConnectionEvent.CLOSED]
+        return cls(
+            log=log,
+            began=np.ascontiguousarray(opens["began_ns"]),
+            opened=np.ascontiguousarray(opens["at_ns"]),
+            closed=_closed(opens, closes),
+            opens=opens,
+            failures=told[told["event"] == ConnectionEvent.FAILED],
+        )
+
+    def __len__(self) -> int:
+        return len(self.opens)
+
+    def through(self, endpoint: str) -> Flags:
+        """Tell which were opened through an endpoint."""
+        return self._named("endpoint", endpoint)
+
+    def on(self, instance: str) -> Flags:
+        """Tell which sit on an instance."""
+        return self._named("instance", instance)
+
+    def instances(self) -> tuple[str, ...]:
+        """Return the instances on which any of them sat."""
+        return tuple(sorted({self.log.names[n] for n in np.unique(self.opens["instance"])}))
+
+    def live_at(self, at_ns: int) -> Flags:
+        """Tell which were open at an instant."""
+        return np.asarray((self.opened <= at_ns) & (self.closed > at_ns))
+
+    def age_s(self, at_ns: int) -> NDArray[np.float64]:
+        """Return how long each had been open at an instant, in seconds; 0 before it was."""
+        end = np.minimum(self.closed, at_ns)
+        return np.asarray(np.maximum(end - self.opened, 0) / 1e9)
+
+    @cached_property
+    def uses(self) -> Uses:
+        """Every attempt of the arm with the connection that it sat on."""
+        return _uses(self)
+
+    def carried(self) -> tuple[Counts, Counts, Counts]:
+        """Return how many attempts succeeded, failed, were refused as read-only, by connection."""
+        uses, count = self.uses, len(self)
+        known = uses.owner >= 0
+        return (
+            np.bincount(uses.owner[known & uses.succeeded], minlength=count),
+            np.bincount(uses.owner[known & ~uses.succeeded], minlength=count),
+            np.bincount(uses.owner[known & uses.read_only], minlength=count),
+        )
+
+    def _named(self, column: str, name: str) -> Flags:
+        if name not in self.log.names:
+            return np.zeros(len(self), dtype=bool)
+        return np.asarray(self.opens[column] == self.log.names.index(name))
+
+
+def changes(opened: Instants, closed: Instants) -> tuple[Instants, Counts]:
+    """Return the instants at which the number of live connections changes, and it from each on."""
+    ends = closed[closed != STILL_OPEN]
+    at = np.concatenate([opened, ends])
+    steps = np.concatenate([np.ones(len(opened), np.int64), -np.ones(len(ends), np.int64)])
+    order = np.argsort(at, kind="stable")
+    at, counts = at[order], np.cumsum(steps[order])
+    last = np.append(at[1:] != at[:-1], np.True_)[: len(at)]
+    return at[last], counts[last]
+
+
+def _closed(opens: Records, closes: Records) -> Instants:
+    """Return when each connection was closed: a closing tells when its connection was opened."""
+    opening = np.concatenate([opens["at_ns"], closes["began_ns"]])
+    keys = (
+        np.arange(len(opening)) >= len(opens),
+        opening,
+        np.concatenate([opens["backend_pid"], closes["backend_pid"]]),
+        np.concatenate([opens["instance"], closes["instance"]]),
+    )
+    order = np.lexsort(keys)
+    here, following = order[:-1], order[1:]
+    same = (here < len(opens)) & (following >= len(opens))
+    for key in keys[1:]:
+        same &= key[here] == key[following]
+    closed = np.full(len(opens), STILL_OPEN, dtype=np.int64)
+    closed[here[same]] = closes["at_ns"][following[same] - len(opens)]
+    return closed
+
+
+def _uses(found: Connections) -> Uses:
+    """Return every attempt: those told one by one, and each operation's last one."""
+    log = found.log
+    operations, attempts = log.operations, log.attempts
+    attempts = attempts[attempts["operation"] < len(operations)]
+    succeeded = operations["outcome"] == Outcome.OK
+    alone = ~succeeded & (operations["attempts"] > 0)
+    alone[attempts["operation"]] = False
+    rest = np.flatnonzero(succeeded | alone)
+    ended = np.concatenate([attempts["ended_ns"], operations["ended_ns"][rest]])
+    errors = np.concatenate([attempts["error"], operations["error"][rest]])
+    codes = [n for n, name in enumerate(log.names) if name.startswith(READ_ONLY)]
+    owner = _owners(
+        found,
+        np.concatenate([attempts["instance"], operations["instance"][rest]]),
+        np.concatenate([attempts["backend_pid"], operations["backend_pid"][rest]]),
+        ended,
+    )
+    return Uses(
+        owner=owner,
+        operation=np.concatenate([attempts["operation"], rest]),
+        started=np.concatenate([attempts["started_ns"], operations["started_ns"][rest]]),
+        ended=ended,
+        succeeded=np.concatenate([np.zeros(len(attempts), bool), succeeded[rest]]),
+        read_only=np.isin(errors, codes),
+    )
+
+
+def _owners(
+    found: Connections, instance: NDArray[Any], pid: NDArray[Any], ended: Instants
+) -> NDArray[np.int64]:
+    """Return the row of the connection that each attempt sat on; `NO_CONNECTION` where none is known."""
+    count = len(found)
+    seats = np.concatenate(
+        [_seat(found.opens["instance"], found.opens["backend_pid"]), _seat(instance, pid)]
+    )
+    # Openings stand first, so of the same instant they sort before the uses.
+    order = np.lexsort((np.concatenate([found.opened, ended]), seats))
+    latest = np.maximum.accumulate(np.where(order < count, np.arange(len(order)), -1))
+    connection = np.where(latest >= 0, order[latest], NO_CONNECTION)
+    connection = np.where(seats[connection] == seats[order], connection, NO_CONNECTION)
+    owner = np.empty(len(order), dtype=np.int64)
+    owner[order] = connection
+    return np.where(pid > 0, owner[count:], NO_CONNECTION)
+
+
+def _seat(instance: NDArray[Any], pid: NDArray[Any]) -> NDArray[np.int64]:
+    return instance.astype(np.int64) << 32 | pid.astype(np.int64)
