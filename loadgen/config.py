@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,12 +12,20 @@ class ArmTraffic:
     """The arrivals of one arm, per second; they follow the schedule whatever happens."""
 
     arm: str
-    writes_per_s: float
-    reads_per_s: float
+    writes_per_s: float = 0.0
+    reads_per_s: float = 0.0
+    """Of a profile of single writes and reads."""
+    profile: str = "oltp-small"
+    operations_per_s: float | None = None
+    """Of all streams of the profile, divided by their shares; None: the two rates above."""
+    shape: Any = None
+    """How the rate goes over time, as an experiment tells it (chaos.model.shape); None: constant."""
     users: int = 20
-    """Locust users for each kind of operation; more operations than users wait in the queue."""
+    """Locust users for each stream; more operations than users wait in the queue."""
+    think_time_s: float = 0.0
+    """How long a user pauses after an operation before it takes the next arrival."""
     queue_max: int = 1000
-    """Arrivals of a kind that may wait for a user; more are recorded as failed, never sent."""
+    """Arrivals of a stream that may wait for a user; more are recorded as failed, never sent."""
 
     def share(self, of: int) -> ArmTraffic:
         """Return what each of `of` workers sends, so that all of them together send this."""
@@ -24,6 +33,7 @@ class ArmTraffic:
             self,
             writes_per_s=self.writes_per_s / of,
             reads_per_s=self.reads_per_s / of,
+            operations_per_s=self.operations_per_s and self.operations_per_s / of,
             users=math.ceil(self.users / of),
             queue_max=math.ceil(self.queue_max / of),
         )

@@ -52,6 +52,14 @@ class Recorder:
             error=error,
         )
 
+    def observe(self, observation: Observation) -> None:
+        """Write down something that the traffic itself saw.
+
+        Raises:
+            OSError: the disk is full or the folder is gone.
+        """
+        self._observations.append(observation)
+
     def tick(self, now_ns: int) -> None:
         """Flush; write the lag observation once it covers a second.
 

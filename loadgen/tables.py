@@ -91,9 +91,18 @@ INSERT INTO {table} (arm, write_id, attempt, keyed) VALUES (:arm, :write_id, :at
 WRITE_KEYED = """
 INSERT INTO {table} (arm, write_id, attempt, keyed) VALUES (:arm, :write_id, :attempt, true)
 ON CONFLICT (arm, write_id) WHERE keyed DO NOTHING"""
+ROW = WRITE + " RETURNING write_id"
+ROW_KEYED = WRITE_KEYED + " RETURNING write_id"  # no row: the transaction had been committed before
+CONFIRM = """
+UPDATE {table} SET written_at = clock_timestamp() WHERE arm = :arm AND write_id = :write_id"""
 # The arm's latest write: one index entry and one row, however large the table has become.
 READ = """
 SELECT write_id, written_at FROM {table} WHERE arm = :arm ORDER BY write_id DESC LIMIT 1"""
+# The same, and the latest of those that were written up to one that the client was told of.
+READ_TOLD = """
+SELECT (SELECT write_id FROM {table} WHERE arm = :arm ORDER BY write_id DESC LIMIT 1),
+       (SELECT write_id FROM {table} WHERE arm = :arm AND write_id <= :told
+        ORDER BY write_id DESC LIMIT 1)"""
 DROP_TABLE = "DROP TABLE IF EXISTS {table}"
 FOUND = "SELECT write_id, count(*) FROM {table} WHERE arm = %s GROUP BY write_id ORDER BY write_id"
 FOUND_AMONG = "SELECT DISTINCT write_id FROM {table} WHERE arm = %s AND write_id = ANY(%s)"
@@ -104,6 +113,13 @@ MARK = "INSERT INTO {table} (arm, write_id, attempt, keyed) VALUES ('', %s, 1, f
 MARKED = "SELECT 1 FROM {table} WHERE arm = '' AND write_id = %s"
 SESSIONS_LEFT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
+# {accounts} is `accounts_of(run)`.
+MOVE = """
+UPDATE {accounts} SET balance = balance + :amount WHERE arm = :arm AND account = :account"""
+# One statement, so one snapshot: the sum, and how far the instance has come.
+READ_SUM = """
+SELECT (SELECT sum(balance) FROM {accounts} WHERE arm = :arm),
+       (SELECT write_id FROM {table} WHERE arm = :arm ORDER BY write_id DESC LIMIT 1)"""
 # {table} is `accounts_of(run)` in these.
 CREATE_ACCOUNTS = """
 CREATE TABLE {table} (

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 
 from chaos.model.operation import NO_WRITE_ID, Kind
 from loadgen.drivers.base import Session, Statement
-from loadgen.tables import READ, WRITE, WRITE_KEYED, WriteIds
+from loadgen.tables import READ, READ_TOLD, WRITE, WRITE_KEYED, WriteIds
 
 
 class Work(ABC):
@@ -29,6 +29,21 @@ class Work(ABC):
     def execute(self, session: Session, attempt: int) -> int:
         """Send the statements of attempt 1..n; returns the write id written, or the newest seen."""
 
+    def acknowledged(self, write_id: int) -> None:  # noqa: B027 - most have nobody to tell
+        """Hear that the operation succeeded, its commit confirmed."""
+
+
+class Told:
+    """What the clients of one arm and process have been told is committed."""
+
+    def __init__(self) -> None:
+        self.newest = NO_WRITE_ID
+        """The greatest write id among it."""
+
+    def add(self, write_id: int) -> None:
+        """Add a write."""
+        self.newest = max(self.newest, write_id)
+
 
 class InsertRow(Work):
     """Inserts one row with an id of its own through the cluster endpoint."""
@@ -37,9 +52,12 @@ class InsertRow(Work):
     endpoint = "cluster"
     commits = True
 
-    def __init__(self, arm: str, table: str, ids: WriteIds, *, keyed: bool) -> None:
+    def __init__(
+        self, arm: str, table: str, ids: WriteIds, *, keyed: bool, told: Told | None = None
+    ) -> None:
         self._arm = arm
         self._ids = ids
+        self._told = told
         self._statement = Statement((WRITE_KEYED if keyed else WRITE).format(table=table))
         self._write_id = NO_WRITE_ID
 
@@ -54,6 +72,11 @@ class InsertRow(Work):
             self._statement, {"arm": self._arm, "write_id": self._write_id, "attempt": attempt}
         )
         return self._write_id
+
+    def acknowledged(self, write_id: int) -> None:
+        """Let those who read their own writes know."""
+        if self._told is not None:
+            self._told.add(write_id)
 
 
 class ReadNewest(Work):
@@ -75,3 +98,30 @@ class ReadNewest(Work):
         """Return the newest write id that this connection shows."""
         rows = session.execute(self._statement, self._parameters)
         return int(rows[0][0]) if rows else NO_WRITE_ID
+
+
+class ReadTold(Work):
+    """Reads what its arm has been told is committed, by its key; through any endpoint."""
+
+    kind = Kind.READ
+    commits = False
+
+    def __init__(self, arm: str, table: str, told: Told, *, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._arm = arm
+        self._told = told
+        self._statement = Statement(READ_TOLD.format(table=table), rows=True)
+        self._asked = NO_WRITE_ID
+
+    def begin(self) -> int:
+        """Ask for what is the newest by now; write nothing."""
+        self._asked = self._told.newest
+        return NO_WRITE_ID
+
+    def execute(self, session: Session, attempt: int) -> int:  # noqa: ARG002 - reads are all alike
+        """Return the newest write id seen; where the one asked for is missing, the newest before it."""
+        ((newest, asked),) = session.execute(
+            self._statement, {"arm": self._arm, "told": self._asked}
+        )
+        seen = newest if self._asked in (asked, NO_WRITE_ID) else asked
+        return NO_WRITE_ID if seen is None else int(seen)
