@@ -7,6 +7,7 @@ a server-side cursor: memory holds a few bytes a write, no rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from loadgen.ledger_readers import (
     sums_of,
 )
 from loadgen.tables import (
+    ACCOUNTS,
     ATTEMPTS_AMONG,
+    CREATE_ACCOUNTS,
     CREATE_INDEX,
     CREATE_KEY,
     CREATE_SCHEMA,
@@ -34,6 +37,8 @@ from loadgen.tables import (
     DROP_SCHEMA,
     DROP_TABLE,
     LOCK,
+    OPEN_ACCOUNTS,
+    OPENING_BALANCE,
     SESSIONS_LEFT,
     SUM_OF_BALANCES,
     accounts_of,
@@ -48,18 +53,26 @@ WRITER_TIMEOUT_S = 60.0
 _RETRY_S = 0.5
 
 
-def prepare(access: DatabaseAccess, run: str) -> None:
-    """Create the run's table, and our schema if the database has none yet.
+def prepare(access: DatabaseAccess, run: str, *, holders: Iterable[str] = ()) -> None:
+    """Create the run's tables, and our schema if the database has none yet.
+
+    `holders` are the arms that get accounts; without any there is no table of them.
 
     Raises:
         DatabaseError: the cluster endpoint cannot be used, or it refused.
     """
     table = table_of(run)
+    arms = tuple(holders)
     with connection_for(access, "cluster", "create the run's table") as connection:
         connection.execute(LOCK)
         connection.execute(CREATE_SCHEMA)
         for statement in (CREATE_TABLE, CREATE_INDEX, CREATE_KEY):
             _on(connection, statement, table)
+        if arms:
+            _on(connection, CREATE_ACCOUNTS, accounts_of(run))
+        for arm in arms:
+            opened = OPEN_ACCOUNTS.format(table=accounts_of(run))
+            connection.execute(opened, (arm, OPENING_BALANCE, ACCOUNTS))
 
 
 def drop(access: DatabaseAccess, run: str) -> None:

@@ -17,6 +17,7 @@ from chaos.model.access import DatabaseAccess
 from chaos.worker import WorkerProcess
 from loadgen.arms import find
 from loadgen.config import TrafficConfig
+from loadgen.profiles import rates
 
 MODULE = "loadgen.locust_process"
 STOP_S_MIN = 10.0
@@ -37,7 +38,7 @@ class Traffic:
             find(traffic.arm)
             if names.count(traffic.arm) > 1:
                 raise DefinitionError(f"arm {traffic.arm} is named twice; name each arm once")
-            if traffic.users < 1 or max(traffic.writes_per_s, traffic.reads_per_s) <= 0:
+            if traffic.users < 1 or not rates(traffic):
                 raise DefinitionError(
                     f"arm {traffic.arm} has no traffic; give it users and a rate above 0"
                 )

@@ -15,6 +15,7 @@ from loadgen.config import ArmTraffic, TrafficConfig
 from loadgen.probes import table as probe_table
 from loadgen.probes.config import ProbesConfig
 from loadgen.probes.driver import Probes
+from loadgen.profiles import find, rates
 from loadgen.traffic import Traffic
 from loadgen.watched_writes import WatchedWrites
 
@@ -34,17 +35,19 @@ class LocustWorkload:
             traffic.arm: {
                 "description": described[traffic.arm].description,
                 "settings": dict(described[traffic.arm].settings),
-                "writes_per_s": traffic.writes_per_s,
-                "reads_per_s": traffic.reads_per_s,
+                "profile": traffic.profile,
+                "streams": {stream.name: rate for stream, rate in rates(traffic).items()},
                 "users": traffic.users,
                 "queue_max": traffic.queue_max,
+                "think_time_s": traffic.think_time_s,
             }
             for traffic in self._arms
         }
 
     def prepare(self, access: DatabaseAccess, run: str) -> None:
         """Create the tables of traffic and probes."""
-        ledger.prepare(access, run)
+        money = (arm.arm for arm in self._arms if find(arm.profile).moves_money)
+        ledger.prepare(access, run, holders=money)
         probe_table.prepare(access, run)
 
     def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[Traffic | Probes]:
