@@ -119,9 +119,9 @@ class ReadTold(Work):
         return NO_WRITE_ID
 
     def execute(self, session: Session, attempt: int) -> int:  # noqa: ARG002 - reads are all alike
-        """Return the newest write id seen; where the one asked for is missing, the newest before it."""
-        ((newest, asked),) = session.execute(
-            self._statement, {"arm": self._arm, "told": self._asked}
-        )
-        seen = newest if self._asked in (asked, NO_WRITE_ID) else asked
-        return NO_WRITE_ID if seen is None else int(seen)
+        """Return the newest write id seen: one below what was asked for shows that it is missing.
+
+        Never less than the newest, or a write that overtook the missing one would seem missing too.
+        """
+        ((newest, _),) = session.execute(self._statement, {"arm": self._arm, "told": self._asked})
+        return NO_WRITE_ID if newest is None else int(newest)

@@ -1,0 +1,264 @@
+"""What every read showed of its arm's writes: how stale it was, and whether it went back.
+
+A read returns the greatest write id of its arm that its instance shows (`write_id` of the record). Ids
+are given in order within one process of an arm; commits overtake each other, so a greater id may be
+committed first. What follows from one read that began at `since` and showed `m`, and nothing else:
+
+lacks   it does not show any write of the same process with a greater id. One of those that had been
+        acknowledged before `since` was withheld from the application for certain: the read is stale
+        by at least the time since the oldest of these acknowledgements (`lower`).
+shows   an instance shows commits in their order, so whatever was acknowledged before `m` was even
+        begun is there too. What may be missing was acknowledged after that: the read is stale by at
+        most the time since the first such acknowledgement (`upper`).
+back    an earlier read through the same endpoint had ended before `since` and showed a greater id of
+        the same process: what the application had seen was gone again.
+
+*Staleness* of a read is how long before it began the application had been told of the oldest write that
+it does not show; 0 where it shows all. The truth is within [`lower`, `upper`]. A read that was retried
+began with the attempt that succeeded. Where an arm has several processes, a read tells of the one whose
+id it showed, the one with the greatest number that has written. Where their clocks are those of several
+machines, their error widens the bounds. A write that a promotion lost counts until a later one is seen;
+the ledger says that it is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.checks.recording import Recording
+from chaos.model.history import OperationLog, Records
+from chaos.model.operation import NO_WRITE_ID, PROBE_ARM, Kind, Outcome
+
+IDS_OF_A_PROCESS = 10**9
+"""Ids of one process lie within a block of so many (loadgen.tables.WriteIds)."""
+NEVER = np.iinfo(np.int64).max
+
+Instants = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Writes:
+    """An arm's recorded writes, ordered by id."""
+
+    ids: Instants
+    started: Instants
+    ended: Instants
+    told: Flags
+    """Whether its client was told that it is committed."""
+
+    @classmethod
+    def of(cls, records: Records) -> _Writes:
+        kinds = (records["kind"] == Kind.WRITE) | (records["kind"] == Kind.TRANSACTION)
+        chosen = np.flatnonzero(kinds & (records["write_id"] != NO_WRITE_ID))
+        chosen = chosen[np.argsort(records["write_id"][chosen], kind="stable")]
+        part = records[chosen]
+        return cls(
+            ids=np.ascontiguousarray(part["write_id"]),
+            started=np.ascontiguousarray(part["started_ns"]),
+            ended=np.ascontiguousarray(part["ended_ns"]),
+            told=np.asarray(part["outcome"] == Outcome.OK),
+        )
+
+    @cached_property
+    def told_ids(self) -> Instants:
+        """Ids of the acknowledged ones, ascending."""
+        return self.ids[self.told]
+
+    @cached_property
+    def told_ended(self) -> Instants:
+        """When they were acknowledged, in the order of ids."""
+        return self.ended[self.told]
+
+    def places(self, ids: Instants) -> tuple[NDArray[np.intp], Flags]:
+        """Return where ids are, and whether they are there at all."""
+        if not len(self.ids):
+            return np.zeros(len(ids), dtype=np.intp), np.zeros(len(ids), dtype=bool)
+        places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return places, np.asarray(self.ids[places] == ids)
+
+    def first_told_above(self, seen: Instants) -> Instants:
+        """Return when the first of the process's writes with a greater id was acknowledged."""
+        first = np.full(len(seen), NEVER, dtype=np.int64)
+        blocks = self.told_ids // IDS_OF_A_PROCESS
+        for block in np.unique(seen // IDS_OF_A_PROCESS).tolist():
+            low, high = np.searchsorted(blocks, [block, block + 1])
+            earliest = np.minimum.accumulate(self.told_ended[low:high][::-1])[::-1]
+            here = seen // IDS_OF_A_PROCESS == block
+            above = np.searchsorted(self.told_ids[low:high], seen[here], side="right")
+            first[here] = np.append(earliest, NEVER)[above]
+        return first
+
+    def first_told_after(self, begun: Instants, own_ended: Instants) -> Instants:
+        """Return the first acknowledgement from an instant on, but for one that ended at `own_ended`."""
+        ended = np.sort(self.told_ended)
+        padded = np.append(ended, [NEVER, NEVER])
+        after = np.searchsorted(ended, begun)
+        first = padded[after]
+        return np.asarray(np.where(first == own_ended, padded[after + 1], first))
+
+
+@dataclass(frozen=True)
+class SeenReads:
+    """The reads of one arm through one endpoint that showed a write, in order of `since`.
+
+    Instants and staleness in nanoseconds; `upper_ns` is -1 where the write that was shown was never
+    recorded, so that nothing bounds it.
+    """
+
+    arm: str
+    endpoint: str
+    log: OperationLog
+    since: Instants
+    ended: Instants
+    seen: Instants
+    instance: NDArray[np.uint16]
+    lower_ns: Instants
+    upper_ns: Instants
+    writes: _Writes
+    error_ns: int
+    """By how much two instants may be wrong together, where they were read on several machines."""
+
+    @cached_property
+    def lacking(self) -> Flags:
+        """Which of them certainly withheld a write that the application had been told of."""
+        return np.asarray(self.lower_ns > 0)
+
+    @cached_property
+    def before(self) -> NDArray[np.intp]:
+        """For each, the earlier read that showed the greatest id of its process; -1: none showed more.
+
+        The earlier one had ended before it began.
+        """
+        found = np.full(len(self.since), -1, dtype=np.intp)
+        blocks = self.seen // IDS_OF_A_PROCESS
+        for block in np.unique(blocks).tolist():
+            rows = np.flatnonzero(blocks == block)
+            by_end = rows[np.argsort(self.ended[rows], kind="stable")]
+            seen = self.seen[by_end]
+            newest = np.maximum.accumulate(seen)
+            # The row that brought the newest id so far.
+            brought = np.maximum.accumulate(np.where(seen == newest, np.arange(len(seen)), 0))
+            count = np.searchsorted(self.ended[by_end], self.since[rows] - self.error_ns)
+            known = count > 0
+            best = by_end[brought[count[known] - 1]]
+            back = self.seen[best] > self.seen[rows[known]]
+            found[rows[known][back]] = best[back]
+        return found
+
+    @cached_property
+    def back(self) -> NDArray[np.intp]:
+        """Rows of the reads that went back."""
+        return np.flatnonzero(self.before >= 0)
+
+    def back_writes(self) -> Instants:
+        """Return how many acknowledged writes each read that went back had lost sight of, at least.
+
+        One at least is gone for certain: the one that the earlier read had shown.
+        """
+        newer = self.seen[self.before[self.back]]
+        ids = self.writes.told_ids
+        between = np.searchsorted(ids, newer, side="right") - np.searchsorted(
+            ids, self.seen[self.back], side="right"
+        )
+        return np.asarray(np.maximum(between, 1))
+
+    def back_ns(self) -> tuple[Instants, Instants]:
+        """Return how much older each was than what had been seen: at least and at most.
+
+        That is the time between the commits of the two writes, each of which lies between the start of
+        its operation and its acknowledgement, or the end of the read that showed it; -1 where one of
+        them was never recorded.
+        """
+        earlier = self.before[self.back]
+        new_from, new_to = self._committed(earlier)
+        old_from, old_to = self._committed(self.back)
+        known = (new_from >= 0) & (old_from >= 0)
+        low = np.where(known, np.maximum(new_from - old_to - self.error_ns, 0), -1)
+        high = np.where(known, np.maximum(new_to - old_from + self.error_ns, 0), -1)
+        return low, high
+
+    def _committed(self, rows: NDArray[np.intp]) -> tuple[Instants, Instants]:
+        """Return the bounds of when the writes that some reads showed were committed; -1: unknown."""
+        if not len(self.writes.ids):
+            return np.full(len(rows), -1), np.full(len(rows), -1)
+        places, known = self.writes.places(self.seen[rows])
+        to_ns = np.minimum(
+            np.where(self.writes.told[places], self.writes.ended[places], NEVER), self.ended[rows]
+        )
+        return (
+            np.where(known, self.writes.started[places], -1),
+            np.where(known, to_ns, -1),
+        )
+
+
+def seen_reads(recording: Recording) -> Mapping[tuple[str, str], SeenReads]:
+    """Return the reads that showed a write, by arm and endpoint; the probes show none."""
+    return {
+        (reads.arm, reads.endpoint): reads
+        for arm, log in recording.history.arms.items()
+        if arm != PROBE_ARM
+        for reads in reads_of(log)
+    }
+
+
+def reads_of(log: OperationLog) -> Iterator[SeenReads]:
+    """Yield the reads of one arm that showed a write, one item for each endpoint."""
+    records = log.operations
+    shown = (records["kind"] == Kind.READ) & (records["outcome"] == Outcome.OK)
+    positions = np.flatnonzero(shown & (records["write_id"] != NO_WRITE_ID))
+    if not len(positions):
+        return
+    writes = _Writes.of(records)
+    begun = _begun(log, positions)
+    order = np.argsort(begun, kind="stable")
+    positions, begun = positions[order], begun[order]
+    reads = records[positions]
+    seen = np.ascontiguousarray(reads["write_id"])
+    error_ns = 2 * log.clock_error_ns
+    lower, upper = _bounds(writes, begun, seen, error_ns)
+    for endpoint in np.unique(reads["endpoint"]).tolist():
+        here = reads["endpoint"] == endpoint
+        yield SeenReads(
+            arm=log.arm,
+            endpoint=log.names[endpoint],
+            log=log,
+            since=begun[here],
+            ended=np.ascontiguousarray(reads["ended_ns"][here]),
+            seen=seen[here],
+            instance=np.ascontiguousarray(reads["instance"][here]),
+            lower_ns=lower[here],
+            upper_ns=upper[here],
+            writes=writes,
+            error_ns=error_ns,
+        )
+
+
+def _begun(log: OperationLog, positions: NDArray[np.intp]) -> Instants:
+    """Return when the attempt began that each operation succeeded with, at the earliest."""
+    begun = np.array(log.operations["started_ns"], dtype=np.int64)
+    attempts = log.attempts
+    if len(attempts):
+        there = attempts["operation"] < len(begun)
+        np.maximum.at(begun, attempts["operation"][there], attempts["ended_ns"][there])
+    return begun[positions]
+
+
+def _bounds(
+    writes: _Writes, begun: Instants, seen: Instants, error_ns: int
+) -> tuple[Instants, Instants]:
+    """Return the staleness of each read: at least, and at most (-1 where nothing bounds it)."""
+    oldest = writes.first_told_above(seen)
+    lower = np.where(oldest < begun - error_ns, begun - error_ns - oldest, 0)
+    places, known = writes.places(seen)
+    if not known.any():
+        return lower, np.full(len(seen), -1, dtype=np.int64)
+    own_ended = np.where(writes.told[places], writes.ended[places], -1)
+    possible = writes.first_told_after(writes.started[places] - error_ns, own_ended)
+    at_most = np.where(possible < begun + error_ns, begun + error_ns - possible, 0)
+    return lower, np.where(known, np.maximum(lower, at_most), -1)
