@@ -86,6 +86,13 @@ class WorkerProcess:
             raise HostError(f"{self.name} {failure}: {why}; see {self.log}")
         return message
 
+    def take(self) -> dict[str, Any] | None:
+        """Return the next thing that it said, without waiting; None: nothing new.
+
+        For a worker that says more than the states that are waited for.
+        """
+        return None if self._messages.empty() else self._messages.get()
+
     def last_error(self) -> str:
         """Return why it gave up, where it said so after it was ready; empty otherwise."""
         while not self._messages.empty():

@@ -1,0 +1,52 @@
+"""The workers of a run as its master knows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from loadgen.distributed.channel import Channel
+from loadgen.distributed.collecting import Sender
+
+EXCHANGES_MIN = 12
+"""Exchanges before a worker may begin: the shortest round trip of some bounds the clock's error."""
+
+
+class State(StrEnum):
+    """What a worker said of itself last; each comes of an order, but the first two and `delivered`."""
+
+    ASKING = "asking"
+    JOINED = "joined"
+    SERVING = "serving"
+    PAUSED = "paused"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DELIVERED = "delivered"
+    """Stopped, and every record of it was confirmed."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One worker. `number` is 0 as long as it only asks to join."""
+
+    worker_id: str
+    channel: Channel
+    sender: Sender
+    host: str = ""
+    number: int = 0
+    state: State = State.ASKING
+    heard_ns: int = 0
+    lost: str = ""
+    """Why it is taken to be lost; empty: it is not."""
+    gone: bool = False
+    """It said itself that it gives up, so it does not come back."""
+
+    @property
+    def name(self) -> str:
+        """How people are told of it."""
+        return f"worker {self.number} ({self.host})"
+
+    @property
+    def aligned(self) -> bool:
+        """Whether its clock was measured often enough to begin."""
+        return self.sender.alignment.exchanges >= EXCHANGES_MIN
