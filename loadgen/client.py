@@ -6,10 +6,11 @@ of its own, under the arm's deadline. Whatever ends it, also the end of the proc
 
 from __future__ import annotations
 
-import gevent
+from collections.abc import Callable
+from typing import Any
 
 from chaos.clock import Clock, MonotonicClock
-from chaos.model.operation import NO_WRITE_ID, Failure, Outcome
+from chaos.model.operation import NO_WRITE_ID, Failure, Kind, Outcome
 from loadgen.arms import Arm
 from loadgen.drivers.base import NOWHERE, Driver, Trouble
 from loadgen.outcome import (
@@ -25,6 +26,9 @@ from loadgen.recorder import Recorder
 from loadgen.retry import retry_after
 from loadgen.work import Work
 
+Limit = Callable[[Callable[[], None], float], None]
+"""Carries out a call and raises `DeadlineExceeded` when so many seconds are over."""
+
 
 class Client:
     """Carries out operations of one kind through one driver; one for each user."""
@@ -35,9 +39,15 @@ class Client:
         driver: Driver,
         work: Work,
         recorder: Recorder,
+        *,
         clock: Clock | None = None,
+        limit: Limit | None = None,
     ) -> None:
+        """Make a client; without a `limit` its driver keeps the arm's deadline."""
+        self.record: Callable[..., None] = recorder.operations.operation
+        """Where operations go; replaced by whoever must be able to cut one off."""
         self._arm = arm
+        self._limit = limit if arm.deadline_s is not None else None
         self._driver = driver
         self._work = work
         self._recorder = recorder
@@ -46,6 +56,7 @@ class Client:
         self._now = self._clock.now_ns
         self._client_errors: tuple[type[BaseException], ...] = (*driver.errors, DeadlineExceeded)
         # Of the current operation; no failures as long as nothing failed.
+        self._intended_ns = self._started_ns = 0
         self._write_id = NO_WRITE_ID
         self._waited_ns = 0
         self._failures: list[Failure] = []
@@ -60,24 +71,56 @@ class Client:
         Raises:
             BaseException: what is no answer of a database (a kill, a defect), once recorded.
         """
-        started_ns = self._now()
+        self._intended_ns = intended_ns
+        self._started_ns = self._now()
         self._write_id = self._work.begin()
         self._waited_ns = 0
         try:
             self._attempt()
         except BaseException as error:  # noqa: BLE001 - recorded first, then raised again
-            self._go_on_after(error, intended_ns, started_ns)
+            self._go_on_after(error)
         else:
-            self._succeeded(intended_ns, started_ns)
+            self._succeeded()
 
-    def _succeeded(self, intended_ns: int, started_ns: int) -> None:
+    def cut_off(self) -> dict[str, Any]:
+        """Return the record of an operation whose end nobody will wait for; for other threads.
+
+        What it does meanwhile cannot be stopped: a write may yet be made, so it is unknown.
+        """
+        writes = self._work.kind in (Kind.WRITE, Kind.TRANSACTION)
+        now_ns, seat = self._now(), self._seat
+        cut = Failure(
+            started_ns=self._started_ns,
+            ended_ns=now_ns,
+            error=STOPPED,
+            instance=seat.instance,
+            backend_pid=seat.backend_pid,
+        )
+        failures = [*self._failures, cut]
+        return {
+            "kind": self._work.kind,
+            "endpoint": self._work.endpoint,
+            "intended_ns": self._intended_ns,
+            "started_ns": self._started_ns,
+            "ended_ns": now_ns,
+            "outcome": Outcome.UNKNOWN if writes else Outcome.FAILED,
+            "attempts": len(failures),
+            "instance": seat.instance,
+            "error": STOPPED,
+            "write_id": self._write_id,
+            "backend_pid": seat.backend_pid,
+            "waited_us": self._waited_ns // 1000,
+            "failures": failures,
+        }
+
+    def _succeeded(self) -> None:
         ended_ns = self._now()
         work, seat, failures = self._work, self._seat, self._failures
-        self._recorder.operations.operation(
+        self.record(
             kind=work.kind,
             endpoint=work.endpoint,
-            intended_ns=intended_ns,
-            started_ns=started_ns,
+            intended_ns=self._intended_ns,
+            started_ns=self._started_ns,
             ended_ns=ended_ns,
             outcome=Outcome.OK,
             attempts=len(failures) + 1,
@@ -88,12 +131,14 @@ class Client:
             failures=failures,
         )
         self._recorder.served.add(self._serves)
+        work.acknowledged(self._write_id)
+        work.acknowledged(self._write_id)
 
-    def _go_on_after(self, error: BaseException, intended_ns: int, started_ns: int) -> None:
+    def _go_on_after(self, error: BaseException) -> None:
         """Retry as the arm does after a failed first attempt; record the operation's end."""
         self._failures, self._outcomes = [], []
         try:
-            self._note(error, started_ns)
+            self._note(error, self._started_ns)
             if not isinstance(error, self._client_errors):
                 raise error  # noqa: TRY301 - one place records every end
             retry_after(
@@ -101,15 +146,15 @@ class Client:
                 self._attempt_again,
                 self._trouble,
                 retry=self._arm.retry,
-                started_ns=started_ns,
+                started_ns=self._started_ns,
                 clock=self._clock,
             )
         except BaseException as last:
-            self._failed(intended_ns, started_ns, interrupted=not isinstance(last, Exception))
+            self._failed(interrupted=not isinstance(last, Exception))
             if not isinstance(last, self._client_errors):
                 raise
         else:
-            self._succeeded(intended_ns, started_ns)
+            self._succeeded()
         finally:
             self._failures, self._outcomes = [], []
 
@@ -122,31 +167,18 @@ class Client:
             raise
 
     def _attempt(self) -> None:
-        """Make one attempt."""
+        """Make one attempt, under the arm's deadline."""
+        self._stage = Stage.CONNECT
+        self._seat = NOWHERE
         try:
-            self._attempt_in_time()
+            if self._limit is None:
+                self._on_connection()
+            else:
+                self._limit(self._on_connection, self._arm.deadline_s or 0.0)
         except self._client_errors:
             if self._stage is not Stage.ANSWERED:
                 raise
             # Giving the connection back failed; the operation itself had been confirmed.
-
-    def _attempt_in_time(self) -> None:
-        """Make one attempt under the arm's deadline."""
-        self._stage = Stage.CONNECT
-        self._seat = NOWHERE
-        deadline_s = self._arm.deadline_s
-        if deadline_s is None:
-            self._on_connection()
-            return
-        timer = gevent.Timeout.start_new(deadline_s)
-        try:
-            self._on_connection()
-        except gevent.Timeout as expired:
-            if expired is not timer:
-                raise
-            raise DeadlineExceeded(f"no answer within {deadline_s:g} s") from None
-        finally:
-            timer.close()
 
     def _on_connection(self) -> None:
         asked_ns = self._now()
@@ -190,13 +222,13 @@ class Client:
             return Trouble(error=f"{NO_SQLSTATE} {type(error).__name__}", message=repr(error))
         return Trouble(error=STOPPED, message="stopped")
 
-    def _failed(self, intended_ns: int, started_ns: int, *, interrupted: bool) -> None:
+    def _failed(self, *, interrupted: bool) -> None:
         last = self._failures[-1]
-        self._recorder.operations.operation(
+        self.record(
             kind=self._work.kind,
             endpoint=self._work.endpoint,
-            intended_ns=intended_ns,
-            started_ns=started_ns,
+            intended_ns=self._intended_ns,
+            started_ns=self._started_ns,
             ended_ns=self._now(),
             outcome=outcome_of_operation(self._outcomes),
             attempts=len(self._failures),

@@ -2,6 +2,8 @@
 
 Told to pause it finishes what is in flight and ends its users and every session; told to go on it
 starts users anew, whose first arrivals are due from the instant that it was told.
+
+What looks after the users are threads; in a process that Locust has patched they are greenlets.
 """
 
 from __future__ import annotations
@@ -10,25 +12,24 @@ import errno
 import json
 import logging
 import os
+import queue
+import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import gevent
-import gevent.event
-import gevent.socket
-from locust.env import Environment
-from locust.runners import LocalRunner
-
-from chaos.clock import NS
+from chaos.clock import NS, MonotonicClock
 from chaos.model.access import DatabaseAccess
 from loadgen.arms import find
 from loadgen.config import ArmTraffic
+from loadgen.drivers.base import Driver
 from loadgen.recorder import FLUSH_EVERY_S, Recorder
+from loadgen.runtime import Runtime
 from loadgen.streams import Stream, Streams
 from loadgen.tables import WriteIds, table_of
 
@@ -44,37 +45,49 @@ WATCH_EVERY_S = 0.05
 """How long an arrival may find the queue full, or a stream be served, before it is noticed."""
 
 
-def serve(config: dict[str, Any], access: DatabaseAccess) -> int:
+def serve(config: dict[str, Any], access: DatabaseAccess, runtime: Runtime) -> int:
     """Run one arm until standard input ends or it must give up; returns the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    # The pool logs a traceback for each broken connection; the attempts are recorded already.
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    # Pools log each broken connection, some with a traceback; the attempts are recorded already.
+    for pool in ("sqlalchemy.pool", "psycopg.pool"):
+        logging.getLogger(pool).setLevel(logging.CRITICAL)
+    folder, arm = Path(config["folder"]), config["traffic"]["arm"]
     try:
-        recorder = Recorder(Path(config["folder"]), config["traffic"]["arm"], time.monotonic_ns())
+        recorder = Recorder(folder, arm, time.monotonic_ns(), runtime.writer)
     except OSError as error:
-        _tell("error", f"cannot record in {config['folder']}: {error.strerror}")
+        _tell("error", f"cannot record in {folder}: {error.strerror}")
         return 1
-    return Generator(config, access, recorder).run()
+    return Generator(config, access, recorder, runtime).run()
 
 
 class Generator:
-    """One arm's users, their arrivals and the greenlets that look after them."""
+    """One arm's users, their arrivals and the threads that look after them."""
 
-    def __init__(self, config: dict[str, Any], access: DatabaseAccess, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        access: DatabaseAccess,
+        recorder: Recorder,
+        runtime: Runtime,
+    ) -> None:
         self._config = config
         self._recorder = recorder
+        self._clock = MonotonicClock()
         self._ready_by_ns: int = config["ready_by_ns"]
-        # Set once: to "" when told to stop, to the reason when it must give up.
-        self._end: gevent.event.AsyncResult[str] = gevent.event.AsyncResult()
+        # The first entry counts: "" when told to stop, the reason when it must give up.
+        self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._ended = False
         traffic = ArmTraffic(**config["traffic"])
-        self._builder = Streams(find(traffic.arm), traffic, access, recorder, config["run"])
+        self._builder = Streams(
+            find(traffic.arm), traffic, access, recorder, run=config["run"], runtime=runtime
+        )
         self._streams: tuple[Stream, ...] = ()
-        self._runner: LocalRunner | None = None
+        self._users = runtime.users(self._user_failed)
 
     def run(self) -> int:
         """Generate traffic until told to stop; returns the exit status."""
-        watchers = [self._spawn(self._listen)]
-        gevent.signal_handler(signal.SIGTERM, self._end.set, "")
+        self._spawn(self._listen)
+        signal.signal(signal.SIGTERM, lambda *_: self._ends.put(""))
         self._warm_up()
         self._streams = self._builder.build(
             table_of(self._config["run"]),
@@ -83,19 +96,27 @@ class Generator:
             time.monotonic_ns() + int(LEAD_S * NS),
         )
         self._start_users()
-        watchers += [self._spawn(self._keep), self._spawn(self._get_ready)]
-        why = self._end.get()
+        keeper = self._spawn(self._keep)
+        self._spawn(self._get_ready)
+        why = self._ends.get()
         for stream in self._streams:
             stream.arrivals.close(time.monotonic_ns())
         if not why:
             self._drain()
-        gevent.killall(watchers, timeout=STOP_S_MAX)
-        self._end_users()
+        self._ended = True
+        keeper.join(STOP_S_MAX)
+        self._users.end(STOP_S_MAX)
         return self._finish(why)
 
-    def _spawn(self, watch: Callable[[], None]) -> gevent.Greenlet:
-        watcher = gevent.spawn(watch)
-        watcher.link_exception(lambda died: self._end.set(f"defect: {died.exception!r}"))
+    def _spawn(self, watch: Callable[[], None]) -> threading.Thread:
+        def watched() -> None:
+            try:
+                watch()
+            except Exception as error:  # noqa: BLE001 - it ends the traffic, which says why
+                self._user_failed(error)
+
+        watcher = threading.Thread(target=watched, name=watch.__name__, daemon=True)
+        watcher.start()
         return watcher
 
     def _warm_up(self) -> None:
@@ -105,32 +126,24 @@ class Generator:
         left to the users, who will meet it again and report it.
         """
         for driver in self._builder.drivers.values():
-            with suppress(*driver.errors), gevent.Timeout(WARM_UP_S_MAX, False):
-                driver.session().close()
+            connecting = threading.Thread(target=_connect, args=(driver,), daemon=True)
+            connecting.start()
+            connecting.join(WARM_UP_S_MAX)
 
     def _start_users(self) -> None:
-        environment = Environment(user_classes=[stream.users for stream in self._streams])
-        environment.events.user_error.add_listener(self._user_error)  # type: ignore[no-untyped-call]
-        self._runner = environment.create_local_runner()
-        count = sum(stream.users.fixed_count for stream in self._streams)
-        self._runner.start(count, spawn_rate=count)
-
-    def _end_users(self) -> None:
-        """End the users, whatever they are at; their operations are recorded as cut off."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            with gevent.Timeout(STOP_S_MAX, False):
-                runner.quit()
+        self._users.start([stream.users for stream in self._streams])
 
     def _listen(self) -> None:
-        """Obey orders and wait for the end of standard input; other greenlets go on meanwhile."""
+        """Obey orders until standard input ends."""
         descriptor = sys.stdin.fileno()
         read = b""
         while True:
-            gevent.socket.wait_read(descriptor)
+            select.select(
+                [descriptor], [], []
+            )  # under gevent, reading at once would stop all users
             chunk = os.read(descriptor, 4096)
             if not chunk:
-                self._end.set("")
+                self._ends.put("")
                 return
             *orders, read = (read + chunk).split(b"\n")
             for order in orders:
@@ -147,7 +160,7 @@ class Generator:
         for stream in self._streams:
             stream.arrivals.close(time.monotonic_ns())
         self._drain()
-        self._end_users()
+        self._users.end(STOP_S_MAX)
         for stream in self._streams:
             stream.abandon(time.monotonic_ns())
         for driver in self._builder.drivers.values():
@@ -166,9 +179,9 @@ class Generator:
     def _keep(self) -> None:
         """Flush the records, admit arrivals while all users are busy, watch for lag."""
         flush_at_ns = 0
-        while True:
+        while not self._ended:
             due_ns = time.monotonic_ns() + int(WATCH_EVERY_S * NS)
-            gevent.sleep(WATCH_EVERY_S)
+            self._clock.sleep(WATCH_EVERY_S)
             now_ns = time.monotonic_ns()
             self._recorder.late(now_ns - due_ns)
             for stream in self._streams:
@@ -183,7 +196,7 @@ class Generator:
         try:
             self._recorder.tick(now_ns)
         except OSError as error:
-            self._end.set(_cannot_record(error))
+            self._ends.put(_cannot_record(error))
             return False
         return True
 
@@ -195,24 +208,24 @@ class Generator:
                 if self._flushed(time.monotonic_ns()):
                     _tell("ready")
                 return
-            gevent.sleep(WATCH_EVERY_S)
+            self._clock.sleep(WATCH_EVERY_S)
         missing = next(stream for stream in self._streams if not stream.served)
-        self._end.set(
+        self._ends.put(
             f"no {missing.kind.name.lower()} through the {missing.endpoint} endpoint succeeded"
             f" within {max(0, self._ready_by_ns - began_ns) / NS:.0f} s:"
             f" {self._recorder.last_error or 'no answer'}"
         )
 
-    def _user_error(self, exception: BaseException, **_rest: object) -> None:
+    def _user_failed(self, error: BaseException) -> None:
         """Give up: an error that no database gave is a defect, and traffic must not go on."""
-        self._end.set(f"defect: {exception!r}")
+        self._ends.put(f"defect: {error!r}")
 
     def _drain(self) -> None:
         deadline_ns = time.monotonic_ns() + int(DRAIN_S_MAX * NS)
         while time.monotonic_ns() < deadline_ns:
             if all(stream.idle for stream in self._streams):
                 return
-            gevent.sleep(WATCH_EVERY_S / 5)
+            self._clock.sleep(WATCH_EVERY_S / 5)
 
     def _finish(self, why: str) -> int:
         """Record what was cut off, close the records, say why; returns the exit status."""
@@ -227,6 +240,11 @@ class Generator:
             return 0
         _tell("error", why)
         return 1
+
+
+def _connect(driver: Driver) -> None:
+    with suppress(*driver.errors):
+        driver.session().close()
 
 
 def _cannot_record(error: OSError) -> str:

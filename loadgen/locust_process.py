@@ -20,11 +20,10 @@ def main() -> int:
     """Serve one arm until standard input ends; returns the process's exit status."""
     config: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     access = DatabaseAccess.from_json(config["access"])
-    serve = _import_patched(access)
-    return serve(config, access)
+    return _import_patched(access)(config)
 
 
-def _import_patched(access: DatabaseAccess) -> Callable[[dict[str, Any], DatabaseAccess], int]:
+def _import_patched(access: DatabaseAccess) -> Callable[[dict[str, Any]], int]:
     import locust  # noqa: F401, PLC0415 - patches the process, before any driver is imported
 
     if access.name_server is not None:
@@ -34,8 +33,9 @@ def _import_patched(access: DatabaseAccess) -> Callable[[dict[str, Any], Databas
     if psycopg.waiting.wait is getattr(psycopg.waiting, "wait_c", None):
         raise AssertionError("psycopg was imported before locust: it would block every user")
     from loadgen.generator import serve  # noqa: PLC0415 - after locust
+    from loadgen.users import GREENLETS  # noqa: PLC0415 - after locust
 
-    return serve
+    return lambda config: serve(config, access, GREENLETS)
 
 
 if __name__ == "__main__":

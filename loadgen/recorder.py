@@ -19,13 +19,19 @@ class Recorder:
     how late its loop woke up. It bounds what the arm's latencies owe to the load generator.
     """
 
-    def __init__(self, folder: Path, arm: str, now_ns: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        arm: str,
+        now_ns: int,
+        writer: type[OperationWriter] = OperationWriter,
+    ) -> None:
         """Open the files of `arm` in the run folder.
 
         Raises:
             OSError: the folder cannot be written.
         """
-        self.operations = OperationWriter(folder / "operations", arm)
+        self.operations = writer(folder / "operations", arm)
         self.served: set[tuple[Kind, str]] = set()
         """Kind and endpoint of which an operation has succeeded."""
         self.last_error = ""

@@ -1,25 +1,31 @@
-"""One arm's streams: writes through the cluster endpoint, reads through the reader endpoint."""
+"""One arm's streams, as its profile has them: arrivals, users, and what they carry out."""
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import assert_never
 
-from chaos.clock import MonotonicClock
 from chaos.model.access import DatabaseAccess
 from chaos.model.operation import Kind
+from chaos.model.shape import Shape
 from loadgen.arms import Arm
 from loadgen.client import Client
 from loadgen.config import ArmTraffic
+from loadgen.crew import Crew
 from loadgen.drivers import connect_arm
-from loadgen.drivers.base import Driver
+from loadgen.drivers.base import Driver, of_user
 from loadgen.outcome import QUEUE_FULL, STOPPED
+from loadgen.profiles import StreamOf, Task, rates
 from loadgen.recorder import Recorder
+from loadgen.runtime import Runtime
 from loadgen.schedule import Arrivals, Schedule
 from loadgen.seats import Seats
-from loadgen.tables import WriteIds
-from loadgen.users import ArrivalUser, users_of
-from loadgen.work import InsertRow, ReadNewest, Work
+from loadgen.tables import WriteIds, accounts_of
+from loadgen.work import InsertRow, ReadNewest, ReadTold, Told, Work
+from loadgen.work_transactions import ReadInsertUpdate, SumBalances, SumsSeen, Transfer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +35,7 @@ class Stream:
     kind: Kind
     endpoint: str
     arrivals: Arrivals
-    users: type[ArrivalUser]
+    users: Crew
     recorder: Recorder
 
     @property
@@ -57,55 +63,85 @@ class Streams:
         traffic: ArmTraffic,
         access: DatabaseAccess,
         recorder: Recorder,
+        *,
         run: str,
+        runtime: Runtime,
     ) -> None:
         self._arm = arm
+        self._runtime = runtime
         self._traffic = traffic
         self._recorder = recorder
-        rates: tuple[tuple[type[Work], float], ...] = (
-            (InsertRow, traffic.writes_per_s),
-            (ReadNewest, traffic.reads_per_s),
-        )
-        self._rates = {work: rate for work, rate in rates if rate > 0}
-        seats = Seats(recorder.operations, MonotonicClock())
+        self._accounts = accounts_of(run)
+        self._rates = rates(traffic)
+        self._told = Told()
+        self._sums = SumsSeen(arm.name, recorder.observe, time.monotonic_ns)
+        seats = Seats(recorder.operations, runtime.clock)
         self.drivers: dict[str, Driver] = {
-            work.endpoint: connect_arm(arm, access, work.endpoint, run, seats)
-            for work in self._rates
+            endpoint: connect_arm(arm, access, endpoint, run, seats)
+            for endpoint in dict.fromkeys(stream.endpoint for stream in self._rates)
         }
 
     def build(self, table: str, ids: WriteIds, seed: str, origin_ns: int) -> tuple[Stream, ...]:
         """Return the streams; nothing arrives before `origin_ns`."""
-        arm = self._arm
-        makers: dict[type[Work], Callable[[], Work]] = {
-            InsertRow: lambda: InsertRow(arm.name, table, ids, keyed=arm.idempotent),
-            ReadNewest: lambda: ReadNewest(arm.name, table),
-        }
+        draw = random.Random(f"{seed} accounts")
         return tuple(
-            self._stream(work, makers[work], f"{seed} {work.kind.name}", origin_ns)
-            for work in self._rates
+            self._stream(
+                stream,
+                lambda stream=stream: self._work(stream, table, ids, draw),  # type: ignore[misc]
+                f"{seed} {stream.name}",
+                origin_ns,
+            )
+            for stream in self._rates
         )
 
+    def _work(self, stream: StreamOf, table: str, ids: WriteIds, draw: random.Random) -> Work:
+        """Return the work of one user."""
+        arm, keyed = self._arm.name, self._arm.idempotent
+        match stream.task:
+            case Task.INSERT_ROW:
+                return InsertRow(arm, table, ids, keyed=keyed, told=self._told)
+            case Task.READ_NEWEST:
+                return ReadNewest(arm, table)
+            case Task.READ_TOLD:
+                return ReadTold(arm, table, self._told, endpoint=stream.endpoint)
+            case Task.READ_INSERT_UPDATE:
+                return ReadInsertUpdate(arm, table, ids, keyed=keyed)
+            case Task.TRANSFER:
+                return Transfer(arm, table, self._accounts, ids, keyed=keyed, draw=draw)
+            case Task.SUM_BALANCES:
+                return SumBalances(arm, table, self._accounts, self._sums)
+        assert_never(stream.task)
+
     def _stream(
-        self, work: type[Work], maker: Callable[[], Work], seed: str, origin_ns: int
+        self, stream: StreamOf, maker: Callable[[], Work], seed: str, origin_ns: int
     ) -> Stream:
-        recorder, driver = self._recorder, self.drivers[work.endpoint]
-        arrivals = Arrivals(
-            Schedule(self._rates[work], seed, origin_ns),
+        recorder, driver, runtime = self._recorder, self.drivers[stream.endpoint], self._runtime
+        shape = Shape.of(self._traffic.shape)
+        arrivals = runtime.arrivals(
+            Schedule(self._rates[stream], seed, origin_ns, shape),
             self._traffic.queue_max,
             lambda intended_ns, now_ns: recorder.unsent(
-                work.kind, work.endpoint, intended_ns, now_ns, QUEUE_FULL
+                stream.kind, stream.endpoint, intended_ns, now_ns, QUEUE_FULL
             ),
         )
-        users = users_of(
-            f"{work.kind.name.title()}User",
-            self._traffic.users,
-            arrivals,
-            recorder,
-            lambda: Client(self._arm, driver, maker(), recorder),
+        users = Crew(
+            stream.name.title().replace(" ", ""),
+            count=self._traffic.users,
+            arrivals=arrivals,
+            recorder=recorder,
+            client_of_user=lambda: Client(
+                self._arm,
+                of_user(driver),
+                maker(),
+                recorder,
+                clock=runtime.clock,
+                limit=runtime.limit,
+            ),
+            think_time_s=self._traffic.think_time_s,
         )
         return Stream(
-            kind=work.kind,
-            endpoint=work.endpoint,
+            kind=stream.kind,
+            endpoint=stream.endpoint,
             arrivals=arrivals,
             users=users,
             recorder=recorder,

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 
 SCHEMA = "gameday"
@@ -146,9 +147,9 @@ class WriteIds:
     """
 
     def __init__(self, arm_number: int, process_number: int = 0) -> None:
-        self._last = arm_number * 10**12 + process_number * 10**9
+        # A counter, since users may be threads: no two of them get one id.
+        self._ids = itertools.count(arm_number * 10**12 + process_number * 10**9 + 1)
 
     def next(self) -> int:
         """Return the next id."""
-        self._last += 1
-        return self._last
+        return next(self._ids)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from chaos.model.operation import Role
 
@@ -97,3 +97,17 @@ class Driver(Protocol):
     def close(self) -> None:
         """Close every connection that nobody uses."""
         ...
+
+
+@runtime_checkable
+class PerUser(Protocol):
+    """A driver that gives each user a way of its own, such as one connection that it keeps."""
+
+    def for_user(self) -> Driver:
+        """Return one user's way; the driver itself goes on to own its connections."""
+        ...
+
+
+def of_user(driver: Driver) -> Driver:
+    """Return what one more user reaches the database through."""
+    return driver.for_user() if isinstance(driver, PerUser) else driver

@@ -115,4 +115,4 @@ def test_the_command_line_reaches_locust_only_through_a_process() -> None:
         for module, path in modules()
         if any(i.split(".")[0] == "locust" for i in imports(path))
     }
-    assert importers <= {"loadgen.locust_process", "loadgen.users", "loadgen.generator"}
+    assert importers <= {"loadgen.locust_process", "loadgen.users"}

@@ -21,6 +21,7 @@ from chaos.model.history import OperationLog, load_operations
 from chaos.model.operation import Kind, Outcome, Role
 from loadgen.arms import Arm, find
 from loadgen.client import Client
+from loadgen.deadlines import limit
 from loadgen.drivers.base import Seat
 from loadgen.drivers.sqlalchemy_pool import SEAT_KEY, SqlalchemyDriver
 from loadgen.recorder import Recorder
@@ -124,7 +125,9 @@ class Rig:
             if kind is Kind.WRITE
             else ReadNewest(arm.name, table)
         )
-        self.client = Client(arm, StandInDriver(self.engine), work, self.recorder, self.clock)
+        self.client = Client(
+            arm, StandInDriver(self.engine), work, self.recorder, clock=self.clock, limit=limit
+        )
 
     def perform(self) -> np.void:
         self.client.perform(self.clock.ns - NS)
