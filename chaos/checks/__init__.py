@@ -7,6 +7,7 @@ and a line here. What no experiment asks for is judged all the same: chaos.check
 from __future__ import annotations
 
 from chaos.checks.acknowledged_writes import AcknowledgedWrites
+from chaos.checks.availability import Availability
 from chaos.checks.base import Check
 from chaos.checks.interruption import Interruption
 from chaos.checks.restored import Restored
@@ -17,6 +18,7 @@ CATALOGUE: tuple[type[Check], ...] = (
     AcknowledgedWrites,
     Restored,
     SuccessRatio,
+    Availability,
 )
 
 __all__ = ["CATALOGUE", "Check"]

@@ -94,6 +94,30 @@ class Trace:
         return np.ascontiguousarray(self.records["ended_ns"])
 
     @cached_property
+    def last_try(self) -> Instants:
+        """When the last attempt of each began at the earliest: no sooner than the one before ended."""
+        owner, attempts = self.failed_attempts
+        began = self.started.copy()
+        np.maximum.at(began, owner, attempts["ended_ns"])
+        return np.where(self.succeeded, np.minimum(began, self.ended), self.started)
+
+    @cached_property
+    def failed_attempts(self) -> tuple[Instants, Records]:
+        """The attempts that did not succeed, and the row of the operation that made each."""
+        owners = np.full(len(self.log.operations), -1, dtype=np.int64)
+        owners[self.positions] = np.arange(len(self.positions))
+        attempts = self.log.attempts
+        if len(attempts):
+            attempts = attempts[attempts["operation"] < len(owners)]
+            attempts = attempts[owners[attempts["operation"]] >= 0]
+        return owners[attempts["operation"]], attempts
+
+    def within(self, since_ns: int, until_ns: int) -> slice:
+        """Return the rows that were due from one instant on until before another."""
+        low, high = np.searchsorted(self.intended, (since_ns, until_ns))
+        return slice(int(low), int(high))
+
+    @cached_property
     def succeeded(self) -> Flags:
         """Whether each succeeded, however late."""
         return np.asarray(self.records["outcome"] == Outcome.OK)
@@ -152,13 +176,7 @@ class Trace:
         Operations without recorded attempts stand for themselves: those that failed, and those that
         took half of `slow_s`, which no healthy answer does.
         """
-        owners = np.full(len(self.log.operations), -1, dtype=np.int64)
-        owners[self.positions] = np.arange(len(self.positions))
-        attempts = self.log.attempts
-        if len(attempts):
-            attempts = attempts[attempts["operation"] < len(owners)]
-            attempts = attempts[owners[attempts["operation"]] >= 0]
-        told = owners[attempts["operation"]]
+        told, attempts = self.failed_attempts
         silent = ~self.succeeded | (self.ended - self.started > self.slow_ns // 2)
         silent[told] = False
         untold = np.flatnonzero(silent)

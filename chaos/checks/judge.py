@@ -7,19 +7,30 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from chaos.checks.assumptions import judge_assumptions, run_status
+from chaos.checks.availability import availability_table
 from chaos.checks.base import Check
+from chaos.checks.brownouts import brownout_table
+from chaos.checks.differences import difference_table
 from chaos.checks.information import Felt, felt, inform
 from chaos.checks.injections import Injection
 from chaos.checks.instants import instants
 from chaos.checks.recording import Recording
 from chaos.checks.repeats import over_repeats, repeats
+from chaos.checks.retries import retry_table
+from chaos.checks.window_table import window_table
 from chaos.model.history import History
 from chaos.model.ledger import Ledger
 from chaos.model.verdict import Finding, Verdict, worst
 
 _WRITES = ("acknowledged", "lost", "duplicated", "unknown_applied", "unknown_lost")
 
-PARTS: Mapping[str, Callable[[Recording], Any]] = {}
+PARTS: Mapping[str, Callable[[Recording], Any]] = {
+    "arms": difference_table,
+    "windows": window_table,
+    "brownouts": brownout_table,
+    "availability": availability_table,
+    "retries": retry_table,
+}
 """What `verdict.json` shows beside the judgement: each key, and the function whose JSON it holds.
 
 A part that cannot be made is null, and a finding says why.

@@ -15,7 +15,7 @@ in which every operation that was due was good. Its bounds are instants that the
 `first_success`, `stable_success`
             the first operation that was served after the first bad one was due, and the first of
             the stable stretch. Between them the service came and went, for some or for all. Each
-            was served between its start and its return.
+            was served between the start of its last attempt and its return.
 `lower_s`   the time between the earliest and the latest instant at which the client certainly was
             not served. The truth lies in [`lower_s`, `measured_s`], `uncertainty_s` wide.
 
@@ -127,7 +127,7 @@ class _Served:
     late_ended: NDArray[np.int64]
     """Returns of those that were served late, ascending."""
     start_of: NDArray[np.int64]
-    """The start of each success, in the order of `ended`."""
+    """When the attempt that succeeded began at the earliest, in the order of `ended`."""
 
     @classmethod
     def of(cls, trace: Trace) -> _Served:
@@ -141,7 +141,7 @@ class _Served:
             ended=ended[by_end],
             latest_start=np.maximum.accumulate(started[by_end]),
             late_ended=np.sort(ended[ended - started > trace.slow_ns]),
-            start_of=started[by_end],
+            start_of=trace.last_try[trace.succeeded][by_end],
         )
 
     def first_return(self, after: NDArray[np.int64]) -> NDArray[np.int64]:
