@@ -29,6 +29,7 @@ MODULES = {
     "faults": "catalogue",
     "checks": "catalogue",
     "arms": "catalogue",
+    "profiles": "catalogue",
     "guards": "catalogue",
     "runs": "history",
     "show": "history",

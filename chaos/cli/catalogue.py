@@ -21,13 +21,17 @@ from chaos.faults import CATALOGUE as FAULTS
 from chaos.faults.base import Fault
 from chaos.safety.guards import GUARDS
 from loadgen.arms import CATALOGUE as ARMS
+from loadgen.profiles import CATALOGUE as PROFILES
+from loadgen.profiles import STATEMENTS, StreamOf
+from loadgen.profiles import find as find_profile
 
 ARM_NAMES = tuple(arm.name for arm in ARMS)
+PROFILE_NAMES = tuple(profile.name for profile in PROFILES)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (validate, schema, experiments, faults, checks, arms, guards):
+    for command in (validate, schema, experiments, faults, checks, arms, profiles, guards):
         app.command()(command)
 
 
@@ -40,7 +44,7 @@ def validate(
     results: list[dict[str, Any]] = []
     for file in files:
         try:
-            name = load(find(file), arms=ARM_NAMES).name
+            name = load(find(file), arms=ARM_NAMES, profiles=PROFILE_NAMES).name
         except DefinitionError as error:
             results.append({"file": file, "valid": False, "errors": str(error).splitlines()})
             if not as_json:
@@ -109,6 +113,47 @@ def arms(as_json: AsJson = False) -> None:
         {"name": arm.name, "summary": arm.description, "settings": arm.settings} for arm in ARMS
     ]
     _show("arms", rows, ("name", "summary"), as_json=as_json)
+
+
+def profiles(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this one's streams and SQL; absent: list all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what the clients of an arm can ask, and how much of it."""
+    chosen = PROFILES if name is None else (find_profile(name),)
+    rows = [
+        {
+            "name": profile.name,
+            "summary": profile.description,
+            "streams": [_stream(stream) for stream in profile.streams],
+        }
+        for profile in chosen
+    ]
+    terminal = Terminal()
+    if as_json:
+        terminal.object({"profiles": rows})
+        return
+    if name is None:
+        _show("profiles", rows, ("name", "summary"), as_json=False)
+        return
+    terminal.output.print(f"{rows[0]['summary']}\n", markup=False)
+    for stream in chosen[0].streams:
+        about = f"{stream.share:.0%} {stream.name}: {stream.task.value}"
+        terminal.output.print(about, style="bold", markup=False)
+        for statement in STATEMENTS[stream.task]:
+            terminal.output.print(f"    {' '.join(statement.split())}", markup=False)
+
+
+def _stream(stream: StreamOf) -> dict[str, Any]:
+    return {
+        "operation": stream.kind.name.lower(),
+        "endpoint": stream.endpoint,
+        "share": stream.share,
+        "does": stream.task.value,
+        "statements": [" ".join(statement.split()) for statement in STATEMENTS[stream.task]],
+    }
 
 
 def guards(as_json: AsJson = False) -> None:

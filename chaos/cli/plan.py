@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from chaos.cli import target as targets
-from chaos.cli.catalogue import ARM_NAMES
+from chaos.cli.catalogue import ARM_NAMES, PROFILE_NAMES
 from chaos.cli.embedded import specification
 from chaos.cli.options import DEFAULT_RUNS, AsJson, Quiet, RunsRoot, Safety, Variables, assigned
 from chaos.cli.terminal import Terminal
@@ -55,7 +55,7 @@ def plan(
 ) -> int:
     """Tell what a run would do, step by step, and which guard would refuse it; changes nothing."""
     terminal = Terminal(quiet=quiet)
-    definition = load(find(experiment), assigned(variables), arms=ARM_NAMES)
+    definition = load(find(experiment), assigned(variables), arms=ARM_NAMES, profiles=PROFILE_NAMES)
     spec = specification(definition.test_cluster, profile="fast", seed=0)
     made = planned(definition, cluster, spec, safety=safety_of(safety), runs=out, terminal=terminal)
     if as_json:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chaos.cli.catalogue import ARM_NAMES
+from chaos.cli.catalogue import ARM_NAMES, PROFILE_NAMES
 from chaos.cli.embedded import specification
 from chaos.cli.options import DEFAULT_RUNS, Quiet, RunsRoot, Safety, Variables, assigned
 from chaos.cli.plan import planned
@@ -65,7 +65,7 @@ def policy(
 ) -> None:
     """Print the least-privilege IAM policy for exactly this experiment, as JSON."""
     terminal = Terminal(quiet=quiet)
-    definition = load(find(experiment), assigned(variables), arms=ARM_NAMES)
+    definition = load(find(experiment), assigned(variables), arms=ARM_NAMES, profiles=PROFILE_NAMES)
     place = _place(cluster, account, region)
     asked = cluster if place is None else None
     identifier = _STAND_IN if place is None or place.cluster == _UNNAMED else place.cluster

@@ -9,7 +9,7 @@ import typer
 
 from chaos.cli import judgement
 from chaos.cli import target as targets
-from chaos.cli.catalogue import ARM_NAMES
+from chaos.cli.catalogue import ARM_NAMES, PROFILE_NAMES
 from chaos.cli.defect import Defects, parsed
 from chaos.cli.embedded import specification
 from chaos.cli.options import (
@@ -79,7 +79,7 @@ def run(
     """Carry an experiment out and say what clients felt."""
     terminal = Terminal(quiet=quiet)
     try:
-        loaded = load(find(experiment), assigned(variables), arms=ARM_NAMES)
+        loaded = load(find(experiment), assigned(variables), arms=ARM_NAMES, profiles=PROFILE_NAMES)
         definition = _selected(loaded, arm, repeat)
         defects = _planted(defect or [], cluster)
         clock = InterruptibleClock()
@@ -206,9 +206,10 @@ def _workload(definition: Experiment, seed: int) -> LocustWorkload:
         tuple(
             ArmTraffic(
                 arm=entry.arm,
-                writes_per_s=entry.writes_per_s or workload.writes_per_s,
-                reads_per_s=entry.reads_per_s or workload.reads_per_s,
+                **workload.rates(entry),
+                shape=workload.model_dump(mode="json")["shape"],
                 users=workload.users,
+                think_time_s=workload.think_time_s,
                 queue_max=workload.queue_max,
             )
             for entry in workload.arms

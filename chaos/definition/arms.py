@@ -12,6 +12,12 @@ class Arm(Part):
     """One client configuration under test, by its name in the catalogue (`gameday arms`)."""
 
     arm: str = Field(description="Name in the catalogue of arms.")
+    profile: str | None = Field(
+        None, description="What its clients ask (`gameday profiles`); absent: the workload's."
+    )
+    operations_per_s: float | None = Field(
+        None, gt=0, le=10_000, description="Arrivals per second in all; absent: the workload's."
+    )
     writes_per_s: float | None = Field(
         None, gt=0, le=5000, description="Arrivals of writes per second; absent: the workload's."
     )
@@ -23,9 +29,23 @@ class Arm(Part):
     @classmethod
     def _in_catalogue(cls, name: str, info: ValidationInfo) -> str:
         """Hold the name to the catalogue that the loader was given; definitions know none."""
-        allowed = (info.context or {}).get("arms")
-        if allowed is not None and name not in allowed:
-            raise ValueError(
-                f"unknown arm {name!r}; allowed are {', '.join(allowed)}{nearest(name, allowed)}"
-            )
-        return name
+        return known(name, "arm", info)
+
+    @field_validator("profile")
+    @classmethod
+    def _is_a_profile(cls, name: str | None, info: ValidationInfo) -> str | None:
+        return None if name is None else known(name, "profile", info)
+
+
+def known(name: str, what: str, info: ValidationInfo) -> str:
+    """Return a name that is in the loader's catalogue of arms or profiles, where it was given one.
+
+    Raises:
+        ValueError: it is not; names all and the nearest.
+    """
+    allowed = (info.context or {}).get(f"{what}s")
+    if allowed is not None and name not in allowed:
+        raise ValueError(
+            f"unknown {what} {name!r}; allowed are {', '.join(allowed)}{nearest(name, allowed)}"
+        )
+    return name

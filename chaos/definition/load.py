@@ -55,13 +55,18 @@ def find(name_or_file: str) -> Path:
 
 
 def load(
-    path: Path, variables: Mapping[str, str] | None = None, *, arms: Collection[str] | None = None
+    path: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    arms: Collection[str] | None = None,
+    profiles: Collection[str] | None = None,
 ) -> Experiment:
     """Read an experiment file.
 
     Args:
         path: the file.
         arms: names that `workload.arms` may use; None: any.
+        profiles: the same for `profile`.
         variables: values of `${NAME}` that win over the environment (`--set NAME=VALUE`).
 
     Raises:
@@ -74,7 +79,7 @@ def load(
         raise DefinitionError(
             f"{path}: --set {', '.join(sorted(unused))}: the file has no such ${{NAME}}"
         )
-    return validated(tree, path, Experiment, context={"arms": arms})
+    return validated(tree, path, Experiment, context={"arms": arms, "profiles": profiles})
 
 
 def validated(
