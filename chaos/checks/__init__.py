@@ -10,6 +10,7 @@ from chaos.checks.acknowledged_writes import AcknowledgedWrites
 from chaos.checks.availability import Availability
 from chaos.checks.base import Check
 from chaos.checks.interruption import Interruption
+from chaos.checks.poisoned_pool_check import PoisonedPool
 from chaos.checks.restored import Restored
 from chaos.checks.success_ratio import SuccessRatio
 
@@ -18,6 +19,7 @@ CATALOGUE: tuple[type[Check], ...] = (
     AcknowledgedWrites,
     Restored,
     SuccessRatio,
+    PoisonedPool,
     Availability,
 )
 

@@ -10,13 +10,19 @@ from chaos.checks.assumptions import judge_assumptions, run_status
 from chaos.checks.availability import availability_table
 from chaos.checks.base import Check
 from chaos.checks.brownouts import brownout_table
+from chaos.checks.connections import connections
 from chaos.checks.differences import difference_table
 from chaos.checks.information import Felt, felt, inform
 from chaos.checks.injections import Injection
 from chaos.checks.instants import instants
+from chaos.checks.poisoned_pool import poisoned
+from chaos.checks.poisoned_pool_check import inform as inform_of_pools
 from chaos.checks.recording import Recording
 from chaos.checks.repeats import over_repeats, repeats
 from chaos.checks.retries import retry_table
+from chaos.checks.skew import skew
+from chaos.checks.switching import switching
+from chaos.checks.switching_topology import judge_topology
 from chaos.checks.window_table import window_table
 from chaos.model.history import History
 from chaos.model.ledger import Ledger
@@ -30,6 +36,10 @@ PARTS: Mapping[str, Callable[[Recording], Any]] = {
     "brownouts": brownout_table,
     "availability": availability_table,
     "retries": retry_table,
+    "connections": connections,
+    "poisoned": poisoned,
+    "switching": switching,
+    "skew": skew,
 }
 """What `verdict.json` shows beside the judgement: each key, and the function whose JSON it holds.
 
@@ -101,6 +111,8 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
         return inform(recording, objectives, shown)
 
     findings = [*judged, *_guarded("windows", informed)]
+    findings += _guarded("poisoned-pool", lambda: inform_of_pools(recording, objectives))
+    findings += _guarded("topology", lambda: judge_topology(recording))
     parts: dict[str, Any] = {}
     for key, part in PARTS.items():
         parts[key] = None
