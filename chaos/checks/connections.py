@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from chaos.checks.recording import Recording
 from chaos.model.connections import Connections, changes
 
+_read: WeakKeyDictionary[Recording, dict[str, Connections | None]] = WeakKeyDictionary()
+
 
 def connections_of(recording: Recording, arm: str) -> Connections | None:
-    """Return an arm's connections; None where the run recorded none of it."""
-    log = recording.history.arms.get(arm)
-    return None if log is None or not len(log.connections) else Connections.of(log)
+    """Return an arm's connections; None where the run recorded none of it. Read once a recording."""
+    arms = _read.setdefault(recording, {})
+    if arm not in arms:
+        log = recording.history.arms.get(arm)
+        arms[arm] = Connections.of(log) if log is not None and len(log.connections) else None
+    return arms[arm]
 
 
 def connections(recording: Recording) -> list[dict[str, Any]]:

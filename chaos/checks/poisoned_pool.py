@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -97,16 +98,28 @@ class Poisoning:
 
 
 def poisonings(recording: Recording) -> list[Poisoning]:
-    """Return one for each arm with a connection log and each injection that demoted a writer."""
+    """Return one for each arm with a connection log and each group of injections that demoted a writer.
+
+    What was under way at once is one period; its `injection` is the last one before the demotion.
+    """
     found, told = [], roles(recording)
+    groups = [
+        list(injections) for _, injections in groupby(recording.injections, lambda i: i.group)
+    ]
     for arm in recording.arms:
         conns = connections_of(recording, arm)
         if conns is None:
             continue
-        for injection in recording.injections:
-            astray = astray_within(told, injection.requested_ns, injection.until_ns)
+        for injections in groups:
+            period = injections[0].group
+            astray = astray_within(told, period.from_ns, period.until_ns)
             if astray:
-                found.append(_poisoning(recording, injection, arm, conns, astray))
+                begun_ns = max(astray[0].began.at_ns, period.from_ns)
+                mover = max(
+                    (i for i in injections if i.requested_ns <= begun_ns),
+                    key=lambda i: i.requested_ns,
+                )
+                found.append(_poisoning(recording, mover, arm, conns, astray))
     return found
 
 
@@ -174,8 +187,8 @@ def _poisoning(
     conns: Connections,
     astray: Sequence[Astray],
 ) -> Poisoning:
-    until_ns = injection.until_ns
-    pins = find_pins(recording, conns, astray, injection.requested_ns)
+    until_ns = min(injection.group.until_ns, recording.until_ns)
+    pins = find_pins(recording, conns, astray, injection.group.from_ns)
     inside = pins.certainly_from < until_ns
     pins = Pins(*(getattr(pins, name)[inside] for name in pins.__slots__))
     remains = pins.certainly_to > until_ns

@@ -108,11 +108,6 @@ def restarts(recording: Recording, instance: str) -> tuple[Change, ...]:
     )
 
 
-def role_at(recording: Recording, instance: str, at_ns: int) -> str:
-    """Return what an instance had last said of itself by an instant; empty where it said nothing."""
-    return recording.state("role", at_ns).get(instance, "")
-
-
 def astray_within(found: Roles, since_ns: int, until_ns: int) -> tuple[Astray, ...]:
     """Return the stretches within an interval, cut off at its end."""
     return tuple(

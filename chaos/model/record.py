@@ -68,6 +68,8 @@ class Observation:
     postmaster instance            when its server started (UTC, as it says); changes on a restart
     dns        endpoint name       the instance that the answer leads to, an address, or the error;
                                    "reader", which balances: all of the last 2 s, joined by commas
+    resolved   "ARM ENDPOINT"      the addresses that the arm's own resolver answered, joined by commas,
+                                   or the error; "reader" as above
     event      source identifier   the RDS event's message; detail: event_id, categories, event_at
     capacity   cluster             its bounds in ACU, "min-max" (API); ", pauses after N s" with min 0
     api        cluster             "ok", or why the RDS API did not answer
@@ -84,6 +86,11 @@ class Observation:
     subject: str
     value: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def resolved_subject(arm: str, endpoint: str) -> str:
+    """Return the subject of what an arm's own resolver answered for an endpoint."""
+    return f"{arm} {endpoint}"
 
 
 class LineWriter:

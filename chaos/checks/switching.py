@@ -1,0 +1,204 @@
+"""How clients came from the old writer to the new one: what their names led to, where they landed.
+
+Two witnesses tell what the cluster's name led to: the probes, which ask every 50 ms, and each arm's
+own resolver, which is asked when the arm connects. An answer is *stale* if it led to the old writer
+after the new one was the writer by SQL; a connection *landed* on the old writer if it was ready after
+that and the old writer answered on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chaos.checks.connections import connections_of
+from chaos.checks.recording import Recording
+from chaos.checks.scene import CLUSTER
+from chaos.checks.switching_roles import Promotion, roles
+from chaos.clock import NS
+from chaos.model.connections import STILL_OPEN, Connections
+from chaos.model.record import Observation, resolved_subject
+
+PROBES = "probes"
+_LISTED_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An instant, within `uncertainty_s` before `at_s`, or the reason why there is none."""
+
+    at_s: float | None
+    uncertainty_s: float | None
+    why: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `verdict.json` holds it."""
+        fields: dict[str, Any] = {"at_s": self.at_s, "uncertainty_s": self.uncertainty_s}
+        return {**fields, "why": self.why} if self.why else fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What one witness was answered for the cluster's name around one promotion."""
+
+    witness: str
+    """An arm, or `PROBES`."""
+    first_right: Told
+    last_stale: Told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """A connection that was opened on the old writer after the promotion."""
+
+    backend_pid: int
+    began_s: float
+    opened_s: float
+    closed_s: float | None
+
+
+def switching(recording: Recording) -> list[dict[str, Any]]:
+    """Return for each promotion what every witness was answered and who landed on the old writer."""
+    return [_of_promotion(recording, promotion) for promotion in roles(recording).promotions]
+
+
+def _of_promotion(recording: Recording, promotion: Promotion) -> dict[str, Any]:
+    change, until_ns = promotion.change, _until(recording, promotion)
+    landed = {}
+    for arm in recording.arms:
+        found = connections_of(recording, arm)
+        if found is not None:
+            landed[arm] = landings(recording, found, promotion)
+    return {
+        "old_writer": promotion.before,
+        "new_writer": promotion.instance,
+        "promoted": _told(recording, change.since_ns, change.at_ns).as_json(),
+        "until": recording.seconds(until_ns),
+        "answers": [
+            {
+                "witness": one.witness,
+                "first_right": one.first_right.as_json(),
+                "last_stale": one.last_stale.as_json(),
+            }
+            for one in answers(recording, promotion)
+        ],
+        "landed": [
+            {
+                "arm": arm,
+                "count": len(found),
+                "first": found[0].opened_s if found else None,
+                "last": found[-1].opened_s if found else None,
+                "left": sum(one.closed_s is None for one in found),
+                "connections": [
+                    {
+                        "backend_pid": one.backend_pid,
+                        "began": one.began_s,
+                        "opened": one.opened_s,
+                        "closed": one.closed_s,
+                    }
+                    for one in found[:_LISTED_MAX]
+                ],
+            }
+            for arm, found in landed.items()
+        ],
+    }
+
+
+def landings(recording: Recording, found: Connections, promotion: Promotion) -> list[Landing]:
+    """Return the connections through the cluster endpoint that landed on the old writer, in order."""
+    until_ns = _until(recording, promotion)
+    rows = found.through(CLUSTER) & found.on(promotion.before)
+    rows &= (found.opened >= promotion.change.at_ns) & (found.opened < until_ns)
+    return [
+        Landing(
+            backend_pid=int(found.opens["backend_pid"][row]),
+            began_s=recording.seconds(int(found.began[row])),
+            opened_s=recording.seconds(int(found.opened[row])),
+            closed_s=None
+            if found.closed[row] == STILL_OPEN
+            else recording.seconds(int(found.closed[row])),
+        )
+        for row in np.flatnonzero(rows)
+    ]
+
+
+def answers(recording: Recording, promotion: Promotion) -> Iterator[Answers]:
+    """Yield what the probes and then each arm were answered; arms only that told of any answer."""
+    book = addresses(recording)
+    subjects = [(PROBES, "dns", CLUSTER)]
+    subjects += [(arm, "resolved", resolved_subject(arm, CLUSTER)) for arm in recording.arms]
+    for witness, kind, subject in subjects:
+        heard = list(recording.observed(kind, subject))
+        if heard:
+            yield _answers(recording, promotion, witness, heard, book)
+
+
+def addresses(recording: Recording) -> Mapping[str, str]:
+    """Return which instance each address was seen to belong to, by the probes and by connections."""
+    book: dict[str, str] = {}
+    for seen in recording.observed("dns"):
+        instance = seen.value if seen.subject in {CLUSTER, "reader"} else seen.subject
+        for address in seen.detail.get("addresses") or ():
+            if instance and "," not in instance:
+                book[str(address)] = instance
+    for log in recording.history.arms.values():
+        pairs = np.unique(log.connections[["address", "instance", "event"]])
+        for address, instance, _ in pairs:
+            if address and instance:
+                book[log.names[address]] = log.names[instance]
+    return book
+
+
+def _answers(
+    recording: Recording,
+    promotion: Promotion,
+    witness: str,
+    heard: Sequence[Observation],
+    book: Mapping[str, str],
+) -> Answers:
+    """Read the answers that were heard between a promotion and the next one."""
+    old, new, change = promotion.before, promotion.instance, promotion.change
+    until_ns = _until(recording, promotion)
+    heard = [o for o in heard if o.at_ns < until_ns]
+    led_to = [_led_to(o.value, book) for o in heard]
+    right = [n for n, o in enumerate(heard) if new in led_to[n] and o.at_ns >= change.since_ns]
+    first = Told(None, None, f"no answer led to {new}")
+    if right:
+        first = _changed(recording, promotion, heard[right[0]])
+    elif heard and new in led_to[-1]:
+        first = Told(None, None, f"its answers led to {new} before the promotion already")
+    # An answer holds until the one that differs, which tells when it was last heard.
+    last_heard = [o.since_ns or o.at_ns for o in heard[1:]]
+    stale = [n for n, at_ns in enumerate(last_heard) if old in led_to[n] and at_ns >= change.at_ns]
+    last = Told(None, None, "none was heard")
+    if heard and old in led_to[-1]:
+        last = Told(None, None, f"the last answer heard led to {old}")
+    elif stale:
+        last = _changed(recording, promotion, heard[stale[-1] + 1])
+    return Answers(witness=witness, first_right=first, last_stale=last)
+
+
+def _led_to(value: str, book: Mapping[str, str]) -> frozenset[str]:
+    """Return the instances that an answer led to; addresses that nobody knows stay as they are."""
+    return frozenset(book.get(part, part) for part in value.split(","))
+
+
+def _changed(recording: Recording, promotion: Promotion, seen: Observation) -> Told:
+    since_ns = promotion.change.since_ns if seen.since_ns is None else seen.since_ns
+    return _told(recording, since_ns, seen.at_ns)
+
+
+def _told(recording: Recording, since_ns: int, at_ns: int) -> Told:
+    return Told(recording.seconds(at_ns), (at_ns - since_ns) / NS)
+
+
+def _until(recording: Recording, promotion: Promotion) -> int:
+    """Return when the next promotion was seen, else the end of the recording."""
+    later = (p.change.since_ns for p in roles(recording).promotions)
+    return min(
+        (since_ns for since_ns in later if since_ns > promotion.change.since_ns),
+        default=recording.until_ns,
+    )
