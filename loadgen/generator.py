@@ -152,6 +152,8 @@ class Generator:
     def _obey(self, order: dict[str, Any]) -> None:
         if order["order"] == "pause":
             self._pause()
+        elif order["order"] == "shape":
+            self._shape(order["at_ns"])
         else:
             self._resume(order["at_ns"])
 
@@ -175,6 +177,12 @@ class Generator:
         self._start_users()
         self._recorder.late(time.monotonic_ns() - at_ns)
         _tell("running")
+
+    def _shape(self, at_ns: int) -> None:
+        """Let second 0 of the rates' shape be at an instant."""
+        for stream in self._streams:
+            stream.arrivals.begin(at_ns)
+        _tell("shaped")
 
     def _keep(self) -> None:
         """Flush the records, admit arrivals while all users are busy, watch for lag."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from chaos.clock import NS
@@ -16,7 +17,8 @@ class Recorder:
     """The files of one arm, flushed by `tick`, and a `lag` observation about once a second.
 
     Lag is the generator's own delay: how late it started an operation for which a user was free, or
-    how late its loop woke up. It bounds what the arm's latencies owe to the load generator.
+    how late its loop woke up. It bounds what the arm's latencies owe to the load generator. With it
+    goes the CPU time that the process used: Python runs on one processor at a time.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Recorder:
         self._arm = arm
         self._lag_ns = 0
         self._lag_since_ns = now_ns
+        self._cpu_ns = time.process_time_ns()
 
     def late(self, lag_ns: int) -> None:
         """Note a delay of the generator itself."""
@@ -87,6 +90,8 @@ class Recorder:
         self.operations.close()
 
     def _write_lag(self, now_ns: int) -> None:
+        cpu_ns = time.process_time_ns()
+        used_ns, passed_ns = cpu_ns - self._cpu_ns, max(1, now_ns - self._lag_since_ns)
         self._observations.append(
             Observation(
                 at_ns=now_ns,
@@ -94,7 +99,9 @@ class Recorder:
                 kind="lag",
                 subject=self._arm,
                 value=f"{self._lag_ns / 1e6:.1f}",
+                detail={"cpu_share": round(used_ns / passed_ns, 3)},
             )
         )
         self._lag_ns = 0
         self._lag_since_ns = now_ns
+        self._cpu_ns = cpu_ns

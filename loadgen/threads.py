@@ -193,6 +193,11 @@ class SharedArrivals(Arrivals):
         with self._lock:
             super().close(now_ns)
 
+    def begin(self, at_ns: int) -> None:
+        """Let second 0 of the shape be at an instant."""
+        with self._lock:
+            super().begin(at_ns)
+
     def reopen(self, now_ns: int) -> None:
         """Let arrivals happen again."""
         with self._lock:

@@ -103,6 +103,14 @@ class Traffic:
         """
         self._order({"order": "resume", "at_ns": at_ns}, "running", timeout_s)
 
+    def shape(self, at_ns: int, timeout_s: float) -> None:
+        """Let second 0 of the rates' shape be at an instant.
+
+        Raises:
+            HostError: an arm did not obey in `timeout_s`.
+        """
+        self._order({"order": "shape", "at_ns": at_ns}, "shaped", timeout_s)
+
     def stop(self, timeout_s: float) -> None:
         """Let nothing new arrive, finish what is in flight, flush; all arms at once.
 

@@ -45,7 +45,8 @@ class Event:
     reads    counts: how often each operation that only reads was called, by its name
     stop     condition; why: a stop condition held, and the method was ended
     steady   probe; when: before | after; ok; measured; why
-    load     state: pausing (finish what is under way) | paused (no session is left) | resumed (from
+    load     state: shaped (second 0 of the rates' shape) |
+             pausing (finish what is under way) | paused (no session is left) | resumed (from
              this instant on operations are due again). What nobody asked for from pausing to resumed
              is not recorded: its silence shows nothing
     note     text
@@ -74,7 +75,10 @@ class Observation:
     capacity   cluster             its bounds in ACU, "min-max" (API); ", pauses after N s" with min 0
     api        cluster             "ok", or why the RDS API did not answer
     alive      observer            its sample count; written about once a second
-    lag        arm                 ms by which its load generator was late at most, since `since_ns`
+    lag        arm                 ms by which its load generator was late at most, since `since_ns`;
+                                   detail: cpu_share (CPU time of its process over that time)
+    sum        arm                 what its accounts add up to on an instance, by the arm's own reads;
+                                   detail: instance
 
     The value changed after `since_ns` (start of the last sample that saw the old one; None for a
     first sample) and not later than `at_ns` (end of the first sample that saw the new one).

@@ -60,6 +60,16 @@ class StandingLoad:
             worker.resume(self._running_since_ns, ORDER_TIMEOUT_S)
         self._paused = False
 
+    def shape(self) -> None:
+        """Let the rates go by their shape from now on, as they do once the method begins.
+
+        Raises:
+            HostError: a process did not obey.
+        """
+        at_ns = self._journal.event("load", state="shaped")
+        for worker in self._workers:
+            worker.shape(at_ns, ORDER_TIMEOUT_S)
+
     def unless_paused(self, ask: Callable[[], T]) -> Callable[[], T]:
         """Return a question to the database that is not asked while the load stands still.
 

@@ -38,6 +38,9 @@ class LoadWorker(Worker, Protocol):
     def resume(self, at_ns: int, timeout_s: float) -> None:
         """Go on with what is due from `at_ns` on."""
 
+    def shape(self, at_ns: int, timeout_s: float) -> None:
+        """Let second 0 of the rates' shape be at `at_ns`."""
+
 
 class Workload(Protocol):
     """Traffic, probes and the tables they write, as `loadgen.workload` provides them."""

@@ -126,6 +126,8 @@ class Run:
                 self._tenancy.confirm()
                 with self._stopping:
                     with self._phase("method"):
+                        if self.experiment.workload.shape != "constant":
+                            self._load.shape()
                         self._method()
                     with self._phase("cool-down"):
                         self.rig.clock.sleep(self.experiment.workload.cooldown_s)

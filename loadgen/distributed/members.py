@@ -20,6 +20,7 @@ class State(StrEnum):
     SERVING = "serving"
     PAUSED = "paused"
     RUNNING = "running"
+    SHAPED = "shaped"
     STOPPED = "stopped"
     DELIVERED = "delivered"
     """Stopped, and every record of it was confirmed."""

@@ -170,6 +170,7 @@ class Worker:
             "serving": self._start,
             "paused": lambda _: self._must().pause(ORDER_S_MAX),
             "running": lambda order: self._must().resume(order.fields["at_ns"], ORDER_S_MAX),
+            "shaped": lambda order: self._must().shape(order.fields["at_ns"], ORDER_S_MAX),
             "stopped": lambda _: self._stop(),
         }
         for order in self._orders:

@@ -75,6 +75,9 @@ class Probes:
         """
         self._order({"order": "resume", "at_ns": at_ns}, "running", timeout_s)
 
+    def shape(self, at_ns: int, timeout_s: float) -> None:
+        """Do nothing: probes keep their rate, whatever that of the traffic does."""
+
     def _order(self, order: dict[str, Any], leads_to: str, timeout_s: float) -> None:
         self.check()
         assert self._process is not None
