@@ -12,6 +12,7 @@ from chaos.model.ledger import Ledger, LostSoFar
 from loadgen import ledger
 from loadgen.arms import CATALOGUE
 from loadgen.config import ArmTraffic, TrafficConfig
+from loadgen.distributed.force import Force, ForceTraffic
 from loadgen.probes import table as probe_table
 from loadgen.probes.config import ProbesConfig
 from loadgen.probes.driver import Probes
@@ -23,10 +24,11 @@ from loadgen.watched_writes import WatchedWrites
 class LocustWorkload:
     """Locust traffic in every arm, and probes beside it."""
 
-    def __init__(self, arms: tuple[ArmTraffic, ...], seed: int) -> None:
-        """Describe the workload; nothing is started."""
+    def __init__(self, arms: tuple[ArmTraffic, ...], seed: int, force: Force | None = None) -> None:
+        """Describe the workload; nothing is started. `force` are the workers that send it, if any."""
         self._arms = arms
         self._seed = seed
+        self._force = force
 
     def settings(self) -> Mapping[str, Any]:
         """Return each arm's rates and client settings, for the record."""
@@ -50,13 +52,15 @@ class LocustWorkload:
         ledger.prepare(access, run, holders=money)
         probe_table.prepare(access, run)
 
-    def workers(self, access: DatabaseAccess, folder: Path) -> Sequence[Traffic | Probes]:
+    def workers(
+        self, access: DatabaseAccess, folder: Path
+    ) -> Sequence[Traffic | ForceTraffic | Probes]:
         """Make the probes and the traffic of every arm, not started yet."""
         traffic = TrafficConfig(run=folder.name, arms=self._arms, seed=self._seed)
-        return (
-            Probes(ProbesConfig(run=folder.name), access, folder),
-            Traffic(traffic, access, folder),
-        )
+        probes = Probes(ProbesConfig(run=folder.name), access, folder)
+        if self._force is None:
+            return probes, Traffic(traffic, access, folder)
+        return probes, self._force.traffic(traffic, access)
 
     def watched(self, access: DatabaseAccess, folder: Path) -> Callable[[], LostSoFar]:
         """Return what looks for acknowledged writes on the writer while traffic lasts."""

@@ -18,6 +18,7 @@ from chaos.errors import ExitCode, GamedayError
 
 MODULES = {
     "run": "run",
+    "worker": "worker",
     "recover": "recover",
     "stop": "stop",
     "doctor": "doctor",

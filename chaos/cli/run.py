@@ -23,6 +23,7 @@ from chaos.cli.options import (
     assigned,
 )
 from chaos.cli.terminal import Terminal
+from chaos.cli.worker import Listen, Workers, force_config, gathered
 from chaos.clock import Anchor
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import find, load
@@ -36,6 +37,7 @@ from chaos.run.runner import Ended, Run
 from chaos.safety.limits import SafetyFile
 from chaos.testcluster.records import ClusterSpec
 from loadgen.config import ArmTraffic
+from loadgen.distributed.force import Force, ForceConfig
 from loadgen.workload import LocustWorkload
 
 
@@ -67,6 +69,8 @@ def run(
     seed: Annotated[
         int, typer.Option(envvar="GAMEDAY_SEED", help="Of arrivals and modelled durations.")
     ] = 0,
+    workers: Workers = None,
+    listen: Listen = None,
     defect: Defects = None,
     safety: Safety = None,
     out: RunsRoot = DEFAULT_RUNS,
@@ -82,6 +86,7 @@ def run(
         loaded = load(find(experiment), assigned(variables), arms=ARM_NAMES, profiles=PROFILE_NAMES)
         definition = _selected(loaded, arm, repeat)
         defects = _planted(defect or [], cluster)
+        force = force_config(workers, listen)
         clock = InterruptibleClock()
         with signals_to(clock, terminal.tell):
             folder, ended = _carried_out(
@@ -89,6 +94,7 @@ def run(
                 cluster,
                 specification(definition.test_cluster, profile=profile.value, seed=seed),
                 defects=defects,
+                workers=force,
                 safety=safety_of(safety),
                 out=out,
                 clock=clock,
@@ -119,6 +125,7 @@ def _carried_out(
     spec: ClusterSpec,
     *,
     defects: list[dict[str, Any]],
+    workers: ForceConfig | None,
     safety: SafetyFile,
     out: Path,
     clock: InterruptibleClock,
@@ -138,26 +145,32 @@ def _carried_out(
         if kind == "aws":
             faults = [step.fault for step in definition.faults]
             targets.confirm(before, target.rds.region, faults, yes=yes)
-        rig = Rig(
-            rds=target.rds,
-            control=target.control,
-            cluster_kind=kind,
-            connect=target.connect,
-            workload=_workload(definition, spec.seed),
-            check_cluster=target.check,
-            alarms=target.rds.alarm_states,
-            undo_timeout_s=target.undo_timeout_s,
-            safety=safety,
-            clock=clock,
-            tell=terminal.tell,
-            seed=spec.seed,
-        )
-        run_folder.write_definition(folder, definition.resolved())
-        fields = _environment(definition, rig, before, None if cluster else spec.profile)
-        if defects:
-            fields["defects"] = defects
-        run_folder.write_environment(folder, anchor, fields)
-        return folder, Run(definition, rig, before, folder, anchor).execute()
+        arms = tuple(entry.arm for entry in definition.workload.arms)
+        with gathered(
+            workers, arms=arms, folder=folder, kind=kind, tell=terminal.tell, clock=clock
+        ) as force:
+            rig = Rig(
+                rds=target.rds,
+                control=target.control,
+                cluster_kind=kind,
+                connect=target.connect,
+                workload=_workload(definition, spec.seed, force),
+                check_cluster=target.check,
+                alarms=target.rds.alarm_states,
+                undo_timeout_s=target.undo_timeout_s,
+                safety=safety,
+                clock=clock,
+                tell=terminal.tell,
+                seed=spec.seed,
+            )
+            run_folder.write_definition(folder, definition.resolved())
+            fields = _environment(definition, rig, before, None if cluster else spec.profile)
+            if defects:
+                fields["defects"] = defects
+            if workers:
+                fields["workers"] = workers.workers
+            run_folder.write_environment(folder, anchor, fields)
+            return folder, Run(definition, rig, before, folder, anchor).execute()
 
 
 def _tell_end(folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool) -> int:
@@ -200,7 +213,7 @@ def _selected(definition: Experiment, arms: list[str] | None, repeat: int | None
     return Experiment.model_validate(fields)
 
 
-def _workload(definition: Experiment, seed: int) -> LocustWorkload:
+def _workload(definition: Experiment, seed: int, force: Force | None) -> LocustWorkload:
     workload = definition.workload
     return LocustWorkload(
         tuple(
@@ -215,6 +228,7 @@ def _workload(definition: Experiment, seed: int) -> LocustWorkload:
             for entry in workload.arms
         ),
         seed,
+        force,
     )
 
 

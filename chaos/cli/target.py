@@ -124,26 +124,33 @@ def _on_aws(cluster: str, region: str | None) -> Target:
     return Target(rds=ControlPlane(cluster, ApiAccess(region=region)), connect=_credentials)
 
 
-def _credentials(topology: Topology) -> DatabaseAccess:
-    """Take user and password from GAMEDAY_DB_* or PG*, as libpq names them."""
+def login() -> dict[str, Any] | None:
+    """Take user, password and what else only this machine knows from GAMEDAY_DB_* or PG*.
+
+    None where no user or no password is set. `options` are libpq's, as libpq names them.
+    """
     environment = os.environ
     user = environment.get("GAMEDAY_DB_USER") or environment.get("PGUSER")
     password = environment.get("GAMEDAY_DB_PASSWORD") or environment.get("PGPASSWORD")
     if not user or not password:
-        raise DefinitionError(
-            f"no database user for {topology.cluster}; set GAMEDAY_DB_USER and GAMEDAY_DB_PASSWORD"
-        )
-    database = environment.get("GAMEDAY_DB_NAME") or environment.get("PGDATABASE") or "postgres"
+        return None
     options = {"sslmode": environment.get("PGSSLMODE", "require")}
     if root := environment.get("PGSSLROOTCERT"):
         options["sslrootcert"] = root
+    return {"user": user, "password": password, "options": options}
+
+
+def _credentials(topology: Topology) -> DatabaseAccess:
+    """Reach a real cluster with the login of this machine."""
+    found = login()
+    if found is None:
+        raise DefinitionError(
+            f"no database user for {topology.cluster}; set GAMEDAY_DB_USER and GAMEDAY_DB_PASSWORD"
+        )
+    environment = os.environ
+    database = environment.get("GAMEDAY_DB_NAME") or environment.get("PGDATABASE") or "postgres"
     return DatabaseAccess(
-        endpoints=endpoints(topology),
-        port=topology.port,
-        user=user,
-        password=password,
-        database=database,
-        options=options,
+        endpoints=endpoints(topology), port=topology.port, database=database, **found
     )
 
 

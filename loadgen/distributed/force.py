@@ -22,7 +22,9 @@ from loadgen.config import TrafficConfig
 
 MASTER = "loadgen.distributed.master_process"
 WORKER = "loadgen.distributed.worker_process"
+TOKEN_VARIABLE = "GAMEDAY_WORKERS_TOKEN"  # noqa: S105 - the variable's name
 WORKERS_MAX = 100
+"""Write ids have room for more (loadgen.tables.WriteIds); nobody needed them."""
 JOIN_S_MAX = 600.0
 """How long people may take to start the workers on other machines."""
 LISTEN_S_MAX = 30.0
@@ -106,11 +108,10 @@ class Force:
         """End every process of it that is left."""
         self.close(1.0)
 
-    def traffic(self, config: TrafficConfig, access: DatabaseAccess, kind: str) -> ForceTraffic:
-        """Make the traffic of the run, not started yet; `kind` of the cluster is `test` or `aws`."""
-        self.require_reach(kind)
+    def traffic(self, config: TrafficConfig, access: DatabaseAccess) -> ForceTraffic:
+        """Make the traffic of the run, not started yet."""
         given = access.as_json()
-        if kind != "test":  # each worker has a login of its own
+        if not self.config.on_this_machine:  # no password leaves it: each worker has its own login
             given |= {"user": "", "password": ""}
         return ForceTraffic(self, {"traffic": asdict(config), "access": given})
 
@@ -197,7 +198,7 @@ class Force:
         else:
             self._tell(
                 f"waiting for {self.config.workers} workers; start each with "
-                f"GAMEDAY_WORKERS_TOKEN={self.config.token} gameday worker --join {host}:{port}"
+                f"{TOKEN_VARIABLE}={self.config.token} gameday worker --join {host}:{port}"
             )
         timeout_s = JOIN_LOCAL_S_MAX if listen is None else JOIN_S_MAX
         try:
@@ -285,6 +286,14 @@ class ForceTraffic:
             HostError: a worker did not go on in `timeout_s`.
         """
         self._force.order("running", timeout_s, at_ns=at_ns)
+
+    def shape(self, at_ns: int, timeout_s: float) -> None:
+        """Let second 0 of the rates' shape be at an instant.
+
+        Raises:
+            HostError: a worker did not obey in `timeout_s`.
+        """
+        self._force.order("shaped", timeout_s, at_ns=at_ns)
 
     def stop(self, timeout_s: float) -> None:
         """Let nothing new arrive, finish what is in flight, take in every record that there is.

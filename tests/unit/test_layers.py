@@ -115,4 +115,5 @@ def test_the_command_line_reaches_locust_only_through_a_process() -> None:
         for module, path in modules()
         if any(i.split(".")[0] == "locust" for i in imports(path))
     }
-    assert importers <= {"loadgen.locust_process", "loadgen.users"}
+    several = {"loadgen.distributed.master_process", "loadgen.distributed.worker_process"}
+    assert importers <= several | {"loadgen.locust_process", "loadgen.users"}
