@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from pathlib import Path
 
 from chaos.clock import NS
@@ -39,6 +40,7 @@ class Recorder:
         self.last_error = ""
         """The newest failed attempt in the driver's own words, for people; never in a record."""
         self._observations = LineWriter(folder / "observations.jsonl")
+        self._kept: deque[Observation] = deque()
         self._arm = arm
         self._lag_ns = 0
         self._lag_since_ns = now_ns
@@ -69,6 +71,10 @@ class Recorder:
         """
         self._observations.append(observation)
 
+    def keep(self, observation: Observation) -> None:
+        """Write something down with the next `tick`; from any thread, and it never fails."""
+        self._kept.append(observation)
+
     def tick(self, now_ns: int) -> None:
         """Flush; write the lag observation once it covers a second.
 
@@ -76,6 +82,7 @@ class Recorder:
             OSError: the disk is full or the folder is gone.
         """
         self.operations.flush()
+        self._write_kept()
         if now_ns - self._lag_since_ns >= LAG_EVERY_NS:
             self._write_lag(now_ns)
 
@@ -86,8 +93,14 @@ class Recorder:
             OSError: the disk is full or the folder is gone.
         """
         self._write_lag(now_ns)
+        self._write_kept()
         self._observations.close()
         self.operations.close()
+
+    def _write_kept(self) -> None:
+        while self._kept:
+            self._observations.append(self._kept[0])
+            self._kept.popleft()
 
     def _write_lag(self, now_ns: int) -> None:
         cpu_ns = time.process_time_ns()
