@@ -95,8 +95,17 @@ class NameSightings:
     seconds, joined by commas. So something new is seen at once, and what is gone two seconds later.
     """
 
-    def __init__(self, endpoint: str, endpoints: Mapping[str, str]) -> None:
-        self._endpoint = endpoint
+    def __init__(
+        self,
+        endpoint: str,
+        endpoints: Mapping[str, str],
+        *,
+        kind: str = "dns",
+        subject: str = "",
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Watch `endpoint`; `told` goes with every observation."""
+        self._told = told or {}
         self._host = endpoints[endpoint]
         self._instances = {
             host.rstrip(".").lower(): name
@@ -104,7 +113,7 @@ class NameSightings:
             if name not in {"cluster", "reader", endpoint}
         }
         self._balanced = endpoint == "reader"
-        self._sighted = Sighted("dns", endpoint)
+        self._sighted = Sighted(kind, subject or endpoint)
         self._recent: dict[str, tuple[int, str]] = {}
         self.addresses: frozenset[str] = frozenset()
         """The addresses to which the name leads now; unchanged by an error."""
@@ -116,7 +125,12 @@ class NameSightings:
             leads_to = self._balance(ended_ns, leads_to, answer.addresses[0])
         elif not answer.error:
             self.addresses = frozenset(answer.addresses)
-        detail = {"host": self._host, "ttl_s": answer.ttl_s, "addresses": list(answer.addresses)}
+        detail = {
+            "host": self._host,
+            "ttl_s": answer.ttl_s,
+            "addresses": list(answer.addresses),
+            **self._told,
+        }
         return self._sighted.see(started_ns, ended_ns, leads_to, detail)
 
     def _named(self, answer: Answer) -> str:
