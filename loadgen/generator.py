@@ -29,6 +29,7 @@ from loadgen.arms import find
 from loadgen.config import ArmTraffic
 from loadgen.drivers.base import Driver
 from loadgen.recorder import FLUSH_EVERY_S, Recorder
+from loadgen.resolving import Resolving
 from loadgen.runtime import Runtime
 from loadgen.streams import Stream, Streams
 from loadgen.tables import WriteIds, table_of
@@ -57,6 +58,7 @@ def serve(config: dict[str, Any], access: DatabaseAccess, runtime: Runtime) -> i
     except OSError as error:
         _tell("error", f"cannot record in {folder}: {error.strerror}")
         return 1
+    Resolving(arm, access.endpoints, recorder.keep).install()
     return Generator(config, access, recorder, runtime).run()
 
 
