@@ -19,6 +19,9 @@ in which every operation that was due was good. Its bounds are instants that the
 `lower_s`   the time between the earliest and the latest instant at which the client certainly was
             not served. The truth lies in [`lower_s`, `measured_s`], `uncertainty_s` wide.
 
+Where workers of other machines sent the traffic each instant may be wrong by the error of their
+clocks: every bound is moved outwards by it.
+
 What no client noticed leaves no window: an outage shorter than `slow_s` that patient clients sat
 out, or one that fell between two operations (`longest_silence` bounds that).
 
@@ -28,7 +31,7 @@ long as it does, whatever the cluster says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +64,20 @@ class Window:
     """Between which instants the first success was served; None: nothing succeeded any more."""
     stable_success: Span | None = None
     """The same of the first success of the stable stretch, which returned at `to_ns`."""
+
+    def blurred(self, error_ns: int) -> Window:
+        """Return it with bounds that hold though each instant may be wrong by so much."""
+        if not error_ns:
+            return self
+        return replace(
+            self,
+            from_ns=self.from_ns - error_ns,
+            to_ns=None if self.to_ns is None else self.to_ns + error_ns,
+            lower_ns=max(0, self.lower_ns - 2 * error_ns),
+            shown_ns=self.shown_ns + error_ns,
+            first_success=_wider(self.first_success, error_ns),
+            stable_success=_wider(self.stable_success, error_ns),
+        )
 
     @property
     def measured_s(self) -> float:
@@ -107,7 +124,7 @@ def find_windows(
             stable_ns=stable_ns,
             until_ns=until_ns,
             since_ns=since_ns,
-        )
+        ).blurred(trace.log.clock_error_ns)
         for first, last in zip(firsts, lasts, strict=True)
     )
 
@@ -225,6 +242,10 @@ def _window(
     )
 
 
+def _wider(span: Span | None, error_ns: int) -> Span | None:
+    return span and (span[0] - error_ns, span[1] + error_ns)
+
+
 def longest_silence(trace: Trace, since_ns: int, until_ns: int) -> tuple[int, int]:
     """Return the longest stretch of an interval that may lack service, as two instants.
 
@@ -235,4 +256,5 @@ def longest_silence(trace: Trace, since_ns: int, until_ns: int) -> tuple[int, in
     begins = np.clip(np.append(since_ns, served.started), since_ns, until_ns)
     ends = np.clip(served.next_return, since_ns, until_ns)
     widest = int(np.argmax(ends - begins))
-    return int(begins[widest]), int(ends[widest])
+    error_ns = trace.log.clock_error_ns
+    return int(begins[widest]) - error_ns, int(ends[widest]) + error_ns

@@ -77,6 +77,10 @@ class Observation:
     alive      observer            its sample count; written about once a second
     lag        arm                 ms by which its load generator was late at most, since `since_ns`;
                                    detail: cpu_share (CPU time of its process over that time)
+    worker     "worker N"          joined | lost | back | delivered; detail: host, why,
+                                   last_heard_ns, operations
+    clock      "worker N"          seconds by which its clock is ahead of the runner's; detail:
+                                   offset_ns, error_ns, jumped_ns, exchanges
     sum        arm                 what its accounts add up to on an instance, by the arm's own reads;
                                    detail: instance
 
