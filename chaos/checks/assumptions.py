@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from chaos.checks.arrivals import Design, designed
 from chaos.checks.base import Check, StreamCheck
 from chaos.checks.completeness import missing_operations, missing_probes, silent_observers
-from chaos.checks.injections import Injection
-from chaos.checks.recording import SLOW_S, Recording, kind_of
+from chaos.checks.evidence import Trace
+from chaos.checks.generator import judge_generators
+from chaos.checks.recording import Recording, kind_of
+from chaos.checks.workers import judge_workers
 from chaos.clock import NS
 from chaos.model.operation import PROBE_ARM, Kind
 from chaos.model.steps import declared_injections
@@ -27,8 +30,6 @@ _LOOK_BACK_S = 2.0
 _SUCCESSES_MIN = 3
 # Arrivals at a slow rate are looked for over this many of their own periods.
 _LOOK_BACK_PERIODS = 5
-# From here on the generator's lag alone makes operations bad.
-_LAG_S_MAX = SLOW_S
 
 StreamKey = tuple[str, str, Kind]
 
@@ -40,8 +41,9 @@ def judge_assumptions(recording: Recording, checks: Sequence[Check]) -> list[Fin
         lambda: _effect(recording),
         lambda: _traffic(recording, _judged_streams(recording, checks)),
         lambda: _complete(recording),
-        lambda: _lag(recording),
+        lambda: _generators(recording),
         lambda: _steady(recording),
+        lambda: _workers(recording),
     )
     return [finding for judge in judges for finding in judge()]
 
@@ -121,11 +123,7 @@ def _traffic(recording: Recording, streams: Sequence[StreamKey]) -> Iterator[Fin
         if trace is None:
             yield _finding("traffic", Verdict.UNKNOWN, "no operation was recorded", stream)
             continue
-        period_s = float(np.median(np.diff(trace.intended))) / NS if len(trace.intended) > 1 else 0
-        look_back_ns = round(max(_LOOK_BACK_S, _LOOK_BACK_PERIODS * period_s) * NS)
-        ended = trace.ended[trace.succeeded]
-        started = trace.started[trace.succeeded]
-        faulty = list(_gaps(recording.injections, started, ended, look_back_ns))
+        faulty = list(_gaps(recording, trace, _design(recording, stream)))
         if faulty:
             yield _finding("traffic", Verdict.UNKNOWN, "; ".join(faulty), stream)
         else:
@@ -133,18 +131,29 @@ def _traffic(recording: Recording, streams: Sequence[StreamKey]) -> Iterator[Fin
             yield _finding("traffic", Verdict.PASS, why, stream)
 
 
-def _gaps(
-    injections: Sequence[Injection],
-    started: np.typing.NDArray[np.int64],
-    ended: np.typing.NDArray[np.int64],
-    look_back_ns: int,
-) -> Iterator[str]:
-    for number, injection in enumerate(injections, 1):
+def _design(recording: Recording, stream: StreamKey) -> Design | None:
+    """Return how many arrivals a stream was to have, where its arm tells."""
+    arm, endpoint, kind = stream
+    if arm not in recording.declared_arms:
+        return None
+    told = (d for d in designed(recording, arm) if (d.endpoint, d.kind) == (endpoint, kind))
+    design = next(told, None)
+    return design if design and design.rate_per_s else None
+
+
+def _gaps(recording: Recording, trace: Trace, design: Design | None) -> Iterator[str]:
+    started, ended = trace.started[trace.succeeded], trace.ended[trace.succeeded]
+    period_s = float(np.median(np.diff(trace.intended))) / NS if len(trace.intended) > 1 else 0
+    for number, injection in enumerate(recording.injections, 1):
         name = f"{injection.fault} {number}"
         at = injection.group.from_ns
-        before = int(((ended > at - look_back_ns) & (ended <= at)).sum())
+        since = at - round(_LOOK_BACK_PERIODS * period_s * NS)
+        if design is not None:
+            since = design.before(at, _LOOK_BACK_PERIODS)
+        since = min(since, at - round(_LOOK_BACK_S * NS))
+        before = int(((ended > since) & (ended <= at)).sum())
         if before < _SUCCESSES_MIN:
-            yield f"only {before} operations succeeded in the {look_back_ns / NS:g} s before {name}"
+            yield f"only {before} operations succeeded in the {(at - since) / NS:g} s before {name}"
         after = (started >= injection.disturbed_ns) & (started < injection.until_ns)
         if not after.any():
             yield f"nothing succeeded after {name}"
@@ -163,21 +172,10 @@ def _complete(recording: Recording) -> Iterator[Finding]:
         yield _finding(name, Verdict.UNKNOWN if clauses else Verdict.PASS, clauses or complete)
 
 
-def _lag(recording: Recording) -> Iterator[Finding]:
-    """The processes that send traffic kept to their schedule."""
-    since, until = recording.since_ns, recording.until_ns
-    lags = {arm: recording.lag_s(arm, since, until) for arm in recording.history.arms}
-    arm = max(lags, key=lambda a: lags[a], default="")
-    lag_s = lags.get(arm, 0.0)
-    if lag_s > _LAG_S_MAX:
-        why = (
-            f"the generator of {arm} fell {lag_s:.3f} s behind its schedule: shorter windows may "
-            f"be its own; lower the rates or give it more processors"
-        )
-        yield _finding("generator-lag", Verdict.UNKNOWN, why)
-    else:
-        why = f"the generator of {arm} was the latest, {lag_s:.3f} s behind its schedule"
-        yield _finding("generator-lag", Verdict.PASS, why)
+def _generators(recording: Recording) -> Iterator[Finding]:
+    """The processes that send traffic kept to their schedule, and were large enough for it."""
+    for name, why, slow in judge_generators(recording):
+        yield _finding(name, Verdict.UNKNOWN if slow else Verdict.PASS, why)
 
 
 def _steady(recording: Recording) -> Iterator[Finding]:
@@ -204,3 +202,10 @@ def _steady(recording: Recording) -> Iterator[Finding]:
         else:
             continue
         yield Finding(check="steady-state", verdict=verdict, why=why, unit="")
+
+
+def _workers(recording: Recording) -> Iterator[Finding]:
+    """Every machine that sent traffic was there from start to end, and its clock ran evenly."""
+    completed = run_status(recording) == "completed"
+    for told in judge_workers(recording, completed=completed):
+        yield _finding(*told)

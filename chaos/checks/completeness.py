@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from chaos.checks.arrivals import SERVICE, Design, designed
 from chaos.checks.recording import API, PROBES, Recording
 from chaos.clock import NS
 from chaos.model.operation import PROBE_ARM, Kind
@@ -20,10 +21,8 @@ from chaos.model.operation import PROBE_ARM, Kind
 _SHORT_S = 3.0
 # The API may answer slowly while a cluster fails over, but nobody looks away for longer than this.
 _PAUSE_S = 15.0
-# Arrivals at a slow rate are missed after this many of their own periods.
-_PERIODS = 5
-# What every arm asks for, and the probes of the service as a whole.
-_SERVICE = (("cluster", Kind.WRITE, "writes_per_s"), ("reader", Kind.READ, "reads_per_s"))
+# Arrivals at a slow rate are missed once more than this many were due.
+_DUE = 5
 
 
 def missing_operations(recording: Recording) -> Iterator[str]:
@@ -33,15 +32,14 @@ def missing_operations(recording: Recording) -> Iterator[str]:
     if not arms:
         yield "no arm was declared"
     for declared in arms:
-        for endpoint, kind, name in _SERVICE:
-            rate = declared.get(name) or workload.get(name)
-            period_s = 1.0 / float(rate) if rate else 0.0
-            yield from _gap(recording, str(declared["arm"]), endpoint, kind, period_s)
+        arm = str(declared["arm"])
+        for design in designed(recording, arm):
+            yield from _gap(recording, arm, design.endpoint, design.kind, design)
 
 
 def missing_probes(recording: Recording) -> Iterator[str]:
     """Yield which endpoint, member or role was not probed, or not all the time."""
-    for endpoint, kind, _ in _SERVICE:
+    for endpoint, kind, _ in SERVICE:
         yield from _gap(recording, PROBE_ARM, endpoint, kind)
     if not recording.members:
         yield "the members of the cluster were not noted down"
@@ -63,11 +61,16 @@ def silent_observers(recording: Recording) -> Iterator[str]:
 
 
 def _gap(
-    recording: Recording, arm: str, endpoint: str, kind: Kind, period_s: float = 0.0
+    recording: Recording,
+    arm: str,
+    endpoint: str,
+    kind: Kind,
+    design: Design | None = None,
 ) -> Iterator[str]:
-    """Yield the longest stretch in which no operation of a stream was due or running, if long.
+    """Yield the longest stretch in which no operation of a stream was due or running, if too long.
 
-    Time for which the load stood still does not count.
+    Time for which the load stood still does not count, nor does that in which by design hardly any
+    was due.
     """
     what = f"no {kind.name.lower()}s of {arm} on {endpoint} were recorded"
     trace = recording.trace(arm, endpoint, kind)
@@ -79,11 +82,26 @@ def _gap(
     gaps = due - seen_until
     for quiet in recording.quiet:
         gaps -= np.maximum(np.minimum(due, quiet.to_ns) - np.maximum(seen_until, quiet.from_ns), 0)
-    widest = int(np.argmax(gaps))
-    gap_s = float(gaps[widest]) / NS
-    if gap_s > max(_SHORT_S, _PERIODS * period_s):
+    holes = [
+        hole
+        for hole in np.flatnonzero(gaps > _SHORT_S * NS)
+        if _due(recording, design, int(seen_until[hole]), int(due[hole])) > _DUE
+    ]
+    if holes:
+        widest = max(holes, key=lambda hole: gaps[hole])
         from_s = recording.seconds(int(seen_until[widest]))
-        yield f"{what} for {gap_s:.1f} s, from {from_s:.1f} s on"
+        yield f"{what} for {gaps[widest] / NS:.1f} s, from {from_s:.1f} s on"
+
+
+def _due(recording: Recording, design: Design | None, from_ns: int, to_ns: int) -> float:
+    """Return how many arrivals were due in a stretch by design; where nobody told: endless ones."""
+    if design is None or not design.rate_per_s:
+        return np.inf
+    due = design.due(from_ns, to_ns)
+    for quiet in recording.quiet:
+        low_ns, high_ns = max(from_ns, quiet.from_ns), min(to_ns, quiet.to_ns)
+        due -= design.due(low_ns, high_ns) if low_ns < high_ns else 0.0
+    return due
 
 
 def _silence(recording: Recording, who: str, spoke: Sequence[int]) -> Iterator[str]:

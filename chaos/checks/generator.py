@@ -5,7 +5,8 @@ cluster would have answered. Three things show it, each in the stretch that is a
 
 lag      its loop woke up, or began an operation for which a user was free, so late that this adds up
          to half of the stretch (told about once a second)
-CPU      it used all that one processor gives for half of the stretch: Python runs on one at a time
+CPU      it used all that one processor gives for half of the stretch, and was late for it: Python
+         runs on one at a time
 users    half of the operations that were due had to wait for a free user, or were never sent, and when
          the first of them began to wait every user was at an operation that was answered as usual
 
@@ -15,9 +16,8 @@ there, users wait for a cluster that answers late or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -35,6 +35,11 @@ CPU_SHARE_MAX = 0.95
 _AT_ONCE_NS = NS // 50
 # As long as this it waited so that its client would notice.
 _WAITED_NS = round(SLOW_S / 2 * NS)
+# So long before the first injection clients are looked at.
+_BEFORE_S = 5.0
+# All of a processor matters once it lasts, and once the generator is as late as this for it.
+_BUSY_S = 3.0
+_LATE_S = 0.1
 
 
 def generator_was_slow(recording: Recording, arm: str, from_ns: int, to_ns: int) -> str | None:
@@ -48,13 +53,10 @@ def generator_was_slow(recording: Recording, arm: str, from_ns: int, to_ns: int)
     late_s = _late_s(recording, arm, from_ns, to_ns)
     if late_s >= SHARE * length_ns / NS:
         return f"the traffic generator itself fell {late_s:.3f} s behind"
-    busy_s = sum(
-        _overlap_ns(o, from_ns, to_ns) / NS
-        for o in recording.observed("lag", arm)
-        if cpu_share(o) >= CPU_SHARE_MAX
-    )
-    if busy_s >= SHARE * length_ns / NS:
-        return f"the traffic generator used a whole processor for {busy_s:.1f} s of it"
+    for told in _by_worker(recording, arm):
+        busy_s = sum(_overlap_ns(o, from_ns, to_ns) for o in told if _at_its_limit(o)) / NS
+        if busy_s >= SHARE * length_ns / NS:
+            return f"the traffic generator used a whole processor for {busy_s:.1f} s of it"
     for crowd in crowds(recording, arm, from_ns, to_ns):
         if crowd.share >= SHARE:
             return f"the traffic generator was too small: {crowd}"
@@ -164,8 +166,19 @@ def _all_users_busy(
 
 def cpu_share(lag: Observation) -> float:
     """Return what share of a processor a generator used, by its `lag` observation; 0 if not told."""
-    detail: Mapping[str, Any] = lag.detail
-    return float(detail.get("cpu_share") or 0.0)
+    return float(lag.detail.get("cpu_share") or 0.0)
+
+
+def _at_its_limit(lag: Observation) -> bool:
+    return cpu_share(lag) >= CPU_SHARE_MAX and float(lag.value) / 1e3 > _LATE_S
+
+
+def _by_worker(recording: Recording, arm: str) -> Sequence[Sequence[Observation]]:
+    """Return what each process that generates an arm's traffic told of itself."""
+    told: dict[str, list[Observation]] = {}
+    for observation in recording.observed("lag", arm):
+        told.setdefault(str(observation.detail.get("worker", "")), []).append(observation)
+    return tuple(told.values())
 
 
 def _late_s(recording: Recording, arm: str, from_ns: int, to_ns: int) -> float:
@@ -175,14 +188,81 @@ def _late_s(recording: Recording, arm: str, from_ns: int, to_ns: int) -> float:
     ):  # each of them samples for itself: one that was late says nothing of others
         return recording.lag_s(arm, from_ns, to_ns)
     length_s = (to_ns - from_ns) / NS
-    late_s: dict[str, float] = {}
-    for told in recording.observed("lag", arm):
-        if _overlap_ns(told, from_ns, to_ns) > 0:
-            worker = str(told.detail.get("worker", ""))
-            late_s[worker] = late_s.get(worker, 0.0) + min(float(told.value) / 1e3, length_s)
-    return min(max(late_s.values(), default=0.0), length_s)
+    late_s = (
+        sum(float(o.value) / 1e3 for o in told if _overlap_ns(o, from_ns, to_ns) > 0)
+        for told in _by_worker(recording, arm)
+    )
+    return min(max(late_s, default=0.0), length_s)
 
 
 def _overlap_ns(told: Observation, from_ns: int, to_ns: int) -> int:
     since_ns = told.at_ns - NS if told.since_ns is None else told.since_ns
     return max(0, min(told.at_ns, to_ns) - max(since_ns, from_ns))
+
+
+def judge_generators(recording: Recording) -> Iterator[tuple[str, str, bool]]:
+    """Yield what each way of being the bottleneck showed in the run: its name, why, whether it was.
+
+    Looked at from shortly before the first injection on: what came before it is nobody's outage.
+    """
+    first_ns = min((i.requested_ns for i in recording.injections), default=recording.since_ns)
+    since_ns = max(recording.since_ns, first_ns - round(_BEFORE_S * NS))
+    arms = tuple(recording.history.arms)
+    yield _lag(recording, arms, since_ns)
+    yield _processor(recording, arms, since_ns)
+    yield _too_few(recording, arms, since_ns)
+
+
+def _lag(recording: Recording, arms: Sequence[str], since_ns: int) -> tuple[str, str, bool]:
+    lags = {arm: recording.lag_s(arm, since_ns, recording.until_ns) for arm in arms}
+    arm = max(lags, key=lambda a: lags[a], default="")
+    lag_s = lags.get(arm, 0.0)
+    if lag_s <= SLOW_S:
+        why = f"the generator of {arm} was the latest, {lag_s:.3f} s behind its schedule"
+        return "generator-lag", why, False
+    why = (
+        f"the generator of {arm} fell {lag_s:.3f} s behind its schedule: shorter windows may "
+        f"be its own; lower the rates or give it more processors"
+    )
+    return "generator-lag", why, True
+
+
+def _processor(recording: Recording, arms: Sequence[str], since_ns: int) -> tuple[str, str, bool]:
+    """Look for seconds in a row in which a generator used all of a processor, and fell behind."""
+    processes = [(arm, told) for arm in arms for told in _by_worker(recording, arm)]
+    for arm, told in processes:
+        busy_ns = 0
+        for observation in told:
+            length_ns = _overlap_ns(observation, since_ns, recording.until_ns)
+            busy_ns = busy_ns + length_ns if _at_its_limit(observation) else 0
+            if busy_ns >= _BUSY_S * NS:
+                from_s = recording.seconds(observation.at_ns - busy_ns)
+                why = (
+                    f"the generator of {arm} used a whole processor and fell behind from "
+                    f"{from_s:.1f} s on, for {busy_ns / NS:.1f} s at least: latencies are its "
+                    f"own; lower the rates, or send with several workers"
+                )
+                return "generator-cpu", why, True
+    shares = ((cpu_share(o), arm) for arm, told in processes for o in told if o.at_ns > since_ns)
+    share, arm = max(shares, default=(0.0, ""))
+    if not share:
+        return "generator-cpu", "no generator told what CPU time it used", False
+    return (
+        "generator-cpu",
+        f"the generator of {arm} used the most, {share:.0%} of a processor",
+        False,
+    )
+
+
+def _too_few(recording: Recording, arms: Sequence[str], since_ns: int) -> tuple[str, str, bool]:
+    """Look for operations that waited for users, though the cluster answered as usual."""
+    found = [c for arm in arms for c in crowds(recording, arm, since_ns, recording.until_ns)]
+    if found:
+        worst = max(found, key=lambda crowd: crowd.operations)
+        at_s = recording.seconds(worst.since_ns)
+        why = (
+            f"the generator of {worst.arm} was too small from {at_s:.1f} s on: {worst}; "
+            f"raise users, or lower the rate"
+        )
+        return "generator-users", why, True
+    return "generator-users", "no operation waited for a user while the cluster answered", False
