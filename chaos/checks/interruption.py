@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from chaos.checks.base import StreamCheck
+from chaos.checks.generator import generator_was_slow
 from chaos.checks.injections import Injection
 from chaos.checks.order_statistics import (
     CONFIDENCE,
@@ -26,8 +27,6 @@ from chaos.clock import NS
 from chaos.model.operation import Kind
 from chaos.model.verdict import Finding, Verdict
 
-# A generator that fell behind by this share of a window may have made the window itself.
-_LAG_SHARE = 0.5
 _QUANTILES = {"median": 0.5, "p90": 0.9}
 
 
@@ -150,10 +149,9 @@ class Interruption(StreamCheck):
         worst = max(windows, key=lambda w: (w.to_ns is None, w.measured_s))
         verdict, why = self._verdict(worst)
         if verdict is Verdict.FAIL and worst.to_ns is not None:
-            lag_s = recording.lag_s(self.arm, worst.from_ns, worst.to_ns)
-            if lag_s >= worst.measured_s * _LAG_SHARE:
-                verdict = Verdict.UNKNOWN
-                why = f"the traffic generator itself fell {lag_s:.3f} s behind; {why}"
+            slow = generator_was_slow(recording, self.arm, worst.from_ns, worst.to_ns)
+            if slow is not None:
+                verdict, why = Verdict.UNKNOWN, f"{slow}; {why}"
         more = f"; the longest of {len(windows)} windows" if len(windows) > 1 else ""
         return self.finding(
             verdict,
