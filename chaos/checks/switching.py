@@ -23,6 +23,7 @@ from chaos.model.connections import STILL_OPEN, Connections
 from chaos.model.record import Observation, resolved_subject
 
 PROBES = "probes"
+STALE_TO_THE_END = "the last answer heard led to"
 _LISTED_MAX = 50
 
 
@@ -131,9 +132,17 @@ def answers(recording: Recording, promotion: Promotion) -> Iterator[Answers]:
     subjects = [(PROBES, "dns", CLUSTER)]
     subjects += [(arm, "resolved", resolved_subject(arm, CLUSTER)) for arm in recording.arms]
     for witness, kind, subject in subjects:
-        heard = list(recording.observed(kind, subject))
+        # Workers of one arm are processes with a resolver each.
+        heard: dict[Any, list[Observation]] = {}
+        for seen in recording.observed(kind, subject):
+            heard.setdefault(seen.detail.get("process"), []).append(seen)
         if heard:
-            yield _answers(recording, promotion, witness, heard, book)
+            told = [_answers(recording, promotion, each, book) for each in heard.values()]
+            yield Answers(
+                witness=witness,
+                first_right=_earliest([first for first, _ in told]),
+                last_stale=_latest([last for _, last in told]),
+            )
 
 
 def addresses(recording: Recording) -> Mapping[str, str]:
@@ -155,11 +164,10 @@ def addresses(recording: Recording) -> Mapping[str, str]:
 def _answers(
     recording: Recording,
     promotion: Promotion,
-    witness: str,
     heard: Sequence[Observation],
     book: Mapping[str, str],
-) -> Answers:
-    """Read the answers that were heard between a promotion and the next one."""
+) -> tuple[Told, Told]:
+    """Return the first right answer and the last stale one between a promotion and the next one."""
     old, new, change = promotion.before, promotion.instance, promotion.change
     until_ns = _until(recording, promotion)
     heard = [o for o in heard if o.at_ns < until_ns]
@@ -175,10 +183,21 @@ def _answers(
     stale = [n for n, at_ns in enumerate(last_heard) if old in led_to[n] and at_ns >= change.at_ns]
     last = Told(None, None, "none was heard")
     if heard and old in led_to[-1]:
-        last = Told(None, None, f"the last answer heard led to {old}")
+        last = Told(None, None, f"{STALE_TO_THE_END} {old}")
     elif stale:
         last = _changed(recording, promotion, heard[stale[-1] + 1])
-    return Answers(witness=witness, first_right=first, last_stale=last)
+    return first, last
+
+
+def _earliest(told: Sequence[Told]) -> Told:
+    known = [one for one in told if one.at_s is not None]
+    return min(known, key=lambda one: one.at_s or 0.0) if known else told[0]
+
+
+def _latest(told: Sequence[Told]) -> Told:
+    endless = [one for one in told if one.why.startswith(STALE_TO_THE_END)]
+    known = [one for one in told if one.at_s is not None]
+    return next(iter(endless), max(known, key=lambda one: one.at_s or 0.0) if known else told[0])
 
 
 def _led_to(value: str, book: Mapping[str, str]) -> frozenset[str]:
