@@ -56,6 +56,7 @@ class RunBuilder:
         self.observations: list[Observation] = []
         self.ledger: Ledger | None = None
         self.extra: dict[str, list[Callable[[OperationWriter], None]]] = {}
+        self.settings: dict[str, Mapping[str, Any]] = {}
         self._write_ids = 0
         self._write = True
 
@@ -252,7 +253,7 @@ class RunBuilder:
             "versions": {"aurora-gameday": "0.1.0", "python": "3.11.2", "postgresql": "17.6"},
             "command": ["gameday", "run", str(self.experiment.get("name", "synthetic"))],
             "seed": self.seed,
-            "arms": {arm: {} for arm in arms if arm != PROBE_ARM},
+            "arms": {arm: self.settings.get(arm, {}) for arm in arms if arm != PROBE_ARM},
             "members": {member: {} for member in self.members},
         }
         (self.folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
