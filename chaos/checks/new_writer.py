@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from chaos.checks.connections import connections_of
 from chaos.checks.scene import CLUSTER, About, Instant, Scene
+from chaos.checks.switching import PROBES, answers
+from chaos.checks.switching_roles import roles
 from chaos.model.operation import Kind
 
 _READ_ONLY = "25006"
@@ -42,6 +45,7 @@ def failover(scene: Scene) -> Iterator[Instant]:
             instance=new,
         )
         yield from _names(scene, old, new)
+        yield from _names_of_clients(scene, new)
         yield _first_connection(scene, new)
     yield from first_commits(scene, new)
     yield from last_read_only(scene)
@@ -87,13 +91,47 @@ def _names(scene: Scene, old: str, new: str) -> Iterator[Instant]:
     yield scene.change(name, after, "dns", "", endpoint=CLUSTER, instance=old)
 
 
+def _names_of_clients(scene: Scene, new: str) -> Iterator[Instant]:
+    """Yield what the resolver of each arm answered, of those that told of any answer."""
+    since_ns, until_ns = scene.injection.requested_ns, scene.injection.until_ns
+    for promotion in roles(scene.recording).promotions:
+        if promotion.instance != new or not since_ns <= promotion.change.at_ns < until_ns:
+            continue
+        for heard in answers(scene.recording, promotion):
+            if heard.witness == PROBES:
+                continue
+            for name, told, leads_to in (
+                ("client's DNS answers the new writer", heard.first_right, new),
+                ("last stale DNS answer to a client", heard.last_stale, promotion.before),
+            ):
+                yield Instant(
+                    name=name,
+                    at_s=told.at_s,
+                    uncertainty_s=told.uncertainty_s,
+                    source="dns",
+                    why=told.why,
+                    arm=heard.witness,
+                    endpoint=CLUSTER,
+                    instance=leads_to,
+                )
+
+
 def _first_connection(scene: Scene, new: str) -> Instant:
+    """Return when a client was first connected to the new writer: by its log, else by its use."""
     name = "first new connection to the new writer"
     found = [
         (at[1], at[0], some.arm)
         for some in scene.successes(new, writes=False)
         if (at := some.first()) is not None
     ]
+    since_ns, until_ns = scene.injection.requested_ns, scene.injection.until_ns
+    for arm in scene.recording.arms:
+        logged = connections_of(scene.recording, arm)
+        if logged is None:
+            continue
+        rows = logged.through(CLUSTER) & logged.on(new)
+        rows &= (logged.opened >= since_ns) & (logged.opened < until_ns)
+        found += [(int(logged.opened[n]), int(logged.began[n]), arm) for n in np.flatnonzero(rows)]
     if not found:
         return scene.missing(name, "no operation on the cluster endpoint reached it", instance=new)
     ended, started, arm = min(found)

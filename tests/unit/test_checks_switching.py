@@ -9,6 +9,7 @@ from connection_builder import NEW, OLD, READ_ONLY, THIRD, Pool, failover
 from fix_history import RunBuilder
 
 from chaos.checks.connections import connections, connections_of
+from chaos.checks.instants import instants
 from chaos.checks.recording import Recording
 from chaos.checks.skew import ReaderSkew, skew
 from chaos.checks.switching import switching
@@ -52,6 +53,23 @@ def test_what_names_led_to_is_told_by_probes_and_by_each_arm(run: RunBuilder) ->
     assert arm["witness"] == "arm"
     assert arm["first_right"] == {"at_s": 13.0, "uncertainty_s": pytest.approx(0.6)}
     assert arm["last_stale"] == {"at_s": 13.0, "uncertainty_s": pytest.approx(0.6)}
+
+
+def test_the_named_instants_of_a_failover_tell_it_for_each_arm(run: RunBuilder) -> None:
+    run.observe(0.3, "writer", run.cluster, OLD)
+    run.observe(12.5, "writer", run.cluster, NEW)
+    Pool(run).connect(OLD, 1.0)
+    Pool(run).connect(NEW, 13.2, took_s=0.2)
+    resolved(run, 0.5, "127.0.0.1", last_s=0.0)
+    resolved(run, 13.01, "127.0.0.2", last_s=12.4)
+    recording = Recording(run.write())
+    told = {(i.name, i.arm): i for i in instants(recording, recording.injections[0])}
+    right = told["client's DNS answers the new writer", "arm"]
+    stale = told["last stale DNS answer to a client", "arm"]
+    assert (right.at_s, right.uncertainty_s) == (13.01, pytest.approx(0.61))
+    assert (stale.at_s, stale.instance) == (13.01, OLD)
+    connected = told["first new connection to the new writer", "arm"]
+    assert (connected.at_s, connected.uncertainty_s) == (13.2, pytest.approx(0.2))
 
 
 def test_an_answer_of_before_the_promotion_is_not_stale(run: RunBuilder) -> None:
