@@ -132,7 +132,12 @@ class Trace:
         """Whether each was never sent: refused by the client's own queue, or still in it."""
         stopped = _named(self.records["error"], self.log, _STOPPED)
         unsent = stopped & (self.ended == self.started)
-        return np.asarray(_named(self.records["error"], self.log, _QUEUE_FULL) | unsent)
+        return np.asarray(self.refused | unsent)
+
+    @cached_property
+    def refused(self) -> Flags:
+        """Whether each found the client's own queue full, so that it was never sent."""
+        return _named(self.records["error"], self.log, _QUEUE_FULL)
 
     def answer_ns(self, before_ns: int) -> int:
         """Return the longest that a healthy answer takes.

@@ -1,0 +1,114 @@
+"""How long operations took: from when they were due, and from when they began, side by side.
+
+`corrected`  from the intended start, which is what a client waits: a queue behind a slow answer counts
+`raw`        from the actual start, which is what the cluster and the client's pool took alone
+
+Both are of operations that succeeded; what did not is counted beside them, since a quick refusal is
+no quick answer. Percentiles are recorded values (nearest rank: the smallest that so many are not above),
+told only where enough operations were there to have one beyond them: of 99 there is no 99th percentile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.checks.evidence import Trace
+from chaos.checks.injections import Injection
+from chaos.checks.recording import Recording
+from chaos.model.operation import PROBE_ARM
+
+PERCENTILES = {"p50": 500, "p90": 900, "p99": 990, "p99.9": 999}
+"""The names, and how many of a thousand are not above each."""
+_MS = 1e6
+
+
+def latency_table(recording: Recording) -> list[dict[str, Any]]:
+    """Return the latencies of every arm's streams, for each part of the recording: `verdict.json`.
+
+    Parts are before, during and after each fault: from the end of the one before it (or of the
+    warm-up) to its request, to its recovery, to the end of its period. Without a fault: all of it.
+    """
+    rows = []
+    for number, name, part, since_ns, until_ns in _parts(recording):
+        for arm, endpoint, kind in sorted(recording.streams):
+            trace = recording.trace(arm, endpoint, kind)
+            if arm == PROBE_ARM or trace is None:
+                continue
+            low, high = np.searchsorted(trace.intended, (since_ns, until_ns))
+            rows.append(
+                {
+                    "fault_number": number,
+                    "fault": name,
+                    "part": part,
+                    "from": recording.seconds(since_ns),
+                    "to": recording.seconds(until_ns),
+                    "arm": arm,
+                    "endpoint": endpoint,
+                    "operation": kind.name.lower(),
+                    **_taken(trace, slice(int(low), int(high))),
+                }
+            )
+    return rows
+
+
+def percentiles(latencies_ns: NDArray[np.int64]) -> dict[str, float | None]:
+    """Return the percentiles and the maximum of some latencies, in milliseconds; None: too few."""
+    n = len(latencies_ns)
+    ordered = np.sort(latencies_ns)
+    found: dict[str, float | None] = {}
+    for name, permille in PERCENTILES.items():
+        rank = -(-n * permille // 1000)  # rounded up
+        enough = n * (1000 - permille) >= 1000  # noqa: PLR2004 - one of them lies beyond it
+        found[name] = round(int(ordered[rank - 1]) / _MS, 3) if enough else None
+    found["max"] = round(int(ordered[-1]) / _MS, 3) if n else None
+    return found
+
+
+def _taken(trace: Trace, part: slice) -> dict[str, Any]:
+    served = trace.succeeded[part]
+    ended = trace.ended[part][served]
+    return {
+        "operations": len(served),
+        "n": int(served.sum()),
+        "not_served": int((~served & ~trace.dropped[part]).sum()),
+        "never_sent": int(trace.dropped[part].sum()),
+        "corrected_ms": percentiles(ended - trace.intended[part][served]),
+        "raw_ms": percentiles(ended - trace.started[part][served]),
+    }
+
+
+def _parts(recording: Recording) -> Iterator[tuple[int, str, str, int, int]]:
+    """Yield each part: the fault's number from 1 and its name, the part, its two instants."""
+    before_ns = _warm_ns(recording)
+    injections = recording.injections
+    if not injections:
+        yield 0, "", "all", before_ns, recording.until_ns
+    for number, injection in enumerate(injections, 1):
+        group = injection.group
+        begin_ns = max(
+            [before_ns, *(_over_ns(i) for i in injections if _over_ns(i) <= group.from_ns)]
+        )
+        end_ns = injection.recovered_ns or injection.until_ns
+        if begin_ns < group.from_ns:
+            yield number, injection.fault, "before", begin_ns, group.from_ns
+        yield number, injection.fault, "during", injection.requested_ns, end_ns
+        if end_ns < injection.until_ns:
+            yield number, injection.fault, "after", end_ns, injection.until_ns
+
+
+def _over_ns(injection: Injection) -> int:
+    return injection.group.over_ns or injection.group.until_ns
+
+
+def _warm_ns(recording: Recording) -> int:
+    """Return when the warm-up had ended; where nobody told, the start of the recording."""
+    ended = (
+        e.at_ns
+        for e in recording.history.events
+        if (e.type, e.data.get("phase"), e.data.get("state")) == ("phase", "warm-up", "ended")
+    )
+    return max(recording.since_ns, next(ended, recording.since_ns))
