@@ -1,0 +1,248 @@
+"""A run's traffic from two workers, each a process of its own, one with a clock of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+from fix_postgres import PlainPostgres
+
+from chaos.checks.judge import judge
+from chaos.checks.recording import Recording
+from chaos.clock import NS, Anchor, MonotonicClock
+from chaos.errors import HostError
+from chaos.model.history import History, load_history, load_operations
+from chaos.model.operation import Kind
+from chaos.model.record import FORMAT, Event, LineWriter
+from chaos.model.verdict import Verdict
+from chaos.wait import wait_until
+from loadgen import ledger
+from loadgen.config import ArmTraffic, TrafficConfig
+from loadgen.distributed.force import STOP_S_MIN, TOKEN_VARIABLE, Force, ForceConfig
+
+pytestmark = pytest.mark.seconds(25)
+ARM = "default-pool"
+RUN = "two-workers"
+TOKEN = "only-for-this-test"
+AHEAD_S = 1000
+FROZEN_S = 1.5
+
+
+def ahead() -> list[str]:
+    """What runs a program with a monotonic clock that is ahead; nothing where the kernel refuses."""
+    for user in ([], ["--map-root-user"]):
+        command = ["unshare", *user, "--time", "--fork", "--kill-child", f"--monotonic={AHEAD_S}"]
+        tried = subprocess.run([*command, "true"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            return command
+    return []
+
+
+@dataclass
+class Day:
+    """What happened, beside what was recorded."""
+
+    folder: Path
+    told: list[str] = field(default_factory=list)
+    since_ns: int = 0
+    until_ns: int = 0
+    statuses: list[int] = field(default_factory=list)
+    clock_is_ahead: bool = False
+
+
+def started(skew: list[str], port: int, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [*skew, sys.executable, "-m", "chaos", "worker", "--join", f"127.0.0.1:{port}"],
+            env={**os.environ, TOKEN_VARIABLE: TOKEN},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def kill_worker(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process that talks to the run, as a machine does that loses power."""
+    (worker,) = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "loadgen.distributed.worker_process" in child.cmdline()
+    ]
+    worker.send_signal(signal.SIGKILL)
+
+
+def operations(folder: Path) -> int:
+    return len(load_operations(folder / "operations", ARM).operations)
+
+
+@pytest.fixture(scope="module")
+def day(postgres: PlainPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
+    """Two workers write and read; the server hangs for a while; then a worker is killed."""
+    folder = tmp_path_factory.mktemp("workers") / RUN
+    (folder / "operations").mkdir(parents=True)
+    made = Day(folder)
+    anchor = Anchor.take()
+    journal = LineWriter(folder / "journal.jsonl")
+
+    def note(type_: str, **data: object) -> None:
+        journal.append(Event(at_ns=time.monotonic_ns(), type=type_, data=data))
+
+    ledger.prepare(postgres.access(), RUN)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    skew = ahead()
+    made.clock_is_ahead = bool(skew)
+    joined = [started(s, port, folder / f"{n}.out") for n, s in enumerate((skew, []))]
+    config = ForceConfig(workers=2, listen=("127.0.0.1", port), token=TOKEN)
+    try:
+        with Force(config, (ARM,), folder, made.told.append, MonotonicClock()) as force:
+            arms = (ArmTraffic(arm=ARM, writes_per_s=60, reads_per_s=60),)
+            traffic = force.traffic(TrafficConfig(run=RUN, arms=arms), postgres.access())
+            traffic.start(60)
+            note("run", state="started", format=FORMAT)
+            note("phase", phase="recording", state="started")
+            wait_until(lambda: operations(folder) > 200, "operations", timeout_s=60)
+            with postgres.frozen():
+                made.since_ns = time.monotonic_ns()
+                MonotonicClock().sleep(FROZEN_S)
+                made.until_ns = time.monotonic_ns()
+            after = operations(folder)
+            wait_until(lambda: operations(folder) > after + 400, "service again", timeout_s=60)
+            kill_worker(joined[1])
+
+            def lost() -> bool:
+                traffic.check()
+                return any("was lost" in line for line in made.told)
+
+            wait_until(lost, "the worker to be missed", timeout_s=60)
+            note("phase", phase="recording", state="ended", error=None)
+            traffic.stop(STOP_S_MIN)
+            note("run", state="ended", status="completed")
+        made.statuses = [process.wait(60) for process in joined]
+    finally:
+        for process in joined:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    environment = {
+        "run": RUN,
+        "experiment": {"workload": {"arms": [{"arm": ARM}]}},
+        "anchor": {
+            "monotonic_ns": anchor.monotonic_ns,
+            "wall_ns": anchor.wall_ns,
+            "uncertainty_ns": anchor.uncertainty_ns,
+        },
+        "workers": 2,
+    }
+    (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    yield made
+    ledger.drop(postgres.access(), RUN)
+
+
+@pytest.fixture(scope="module")
+def history(day: Day) -> History:
+    return load_history(day.folder)
+
+
+def test_every_worker_sent_its_share_with_ids_of_its_own(history: History) -> None:
+    log = history.arms[ARM]
+    writes = log.operations["write_id"][log.operations["kind"] == Kind.WRITE]
+    assert {int(i) // 10**9 for i in writes} == {1001, 1002}
+    assert len(set(writes.tolist())) == len(writes)
+    assert int(log.shares["count"].sum()) == len(log.operations)
+
+
+def test_a_clock_of_another_machine_is_known_within_its_stated_error(
+    day: Day, history: History
+) -> None:
+    told = {w["worker"]: w for w in judge(history, ()).as_json()["workers"]}
+    truths = {0.0, float(AHEAD_S)} if day.clock_is_ahead else {0.0}
+    for worker in told.values():
+        assert min(abs(worker["clock_offset_s"] - t) for t in truths) <= worker["clock_error_s"]
+        assert 0 < worker["clock_error_s"] < 1
+    assert {round(w["clock_offset_s"]) for w in told.values()} == truths
+
+
+def test_an_outage_lies_within_the_bounds_of_what_both_felt_together(
+    day: Day, history: History
+) -> None:
+    for endpoint, kind in (("cluster", Kind.WRITE), ("reader", Kind.READ)):
+        windows = Recording(history).windows(ARM, endpoint, kind)
+        (window,) = [
+            w
+            for w in windows
+            if w.from_ns < day.until_ns and (w.to_ns or w.until_ns) > day.since_ns
+        ]
+        truth_s = (day.until_ns - day.since_ns) / NS
+        assert window.from_ns <= day.since_ns
+        assert window.to_ns is not None
+        assert window.to_ns >= day.until_ns
+        assert window.lower_s <= truth_s <= window.measured_s
+
+
+def test_a_lost_worker_is_named_and_keeps_the_run_from_passing(day: Day, history: History) -> None:
+    judgement = judge(history, ())
+    (finding,) = [f for f in judgement.findings if f.check == "assumption/workers"]
+    lost = [w for w in judgement.as_json()["workers"] if w["lost"]]
+    assert len(lost) == 1
+    assert lost[0]["operations"] > 0
+    if day.clock_is_ahead:
+        assert round(lost[0]["clock_offset_s"]) == 0
+    assert finding.verdict is Verdict.UNKNOWN
+    assert f"worker {lost[0]['worker']} ({socket.gethostname()}) was lost at" in finding.why
+    assert any("was lost" in line for line in day.told)
+    left, killed = day.statuses
+    assert left == 0
+    assert killed != 0
+
+
+def test_every_acknowledged_write_that_was_shipped_is_accounted_for(
+    day: Day, postgres: PlainPostgres
+) -> None:
+    counted = ledger.reconcile(postgres.access(), day.folder, RUN).arms[ARM]
+    assert counted.acknowledged > 100
+    assert counted.lost == 0
+    assert counted.duplicated == 0
+
+
+def test_who_does_not_know_the_token_is_not_taken_in(tmp_path: Path) -> None:
+    """The run waits on; the stranger's message counts for nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "operations").mkdir()
+    stranger = subprocess.Popen(
+        [sys.executable, "-m", "chaos", "worker", "--join", f"127.0.0.1:{port}"],
+        env={**os.environ, TOKEN_VARIABLE: "guessed"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    log = tmp_path / "logs" / "workers.log"
+
+    class UntilRefused(MonotonicClock):
+        def sleep(self, duration_s: float) -> None:
+            super().sleep(duration_s)
+            if log.exists() and "not sealed with this run's token" in log.read_text():
+                raise HostError("refused, as it should be")
+
+    config = ForceConfig(workers=1, listen=("127.0.0.1", port), token=TOKEN)
+    told: list[str] = []
+    try:
+        with pytest.raises(HostError, match="as it should be"):
+            Force(config, (ARM,), tmp_path, told.append, UntilRefused()).__enter__()
+    finally:
+        os.killpg(stranger.pid, signal.SIGKILL)
+        stranger.wait()
+    assert not any("joined" in line for line in told)

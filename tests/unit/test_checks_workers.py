@@ -1,0 +1,163 @@
+"""A run whose traffic came from several workers is judged with what became of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fix_history import RunBuilder, outage_run
+
+from chaos.checks.judge import judge
+from chaos.checks.recording import Recording
+from chaos.clock import NS
+from chaos.model.history import History, load_history
+from chaos.model.operation import Kind
+from chaos.model.shares import SHARE, path_of
+from chaos.model.verdict import Verdict
+
+WORKERS = 2
+
+
+def sent(run: RunBuilder, *, error_ns: int = 2_000_000) -> History:
+    """Write a run whose arm's operations came from two workers in turn."""
+    history = run.write()
+    count = len(history.arms["arm"].operations)
+    shares = [
+        SHARE.pack(first, min(10, count - first), 0, error_ns, 1 + first // 10 % WORKERS)
+        for first in range(0, count, 10)
+    ]
+    path_of(run.folder / "operations", "arm").write_bytes(b"".join(shares))
+    environment = (run.folder / "environment.json").read_text(encoding="utf-8")
+    changed = environment.replace('"run":', f'"workers": {WORKERS}, "run":', 1)
+    (run.folder / "environment.json").write_text(changed, encoding="utf-8")
+    return load_history(run.folder)
+
+
+def described(folder: Path) -> RunBuilder:
+    run = outage_run(folder)
+    for number in range(1, WORKERS + 1):
+        subject, host = f"worker {number}", f"load-{number}"
+        run.observe(0.0, "worker", subject, "joined", host=host)
+        run.observe(
+            0.1, "clock", subject, "0.5",
+            offset_ns=NS // 2, error_ns=1_000_000, jumped_ns=0, exchanges=20,
+        )  # fmt: skip
+    return run
+
+
+def finding(history: History) -> tuple[Verdict | None, str]:
+    (found,) = [f for f in judge(history, ()).findings if f.check == "assumption/workers"]
+    return found.verdict, found.why
+
+
+def shares_of(folder: Path) -> dict[int, int]:
+    """How many operations of the arm each worker has, by the same rule as `sent`."""
+    count = len(described(folder / "counted").write().arms["arm"].operations)
+    owners = 1 + np.arange(count) // 10 % WORKERS
+    return {number: int((owners == number).sum()) for number in range(1, WORKERS + 1)}
+
+
+def delivered(run: RunBuilder, folder: Path, *numbers: int, less: int = 0) -> None:
+    counts = shares_of(folder)
+    for number in numbers:
+        run.observe(
+            20.1, "worker", f"worker {number}", "delivered",
+            host=f"load-{number}", operations=counts[number] + less,
+        )  # fmt: skip
+
+
+def test_all_were_there_from_start_to_end(tmp_path: Path) -> None:
+    run = described(tmp_path)
+    delivered(run, tmp_path, 1, 2)
+    verdict, why = finding(sent(run))
+    assert verdict is Verdict.PASS
+    assert "0.0020 s" in why
+
+
+def test_a_worker_that_was_lost_is_named_with_its_instant(tmp_path: Path) -> None:
+    run = described(tmp_path)
+    delivered(run, tmp_path, 1)
+    run.observe(
+        15.0, "worker", "worker 2", "lost",
+        host="load-2", why="no heartbeat of it came any more", last_heard_ns=run_ns(11.25),
+    )  # fmt: skip
+    history = sent(run)
+    verdict, why = finding(history)
+    assert verdict is Verdict.UNKNOWN
+    assert "worker 2 (load-2) was lost at 11.2 s: no heartbeat" in why
+    (lost,) = [w for w in judge(history, ()).as_json()["workers"] if w["lost"]]
+    assert lost["lost"]["at"] == pytest.approx(11.25)
+    assert lost["host"] == "load-2"
+
+
+def test_a_worker_that_came_back_and_handed_over_all_is_not_lost(tmp_path: Path) -> None:
+    run = described(tmp_path)
+    run.observe(
+        8.0,
+        "worker",
+        "worker 2",
+        "lost",
+        host="load-2",
+        why="no heartbeat",
+        last_heard_ns=run_ns(4.0),
+    )
+    run.observe(9.0, "worker", "worker 2", "back", host="load-2")
+    delivered(run, tmp_path, 1, 2)
+    assert finding(sent(run))[0] is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("numbers", "less", "told"),
+    [((1,), 0, "worker 2 (load-2) did not say that it handed over all"), ((1, 2), 5, "are there")],
+)
+def test_records_that_never_came_keep_it_from_passing(
+    tmp_path: Path, numbers: tuple[int, ...], less: int, told: str
+) -> None:
+    run = described(tmp_path)
+    delivered(run, tmp_path, *numbers, less=less)
+    findings = [f for f in judge(sent(run), ()).findings if f.check == "assumption/workers"]
+    assert all(f.verdict is Verdict.UNKNOWN for f in findings)
+    assert any(told in f.why for f in findings)
+
+
+def test_a_clock_that_jumped_keeps_it_from_passing(tmp_path: Path) -> None:
+    run = described(tmp_path)
+    delivered(run, tmp_path, 1, 2)
+    run.observe(
+        12.0, "clock", "worker 1", "-30.0",
+        offset_ns=-30 * NS, error_ns=1_000_000, jumped_ns=30 * NS, exchanges=60,
+    )  # fmt: skip
+    verdict, why = finding(sent(run))
+    assert verdict is Verdict.UNKNOWN
+    assert "the clock of worker 1 (load-1) jumped by 30.000 s" in why
+
+
+def test_a_worker_that_never_joined_is_told(tmp_path: Path) -> None:
+    run = outage_run(tmp_path)
+    findings = [f for f in judge(sent(run), ()).findings if f.check == "assumption/workers"]
+    assert {f.why for f in findings} == {"worker 1 never joined", "worker 2 never joined"}
+
+
+def test_runs_without_workers_say_nothing_of_them(tmp_path: Path) -> None:
+    judgement = judge(outage_run(tmp_path).write(), ())
+    assert not [f for f in judgement.findings if f.check == "assumption/workers"]
+    assert judgement.as_json()["workers"] == []
+
+
+def test_the_error_of_the_clocks_moves_every_bound_outwards(tmp_path: Path) -> None:
+    """By it on each side of a window, and by twice as much below its lower bound."""
+    error_ns = 7_000_000
+    plain = outage_run(tmp_path / "plain").write()
+    blurred = sent(outage_run(tmp_path / "blurred"), error_ns=error_ns)
+    (sharp,) = Recording(plain).windows("arm", "cluster", Kind.WRITE)
+    (wide,) = Recording(blurred).windows("arm", "cluster", Kind.WRITE)
+    assert wide.from_ns == sharp.from_ns - error_ns
+    assert sharp.to_ns is not None
+    assert wide.to_ns == sharp.to_ns + error_ns
+    assert wide.measured_s == pytest.approx(sharp.measured_s + 0.014)
+    assert wide.lower_ns == max(0, sharp.lower_ns - 2 * error_ns)
+
+
+def run_ns(at_s: float) -> int:
+    return 1_000 * NS + round(at_s * NS)
