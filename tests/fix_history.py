@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_builder import ORIGIN_NS, RunBuilder, to_ns
+from run_builder import ORIGIN_NS, RunBuilder
 from simulated_clients import Retry, Shape
 
 from chaos.model.history import History
-from chaos.model.ledger import ArmLedger, Ledger
 from chaos.model.operation import Kind
 
 __all__ = ["ORIGIN_NS", "Retry", "RunBuilder", "Shape", "failover_run", "outage_run"]
@@ -100,13 +99,7 @@ def failover_run(folder: Path, *, seed: int = 0, repeats: int = 1) -> RunBuilder
         why="",
     )
     run.alive(until_s=until_s)
-    counts = ArmLedger(acknowledged=700, applied_once=700, unknown_applied=1)
-    run.ledger = Ledger(
-        arms={"default-pool": counts, "resilient": counts},
-        read_from=run.writers[-1][1],
-        read_at_ns=to_ns(until_s + 0.2),
-        complete=True,
-    )
+    run.everything_applied = True
     return run
 
 

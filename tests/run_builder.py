@@ -24,8 +24,8 @@ from typing import Any
 from simulated_clients import QUEUE_FULL, Attempt, Clients, Outage, Retry, Shape, Traffic
 
 from chaos.clock import NS
-from chaos.model.history import History, load_history
-from chaos.model.ledger import Ledger
+from chaos.model.history import History, load_history, load_operations
+from chaos.model.ledger import ArmLedger, Ledger
 from chaos.model.operation import PROBE_ARM, Failure, Kind, OperationWriter, Outcome
 from chaos.model.record import Event, LineWriter, Observation
 
@@ -55,6 +55,8 @@ class RunBuilder:
         self.events: list[Event] = []
         self.observations: list[Observation] = []
         self.ledger: Ledger | None = None
+        self.everything_applied = False
+        """Where no ledger is given: one that found every acknowledged and every unknown write once."""
         self.extra: dict[str, list[Callable[[OperationWriter], None]]] = {}
         self.settings: dict[str, Mapping[str, Any]] = {}
         self._write_ids = 0
@@ -257,10 +259,31 @@ class RunBuilder:
             "members": {member: {} for member in self.members},
         }
         (self.folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+        self._write_ledger(arms, until_s)
+        return load_history(self.folder)
+
+    def _write_ledger(self, arms: list[str], until_s: float) -> None:
+        if self.ledger is None and self.everything_applied:
+            self.ledger = self._found_once(arms, until_s)
         if self.ledger is not None:
             text = json.dumps(self.ledger.as_json())
             (self.folder / "ledger.json").write_text(text, encoding="utf-8")
-        return load_history(self.folder)
+
+    def _found_once(self, arms: list[str], until_s: float) -> Ledger:
+        counts = {}
+        for arm in arms:
+            records = load_operations(self.folder / "operations", arm).operations
+            outcomes = records["outcome"][records["write_id"] >= 0]
+            told = int((outcomes == Outcome.OK).sum())
+            unknown = int((outcomes == Outcome.UNKNOWN).sum())
+            counts[arm] = ArmLedger(acknowledged=told, applied_once=told, unknown_applied=unknown)
+        counts.pop(PROBE_ARM, None)
+        return Ledger(
+            arms=counts,
+            read_from=self.writers[-1][1],
+            read_at_ns=to_ns(until_s + 0.2),
+            complete=True,
+        )
 
     def _append(
         self,

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
 from chaos.checks.base import Check
 from chaos.checks.recording import Recording
-from chaos.model.ledger import ArmLedger
-from chaos.model.operation import Kind
+from chaos.clock import NS
+from chaos.model.ledger import ArmLedger, Ledger
+from chaos.model.operation import NO_WRITE_ID, Kind, Outcome
 from chaos.model.verdict import Finding, Verdict
 
 # Fewer acknowledged writes than this on either side of an injection prove nothing about loss.
 _WRITES_MIN = 10
+_ATTEMPTS_SHOWN = 3
 
 
 class AcknowledgedWrites(Check):
     """No acknowledged write is lost, none is there twice, by the ledger read after the run.
 
     Unknown while the ledger is incomplete or lacks a declared arm, while too few writes were
-    acknowledged before and after each injection, or while a write that was reported as certainly
-    without effect is there.
+    acknowledged before and after each injection, while the ledger and the recording do not tell of
+    equally many, or while a write that was reported as certainly without effect is there. A reader that
+    has replayed everything and yet differs from the writer fails it.
     """
 
     check: Literal["acknowledged-writes"] = "acknowledged-writes"
@@ -51,10 +55,38 @@ class AcknowledgedWrites(Check):
                 findings.append(self._finding(arm, Verdict.UNKNOWN, why))
                 continue
             doubt = self._doubt(recording, arm, counts)
-            findings.append(self._lost(arm, counts, doubt))
+            findings.append(self._lost(recording, arm, counts, doubt))
             if self.duplicated_writes_max is not None:
                 findings.append(self._duplicated(arm, counts, doubt))
-        return findings
+        return [*findings, *self._on_readers(ledger)]
+
+    def _on_readers(self, ledger: Ledger) -> Iterator[Finding]:
+        """Fail readers that hold another history; tell, unjudged, of those not read or behind."""
+        for instance, told in sorted(ledger.readers.items()):
+            differs = bool(told.missing or told.extra)
+            if told.caught_up and not differs:
+                continue
+            counted = (
+                f"{told.missing} acknowledged writes are missing and {told.extra} are too many"
+            )
+            if not told.complete:
+                why = f"{instance} could not be read: {told.why}"
+            elif told.caught_up:
+                why = f"{instance} has replayed everything, and yet {counted}"
+            elif told.is_writer:
+                why = f"{instance} is a writer too; against {ledger.read_from}, {counted}"
+            else:
+                why = f"{instance} is behind: {told.why}; {counted}"
+            yield Finding(
+                check=self.check,
+                verdict=Verdict.FAIL if told.caught_up else None,
+                why=why,
+                endpoint=instance,
+                operation="write",
+                measured=told.missing,
+                limit=0 if told.caught_up else None,
+                unit="missing writes",
+            )
 
     def _doubt(self, recording: Recording, arm: str, counts: ArmLedger) -> str:
         """Return why the counts cannot show that all is well; empty where they can."""
@@ -65,6 +97,12 @@ class AcknowledgedWrites(Check):
             )
         if counts.unexpected:
             return f"{counts.unexpected} writes are there that no record tells of"
+        recorded = acknowledged_writes(recording, arm)
+        if recorded != counts.acknowledged:
+            return (
+                f"the ledger counted {counts.acknowledged} acknowledged writes, the recording has "
+                f"{recorded}: it was not whole when the ledger was read"
+            )
         for number, injection in enumerate(recording.injections, 1):
             before = _acknowledged(recording, arm, recording.since_ns, injection.requested_ns)
             after = _acknowledged(recording, arm, injection.requested_ns, recording.until_ns)
@@ -75,11 +113,13 @@ class AcknowledgedWrites(Check):
                 )
         return "" if recording.injections else "no fault was injected"
 
-    def _lost(self, arm: str, counts: ArmLedger, doubt: str) -> Finding:
+    def _lost(self, recording: Recording, arm: str, counts: ArmLedger, doubt: str) -> Finding:
         limit = self.lost_writes_max
         if counts.lost > limit:
             why = f"{counts.lost} acknowledged writes are gone: ids {_ids(counts.lost_ids)}"
-            return self._finding(arm, Verdict.FAIL, why, counts.lost, limit)
+            return self._finding(
+                arm, Verdict.FAIL, why + _who_and_when(recording, counts), counts.lost, limit
+            )
         why = f"{counts.lost} of {counts.acknowledged} acknowledged writes are gone"
         if doubt:
             return self._finding(arm, Verdict.UNKNOWN, f"{doubt}; {why}", counts.lost, limit)
@@ -91,6 +131,7 @@ class AcknowledgedWrites(Check):
         found = counts.duplicated
         if found > limit:
             why = f"{found} writes are there more than once: ids {_ids(counts.duplicated_ids)}"
+            why += _attempts(counts)
             return self._finding(arm, Verdict.FAIL, why, found, limit, unit="duplicated writes")
         why = f"{found} writes are there more than once"
         verdict = Verdict.UNKNOWN if doubt else Verdict.PASS
@@ -129,6 +170,47 @@ def _acknowledged(recording: Recording, arm: str, since_ns: int, until_ns: int) 
             ended = trace.ended[trace.succeeded]
             total += int(((ended >= since_ns) & (ended < until_ns)).sum())
     return total
+
+
+def acknowledged_writes(recording: Recording, arm: str) -> int:
+    """Return how many writes the recording says the arm was told are committed."""
+    log = recording.history.arms.get(arm)
+    if log is None:
+        return 0
+    records = log.operations
+    writes = (records["kind"] == Kind.WRITE) | (records["kind"] == Kind.TRANSACTION)
+    told = writes & (records["outcome"] == Outcome.OK) & (records["write_id"] != NO_WRITE_ID)
+    return int(told.sum())
+
+
+def _who_and_when(recording: Recording, counts: ArmLedger) -> str:
+    """Return who had acknowledged the lost writes, and when, from the injection before the first."""
+    told = ""
+    if counts.lost_by_instance:
+        by = sorted(counts.lost_by_instance.items(), key=lambda pair: -pair[1])
+        told += "; acknowledged by " + ", ".join(
+            f"{name or 'an unnamed instance'} ({number})" for name, number in by
+        )
+    if counts.lost_first_ns is not None and counts.lost_last_ns is not None:
+        begun = [i.requested_ns for i in recording.injections]
+        zero_ns = max((at for at in begun if at <= counts.lost_first_ns), default=None)
+        zero_ns = min(begun, default=None) if zero_ns is None else zero_ns
+        if zero_ns is not None:
+            first_s, last_s = (
+                (at - zero_ns) / NS for at in (counts.lost_first_ns, counts.lost_last_ns)
+            )
+            number = begun.index(zero_ns) + 1
+            told += f" {first_s:+.3f} to {last_s:+.3f} s from injection {number}"
+    return told
+
+
+def _attempts(counts: ArmLedger) -> str:
+    """Return by which attempts writes were doubled, where the ledger says so."""
+    by = [
+        f"{write_id} by attempts {', '.join(map(str, attempts))}"
+        for write_id, attempts in list(counts.duplicated_attempts.items())[:_ATTEMPTS_SHOWN]
+    ]
+    return f" ({'; '.join(by)})" if by else ""
 
 
 def _ids(ids: tuple[int, ...]) -> str:

@@ -12,11 +12,15 @@ from chaos.checks.base import Check
 from chaos.checks.brownouts import brownout_table
 from chaos.checks.connections import connections
 from chaos.checks.differences import difference_table
+from chaos.checks.generator_table import generator_table
 from chaos.checks.information import Felt, felt, inform
 from chaos.checks.injections import Injection
 from chaos.checks.instants import instants
+from chaos.checks.integrity import judge_integrity
+from chaos.checks.latency import latency_table
 from chaos.checks.poisoned_pool import poisoned
 from chaos.checks.poisoned_pool_check import inform as inform_of_pools
+from chaos.checks.read_table import inform_reads, reads_shown
 from chaos.checks.recording import Recording
 from chaos.checks.repeats import over_repeats, repeats
 from chaos.checks.retries import retry_table
@@ -24,6 +28,7 @@ from chaos.checks.skew import skew
 from chaos.checks.switching import switching
 from chaos.checks.switching_topology import judge_topology
 from chaos.checks.window_table import window_table
+from chaos.checks.workers import workers_table
 from chaos.model.history import History
 from chaos.model.ledger import Ledger
 from chaos.model.verdict import Finding, Verdict, worst
@@ -40,6 +45,10 @@ PARTS: Mapping[str, Callable[[Recording], Any]] = {
     "poisoned": poisoned,
     "switching": switching,
     "skew": skew,
+    "workers": workers_table,
+    "reads": reads_shown,
+    "latency": latency_table,
+    "generators": generator_table,
 }
 """What `verdict.json` shows beside the judgement: each key, and the function whose JSON it holds.
 
@@ -92,7 +101,7 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
     """Judge a recorded run; the same history and objectives always give the same judgement.
 
     A check that crashes is `unknown` with its error, never a pass. Findings come in this order:
-    objectives, assumptions, what no objective speaks of.
+    objectives, what must be true of any database, assumptions, what no objective speaks of.
     """
     recording = Recording(history)
     judged = [
@@ -103,6 +112,7 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
     if not judged:
         why = "the experiment has no objective"
         judged = [Finding(check="objectives", verdict=Verdict.UNKNOWN, why=why)]
+    judged += _guarded("integrity", lambda: judge_integrity(recording, objectives))
     judged += _guarded("assumptions", lambda: judge_assumptions(recording, objectives))
     shown: list[Felt] = []
 
@@ -112,6 +122,7 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
 
     findings = [*judged, *_guarded("windows", informed)]
     findings += _guarded("poisoned-pool", lambda: inform_of_pools(recording, objectives))
+    findings += _guarded("reads", lambda: inform_reads(recording, objectives))
     findings += _guarded("topology", lambda: judge_topology(recording))
     parts: dict[str, Any] = {}
     for key, part in PARTS.items():
@@ -187,4 +198,7 @@ def _writes(ledger: Ledger | None) -> dict[str, Any]:
         "why": ledger.why,
         "read_from": ledger.read_from,
         "arms": {arm: asdict(counts) for arm, counts in ledger.arms.items()},
+        "readers": {instance: asdict(told) for instance, told in ledger.readers.items()},
+        "sums": dict(ledger.sums),
+        "sum_expected": ledger.sum_expected,
     }

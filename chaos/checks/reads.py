@@ -30,8 +30,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from chaos.checks.recording import Recording
-from chaos.model.history import OperationLog, Records
+from chaos.model.history import History, OperationLog, Records
 from chaos.model.operation import NO_WRITE_ID, PROBE_ARM, Kind, Outcome
 
 IDS_OF_A_PROCESS = 10**9
@@ -197,11 +196,11 @@ class SeenReads:
         )
 
 
-def seen_reads(recording: Recording) -> Mapping[tuple[str, str], SeenReads]:
+def seen_reads(history: History) -> Mapping[tuple[str, str], SeenReads]:
     """Return the reads that showed a write, by arm and endpoint; the probes show none."""
     return {
         (reads.arm, reads.endpoint): reads
-        for arm, log in recording.history.arms.items()
+        for arm, log in history.arms.items()
         if arm != PROBE_ARM
         for reads in reads_of(log)
     }

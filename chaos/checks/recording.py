@@ -12,6 +12,7 @@ from chaos.checks.connecting import StreamKey, connect_streams
 from chaos.checks.evidence import Trace
 from chaos.checks.injections import Injection, find_injections
 from chaos.checks.quiet import Stretches, parts
+from chaos.checks.reads import SeenReads, seen_reads
 from chaos.checks.windows import Window
 from chaos.clock import NS
 from chaos.model.history import History, OperationLog, Stream
@@ -68,6 +69,11 @@ class Recording:
     def quiet(self) -> Stretches:
         """The stretches in which traffic and probes stood still, in order."""
         return quiet_stretches(self.history.events, self.until_ns)
+
+    @cached_property
+    def reads(self) -> Mapping[tuple[str, str], SeenReads]:
+        """The reads that showed a write, by arm and endpoint."""
+        return seen_reads(self.history)
 
     @property
     def streams(self) -> Mapping[tuple[str, str, Kind], Stream]:

@@ -190,7 +190,7 @@ def test_a_run_that_did_not_complete_never_looks_like_a_pass(tmp_path: Path, sta
 
 def test_a_run_without_a_verdict_is_not_judged(tmp_path: Path) -> None:
     run = failover_run(tmp_path / "run")
-    run.ledger = None
+    run.everything_applied = False
     folder = run.write().folder
     text = outlined(html.page(load(folder))).text
     assert "not judged" in text

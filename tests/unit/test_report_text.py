@@ -32,7 +32,7 @@ def test_a_summary_tells_verdict_numbers_instants_and_where_the_report_is(
     assert "at most 1.4" in said
     assert "+0.040 s" in said
     assert "API accepted" in said
-    assert "700" in said
+    assert "1\N{NARROW NO-BREAK SPACE}250" in said
     assert f"Report: {path}" in said.replace("\n", "")
 
 
