@@ -17,7 +17,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from reports import attempts, settings, story, tables, timeline, words
+from reports import attempts, latency, settings, story, tables, timeline, words
 from reports.columns import LATE_S, PROBE_LATE_S
 from reports.read import TEST_CLUSTER, Report, load
 
@@ -116,6 +116,10 @@ def _told(report: Report) -> Mapping[str, Any]:
         "errors": errors,
         "arms": settings.arms(report),
         "settings": settings.of_arms(report),
+        "latencies": latency.latencies(report),
+        "latencies_untold": latency.untold(report),
+        "latency_columns": latency.COLUMNS,
+        "generators": latency.generators(report),
         "sentences": tuple(story.tell(history)),
         "definition": _definition(report),
         "environment": tuple(settings.environment(report)),
