@@ -14,6 +14,7 @@ from reports.attempts import ErrorKind
 from reports.columns import nice_step
 from reports.drawing import Axis, Box, Group, Lane, Mark, Tick, Timeline
 from reports.plots import Plots
+from reports.population import Populations
 from reports.read import Report
 from reports.words import clock_time, count
 
@@ -29,10 +30,12 @@ def build(report: Report, errors: Mapping[str, Sequence[ErrorKind]]) -> Timeline
     """Lay a run out on one axis; `errors` by arm, as `attempts.errors` counted them."""
     axis = Axis(report)
     plots = Plots(report, axis, _focus(report))
+    populations = Populations(report, axis, _focus(report))
     groups = [
         _faults(report, axis),
         *(_arm(axis, arm, plots, errors.get(arm, ())) for arm in report.arms),
         _probes(plots),
+        populations.group(),
         _cluster(report, axis),
     ]
     return Timeline(
@@ -43,7 +46,7 @@ def build(report: Report, errors: Mapping[str, Sequence[ErrorKind]]) -> Timeline
         bands=tuple(_bands(report, axis)),
         judged=_judged(report, axis),
         groups=tuple(group for group in groups if group.lanes),
-        columns=plots.hover,
+        columns={**plots.hover, **populations.hover},
     )
 
 

@@ -19,7 +19,7 @@ from chaos.checks.recording import Recording
 from chaos.checks.scene import CLUSTER
 from chaos.checks.switching_roles import Promotion, roles
 from chaos.clock import NS
-from chaos.model.connections import STILL_OPEN, Connections
+from chaos.model.connections import STILL_OPEN, Connections, addresses
 from chaos.model.record import Observation, resolved_subject
 
 PROBES = "probes"
@@ -128,7 +128,7 @@ def landings(recording: Recording, found: Connections, promotion: Promotion) -> 
 
 def answers(recording: Recording, promotion: Promotion) -> Iterator[Answers]:
     """Yield what the probes and then each arm were answered; arms only that told of any answer."""
-    book = addresses(recording)
+    book = addresses(recording.history)
     subjects = [(PROBES, "dns", CLUSTER)]
     subjects += [(arm, "resolved", resolved_subject(arm, CLUSTER)) for arm in recording.arms]
     for witness, kind, subject in subjects:
@@ -143,22 +143,6 @@ def answers(recording: Recording, promotion: Promotion) -> Iterator[Answers]:
                 first_right=_earliest([first for first, _ in told]),
                 last_stale=_latest([last for _, last in told]),
             )
-
-
-def addresses(recording: Recording) -> Mapping[str, str]:
-    """Return which instance each address was seen to belong to, by the probes and by connections."""
-    book: dict[str, str] = {}
-    for seen in recording.observed("dns"):
-        instance = seen.value if seen.subject in {CLUSTER, "reader"} else seen.subject
-        for address in seen.detail.get("addresses") or ():
-            if instance and "," not in instance:
-                book[str(address)] = instance
-    for log in recording.history.arms.values():
-        pairs = np.unique(log.connections[["address", "instance", "event"]])
-        for address, instance, _ in pairs:
-            if address and instance:
-                book[log.names[address]] = log.names[instance]
-    return book
 
 
 def _answers(

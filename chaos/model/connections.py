@@ -10,6 +10,7 @@ One that its client never closed lives on to the end of the recording: an idle o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chaos.model.history import OperationLog, Records
+from chaos.model.history import History, OperationLog, Records
 from chaos.model.operation import ConnectionEvent, Outcome
 
 Instants = NDArray[np.int64]
@@ -135,6 +136,21 @@ def changes(opened: Instants, closed: Instants) -> tuple[Instants, Counts]:
     at, counts = at[order], np.cumsum(steps[order])
     last = np.append(at[1:] != at[:-1], np.True_)[: len(at)]
     return at[last], counts[last]
+
+
+def addresses(history: History) -> Mapping[str, str]:
+    """Return which instance each address was seen to belong to, by the probes and by connections."""
+    book: dict[str, str] = {}
+    for seen in history.of_kind("dns"):
+        instance = seen.value if seen.subject in {"cluster", "reader"} else seen.subject
+        for address in seen.detail.get("addresses") or ():
+            if instance and "," not in instance:
+                book[str(address)] = instance
+    for log in history.arms.values():
+        for address, instance in np.unique(log.connections[["address", "instance"]]):
+            if address and instance:
+                book[log.names[address]] = log.names[instance]
+    return book
 
 
 def _closed(opens: Records, closes: Records) -> Instants:

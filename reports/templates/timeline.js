@@ -48,6 +48,11 @@
     if (series.error[n] !== null) said.push("error after " + duration(series.error[n]));
     return said.join("; ") || "no operation";
   };
+  const connections = (key, ms) => {
+    const n = column(columns.connections, ms), series = columns[key] || {};
+    const said = Object.keys(series).filter((name) => series[name][n]).map((name) => series[name][n] + " " + name);
+    return said.join(", ") || "none open";
+  };
   const segment = (lane, ms) => {
     const found = [...lane.querySelectorAll(".seg")].find((s) => number(s, "--a") <= ms && ms < number(s, "--b"));
     return found ? found.textContent : "";
@@ -81,6 +86,7 @@
     if (kind === "rates" || kind === "strip") return rates(key, ms);
     if (kind === "latency") return latency(key, ms);
     if (kind === "rows") return rows(lane, ms);
+    if (kind === "connections") return connections(key, ms);
     return kind === "marks" ? nearest(lane, ms) : segment(lane, ms);
   };
   const show = (ms) => {
