@@ -1,8 +1,7 @@
-"""What clients met and what their retries absorbed: attempts against operations, errors by SQLSTATE."""
+"""What errors clients met, by SQLSTATE: every attempt counted, and the operations they ended."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,26 +9,9 @@ from numpy.typing import NDArray
 
 from chaos.clock import NS
 from chaos.model.history import OperationLog, Records
-from chaos.model.operation import Kind, Outcome
+from chaos.model.operation import Kind
 
 Span = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Absorbed:
-    """One stream's operations against its attempts."""
-
-    arm: str
-    endpoint: str
-    operation: str
-    operations: int
-    attempts: int
-    first_try: int
-    """Succeeded at once."""
-    retried: int
-    """Succeeded after at least one attempt that did not: what the retries absorbed."""
-    failed: int
-    unknown: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,25 +34,6 @@ class ErrorKind:
     def label(self) -> str:
         """The SQLSTATE, where there was one, and the error."""
         return f"{self.sqlstate} {self.name}" if self.sqlstate.strip("-") else self.name
-
-
-def absorbed(log: OperationLog) -> Iterator[Absorbed]:
-    """Yield the account of each stream of an arm, writes first."""
-    for stream in sorted(log.streams(), key=lambda s: (-s.kind, s.endpoint)):
-        records = stream.records
-        ok = records["outcome"] == Outcome.OK
-        again = records["attempts"] > 1
-        yield Absorbed(
-            arm=log.arm,
-            endpoint=stream.endpoint,
-            operation=kind_name(stream.kind),
-            operations=len(records),
-            attempts=int(records["attempts"].sum(dtype=np.int64)),
-            first_try=int(np.count_nonzero(ok & ~again)),
-            retried=int(np.count_nonzero(ok & again)),
-            failed=int(np.count_nonzero(records["outcome"] == Outcome.FAILED)),
-            unknown=int(np.count_nonzero(records["outcome"] == Outcome.UNKNOWN)),
-        )
 
 
 def errors(log: OperationLog, origin_ns: int, *, merge_s: float) -> tuple[ErrorKind, ...]:

@@ -17,7 +17,19 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from reports import attempts, latency, settings, story, tables, timeline, words
+from reports import (
+    attempts,
+    availability,
+    differences,
+    latency,
+    retries,
+    settings,
+    story,
+    tables,
+    timeline,
+    windows,
+    words,
+)
 from reports.columns import LATE_S, PROBE_LATE_S
 from reports.read import TEST_CLUSTER, Report, load
 
@@ -111,7 +123,7 @@ def _told(report: Report) -> Mapping[str, Any]:
         ],
         "rds_events": tuple(history.of_kind("event")),
         "seconds": history.seconds,
-        "absorbed": [a for arm in report.arms for a in attempts.absorbed(history.arms[arm])],
+        **_felt(report),
         "profile": history.environment.get("profile"),
         "errors": errors,
         "arms": settings.arms(report),
@@ -125,6 +137,25 @@ def _told(report: Report) -> Mapping[str, Any]:
         "environment": tuple(settings.environment(report)),
         "late_s": LATE_S,
         "probe_late_s": PROBE_LATE_S,
+    }
+
+
+def _felt(report: Report) -> Mapping[str, Any]:
+    """Return what the sections show of windows, availability, retries and differences."""
+    return {
+        "windows": windows.windows(report),
+        "windows_left_out": windows.left_out(report),
+        "brownouts": windows.brownouts(report),
+        "brown": windows.brown(report),
+        "over_repeats": windows.over_repeats(report),
+        "availability": availability.rows(report),
+        "differences": differences.rows(report),
+        "compared_arms": differences.arms(report),
+        "compared_faults": differences.injections(report),
+        "retries": retries.rows(report, over="run"),
+        "retries_by_fault": retries.rows(report, over="fault"),
+        "applied_twice": retries.applied_twice(report),
+        "waited_above": retries.waited_above(report),
     }
 
 

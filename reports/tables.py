@@ -22,6 +22,7 @@ from reports.words import (
 
 INTERRUPTION = "interruption"
 NOT_JUDGED = "not judged"
+NOT_MEASURED = "not measured"
 _ASSUMPTION = "assumption"
 _OUTLIER = 3.0
 _REASONS = 4
@@ -160,8 +161,8 @@ def key_facts(report: Report) -> Iterator[tuple[str, str, bool]]:
     for arm in report.arms:
         said, bad = [], False
         for found in groups:
-            if found[0].arm == arm:
-                chosen = _worst(report, found)
+            chosen = _worst(report, found)
+            if found[0].arm == arm and chosen.measured is not None:
                 said.append(f"{chosen.operation}s {_felt(report, chosen)}")
                 bad = bad or report.open_ended(chosen) or _verdict(found) is Verdict.FAIL
         counts = report.writes.get(arm)
@@ -236,7 +237,9 @@ def _interruption(
     zero_s = report.recording.zero_s
     finding = _worst(report, repeats)
     open_ended, length = report.open_ended(finding), _length(report, finding)
-    lengths = [_length(report, one) for one in _distinct(repeats)]
+    distinct = _distinct(repeats)
+    lengths = [_length(report, one) for one in distinct]
+    unended = sum(report.open_ended(one) for one in distinct)
     bound = finding.limit
     return InterruptionRow(
         arm="probes" if finding.arm == PROBE_ARM else finding.arm,
@@ -244,7 +247,7 @@ def _interruption(
         operation=finding.operation,
         measured=_felt(report, finding),
         at_least=_at_least(report, finding),
-        repeats=_repeats(lengths),
+        repeats=_repeats(lengths, unended),
         uncertainty=uncertainty(finding.uncertainty_s) if length and not open_ended else MISSING,
         from_=instant(finding.from_s - zero_s) if length and finding.from_s else MISSING,
         to=instant(finding.to_s - zero_s) if length and finding.to_s else MISSING,
@@ -275,9 +278,11 @@ def _at_least(report: Report, finding: Finding) -> str:
     return f"at least {duration(max(_length(report, finding) - off, 0.0))}"
 
 
-def _repeats(lengths: list[float]) -> str:
+def _repeats(lengths: list[float], unended: int) -> str:
     if len(lengths) == 1:
         return ""
+    if unended:  # of those nobody knows the length, nor of all of them the median
+        return f"worst of {len(lengths)}, {unended} not recovered"
     if not any(lengths):
         return f"in any of {len(lengths)}"
     return f"worst of {len(lengths)}, median {duration(statistics.median(lengths))}"
@@ -300,7 +305,7 @@ def _felt(report: Report, finding: Finding) -> str:
     if report.open_ended(finding):
         return f"not recovered within the recording (≥ {duration(report.at_least_s(finding))})"
     if finding.measured is None:
-        return "not measured"
+        return NOT_MEASURED
     return f"at most {duration(finding.measured)}" if finding.measured else "not interrupted"
 
 

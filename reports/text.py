@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports import tables
+from reports import differences, retries, tables
 from reports.html import REPORT_NAME
 from reports.read import TEST_CLUSTER, FaultTold, Report, load
 from reports.words import clean, count, duration
@@ -37,6 +37,8 @@ def summary(folder: Path) -> RenderableType:
     ):
         if table.row_count:
             parts += [Text(title, style="bold"), Padding(table, (0, 0, 1, 2))]
+        if title == "What clients felt":
+            parts += _ledger(report)
     faults = report.judgement.faults
     for fault in faults[:_FAULTS]:
         parts += [_fault_line(fault), Padding(_instants(report, fault), (0, 0, 1, 2))]
@@ -67,6 +69,8 @@ def _interruptions(report: Report) -> Table:
         "Arm", "Operation", "Interrupted", ">Uncertainty", ">From", ">To", ">Limit", "!Verdict"
     )
     for row in tables.interruptions(report):
+        if row.measured == tables.NOT_MEASURED:  # a pool that had no need to connect, say
+            continue
         told = row.measured.replace(" within the recording", "")
         measured = Text(told, style="bold red" if row.open_ended else "bold", no_wrap=True)
         if row.repeats:
@@ -82,6 +86,16 @@ def _interruptions(report: Report) -> Table:
             "" if row.verdict == tables.NOT_JUDGED else _verdict(row.verdict),
         )
     return table
+
+
+def _ledger(report: Report) -> Iterator[RenderableType]:
+    """Yield what the users of each arm saw and retries absorbed, then the arms side by side."""
+    told = [(arm, retries.line(report, arm)) for arm in report.arms]
+    said = [f"{arm}: {line}" for arm, line in told if line]
+    for line in (*said, *differences.lines(report)):
+        yield Padding(Text(clean(line)), (0, 0, 0, 2))
+    if said:
+        yield Text()
 
 
 def _writes(report: Report) -> Table:

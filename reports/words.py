@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
 
 MISSING = "\N{EN DASH}"
+_SHARE_DIGITS = 5
 _MINUS = "\N{MINUS SIGN}"
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -60,6 +62,22 @@ def quantity(value: float | None, unit: str) -> str:
         return duration(value / 1000)
     number = count(value) if float(value).is_integer() and unit != "ratio" else f"{value:.4g}"
     return f"{number} {unit}" if unit and unit != "ratio" else number
+
+
+def share(value: float | None) -> str:
+    """Return a share in percent, cut off and not rounded up: `99.995 %`, `100 %` for all alone."""
+    if value is None:
+        return MISSING
+    if value in {0.0, 1.0}:
+        return f"{value * 100:.0f} %"
+    digits = 2
+    while digits < _SHARE_DIGITS and not 1 <= _cut(value, digits) < 10 ** (digits + 2) - 1:
+        digits += 1
+    return f"{_number(_cut(value, digits) / 10**digits, digits)} %"
+
+
+def _cut(value: float, digits: int) -> int:
+    return math.floor(value * float(10 ** (digits + 2)) + 1e-6)
 
 
 def clock_time(at: datetime, *, fraction: bool = False) -> str:

@@ -80,14 +80,6 @@ def test_what_went_wrong_is_marked(run_builder: RunBuilder) -> None:
     assert "field value" in told
 
 
-def test_retries_are_told_apart_from_operations(failover_folder: Path) -> None:
-    log = load(failover_folder).history.arms["resilient"]
-    writes = next(a for a in attempts.absorbed(log) if a.operation == "write")
-    assert writes.operations == writes.first_try + writes.retried + writes.failed + writes.unknown
-    assert writes.retried > 50
-    assert writes.attempts > writes.operations + writes.retried
-
-
 def test_errors_are_counted_by_sqlstate_with_their_first_and_last_instant(
     failover_folder: Path,
 ) -> None:
