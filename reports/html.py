@@ -20,6 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from reports import (
     attempts,
     availability,
+    connections,
     differences,
     latency,
     retries,
@@ -121,6 +122,7 @@ def _told(report: Report) -> Mapping[str, Any]:
             )
             for fault in report.judgement.faults
         ],
+        "connections": connections.section(report),
         "rds_events": tuple(history.of_kind("event")),
         "seconds": history.seconds,
         **_felt(report),
