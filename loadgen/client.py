@@ -11,7 +11,7 @@ from typing import Any
 
 from chaos.clock import Clock, MonotonicClock
 from chaos.model.operation import NO_WRITE_ID, Failure, Kind, Outcome
-from loadgen.arms import Arm
+from loadgen.arm import Arm
 from loadgen.drivers.base import NOWHERE, Driver, Trouble
 from loadgen.outcome import (
     DEADLINE,
@@ -23,7 +23,7 @@ from loadgen.outcome import (
     outcome_of_operation,
 )
 from loadgen.recorder import Recorder
-from loadgen.retry import retry_after
+from loadgen.retry import Tokens, retry_after
 from loadgen.work import Work
 
 Limit = Callable[[Callable[[], None], float], None]
@@ -42,11 +42,16 @@ class Client:
         *,
         clock: Clock | None = None,
         limit: Limit | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
-        """Make a client; without a `limit` its driver keeps the arm's deadline."""
+        """Make a client; without a `limit` its driver keeps the arm's deadline.
+
+        `tokens` is the arm's retry budget, if it has one.
+        """
         self.record: Callable[..., None] = recorder.operations.operation
         """Where operations go; replaced by whoever must be able to cut one off."""
         self._arm = arm
+        self._tokens = tokens
         self._limit = limit if arm.deadline_s is not None else None
         self._driver = driver
         self._work = work
@@ -132,7 +137,11 @@ class Client:
         )
         self._recorder.served.add(self._serves)
         work.acknowledged(self._write_id)
+        if self._tokens is not None:
+            self._tokens.put_back()
         work.acknowledged(self._write_id)
+        if self._tokens is not None:
+            self._tokens.put_back()
 
     def _go_on_after(self, error: BaseException) -> None:
         """Retry as the arm does after a failed first attempt; record the operation's end."""
@@ -148,6 +157,7 @@ class Client:
                 retry=self._arm.retry,
                 started_ns=self._started_ns,
                 clock=self._clock,
+                tokens=self._tokens,
             )
         except BaseException as last:
             self._failed(interrupted=not isinstance(last, Exception))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -12,6 +13,9 @@ class ArmTraffic:
     """The arrivals of one arm, per second; they follow the schedule whatever happens."""
 
     arm: str
+    """Its own name in this run."""
+    client: Mapping[str, Any] = field(default_factory=dict)
+    """Which client it is (`loadgen.configured`); empty: the catalogue's of that name."""
     writes_per_s: float = 0.0
     reads_per_s: float = 0.0
     """Of a profile of single writes and reads."""

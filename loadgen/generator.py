@@ -25,8 +25,8 @@ from typing import Any
 
 from chaos.clock import NS, MonotonicClock
 from chaos.model.access import DatabaseAccess
-from loadgen.arms import find
 from loadgen.config import ArmTraffic
+from loadgen.configured import arm_of
 from loadgen.drivers.base import Driver
 from loadgen.recorder import FLUSH_EVERY_S, Recorder
 from loadgen.resolving import Resolving
@@ -40,6 +40,8 @@ STOP_S_MAX = 2.0
 """How long cutting off the users that are left may take."""
 WARM_UP_S_MAX = 3.0
 """How long each driver's first connection may take before users go ahead without it."""
+CLOSE_S_MAX = 0.5
+"""How long closing one driver's connections may take."""
 LEAD_S = 0.1
 """Time for the users to be there before the first arrival."""
 WATCH_EVERY_S = 0.05
@@ -81,7 +83,7 @@ class Generator:
         self._ended = False
         traffic = ArmTraffic(**config["traffic"])
         self._builder = Streams(
-            find(traffic.arm), traffic, access, recorder, run=config["run"], runtime=runtime
+            arm_of(traffic), traffic, access, recorder, run=config["run"], runtime=runtime
         )
         self._streams: tuple[Stream, ...] = ()
         self._users = runtime.users(self._user_failed)
@@ -108,6 +110,7 @@ class Generator:
         self._ended = True
         keeper.join(STOP_S_MAX)
         self._users.end(STOP_S_MAX)
+        self._close_connections()
         return self._finish(why)
 
     def _spawn(self, watch: Callable[[], None]) -> threading.Thread:
@@ -128,9 +131,21 @@ class Generator:
         left to the users, who will meet it again and report it.
         """
         for driver in self._builder.drivers.values():
-            connecting = threading.Thread(target=_connect, args=(driver,), daemon=True)
-            connecting.start()
-            connecting.join(WARM_UP_S_MAX)
+            self._within(WARM_UP_S_MAX, driver, lambda driver: driver.session().close())
+
+    def _close_connections(self) -> None:
+        """Close every connection that nobody uses, so that its end is on record."""
+        for driver in self._builder.drivers.values():
+            self._within(CLOSE_S_MAX, driver, lambda driver: driver.close())
+
+    def _within(self, limit_s: float, driver: Driver, do: Callable[[Driver], None]) -> None:
+        """Do something to a driver; go on when it takes too long."""
+
+        def done() -> None:
+            with suppress(*driver.errors):
+                do(driver)
+
+        self._spawn(done).join(limit_s)
 
     def _start_users(self) -> None:
         self._users.start([stream.users for stream in self._streams])
@@ -167,8 +182,7 @@ class Generator:
         self._users.end(STOP_S_MAX)
         for stream in self._streams:
             stream.abandon(time.monotonic_ns())
-        for driver in self._builder.drivers.values():
-            driver.close()
+        self._close_connections()
         if self._flushed(time.monotonic_ns()):
             _tell("paused")
 
@@ -250,11 +264,6 @@ class Generator:
             return 0
         _tell("error", why)
         return 1
-
-
-def _connect(driver: Driver) -> None:
-    with suppress(*driver.errors):
-        driver.session().close()
 
 
 def _cannot_record(error: OSError) -> str:

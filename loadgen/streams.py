@@ -11,7 +11,7 @@ from typing import assert_never
 from chaos.model.access import DatabaseAccess
 from chaos.model.operation import Kind
 from chaos.model.shape import Shape
-from loadgen.arms import Arm
+from loadgen.arm import Arm
 from loadgen.client import Client
 from loadgen.config import ArmTraffic
 from loadgen.crew import Crew
@@ -20,6 +20,7 @@ from loadgen.drivers.base import Driver, of_user
 from loadgen.outcome import QUEUE_FULL, STOPPED
 from loadgen.profiles import StreamOf, Task, rates
 from loadgen.recorder import Recorder
+from loadgen.retry import Tokens
 from loadgen.runtime import Runtime
 from loadgen.schedule import Arrivals, Schedule
 from loadgen.seats import Seats
@@ -74,6 +75,7 @@ class Streams:
         self._accounts = accounts_of(run)
         self._rates = rates(traffic)
         self._told = Told()
+        self._tokens = Tokens.of(arm.retry)
         self._sums = SumsSeen(arm.name, recorder.observe, time.monotonic_ns)
         seats = Seats(recorder.operations, runtime.clock)
         self.drivers: dict[str, Driver] = {
@@ -136,6 +138,7 @@ class Streams:
                 recorder,
                 clock=runtime.clock,
                 limit=runtime.limit,
+                tokens=self._tokens,
             ),
             think_time_s=self._traffic.think_time_s,
         )

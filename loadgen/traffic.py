@@ -15,11 +15,12 @@ from chaos.clock import NS
 from chaos.errors import DefinitionError, HostError
 from chaos.model.access import DatabaseAccess
 from chaos.worker import WorkerProcess
-from loadgen.arms import find
 from loadgen.config import TrafficConfig
+from loadgen.configured import needs_threads
 from loadgen.profiles import rates
 
-MODULE = "loadgen.locust_process"
+GREENLETS = "loadgen.locust_process"
+THREADS = "loadgen.threads_process"
 STOP_S_MIN = 10.0
 """What `stop` should be given: a process drains and ends within 7 s of being told to."""
 
@@ -35,7 +36,7 @@ class Traffic:
         """
         names = [traffic.arm for traffic in config.arms]
         for traffic in config.arms:
-            find(traffic.arm)
+            needs_threads(traffic)
             if names.count(traffic.arm) > 1:
                 raise DefinitionError(f"arm {traffic.arm} is named twice; name each arm once")
             if traffic.users < 1 or not rates(traffic):
@@ -64,7 +65,7 @@ class Traffic:
                 self._processes.append(
                     WorkerProcess(
                         f"traffic of arm {traffic.arm}",
-                        MODULE,
+                        THREADS if needs_threads(traffic) else GREENLETS,
                         self._settings(number, ready_by_ns),
                         self._folder / "logs" / f"traffic-{traffic.arm}.log",
                     )

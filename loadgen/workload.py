@@ -10,8 +10,8 @@ from chaos.clock import MonotonicClock
 from chaos.model.access import DatabaseAccess
 from chaos.model.ledger import Ledger, LostSoFar
 from loadgen import ledger
-from loadgen.arms import CATALOGUE
 from loadgen.config import ArmTraffic, TrafficConfig
+from loadgen.configured import described, keep_sources
 from loadgen.distributed.force import Force, ForceTraffic
 from loadgen.probes import table as probe_table
 from loadgen.probes.config import ProbesConfig
@@ -32,11 +32,9 @@ class LocustWorkload:
 
     def settings(self) -> Mapping[str, Any]:
         """Return each arm's rates and client settings, for the record."""
-        described = {arm.name: arm for arm in CATALOGUE}
         return {
             traffic.arm: {
-                "description": described[traffic.arm].description,
-                "settings": dict(described[traffic.arm].settings),
+                **described(traffic),
                 "profile": traffic.profile,
                 "streams": {stream.name: rate for stream, rate in rates(traffic).items()},
                 "users": traffic.users,
@@ -56,6 +54,7 @@ class LocustWorkload:
         self, access: DatabaseAccess, folder: Path
     ) -> Sequence[Traffic | ForceTraffic | Probes]:
         """Make the probes and the traffic of every arm, not started yet."""
+        keep_sources(self._arms, folder)
         traffic = TrafficConfig(run=folder.name, arms=self._arms, seed=self._seed)
         probes = Probes(ProbesConfig(run=folder.name), access, folder)
         if self._force is None:

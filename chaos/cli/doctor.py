@@ -19,13 +19,16 @@ from chaos.db.conninfo import parameters_of
 from chaos.db.endpoint_names import EndpointNames
 from chaos.db.sessions import Sessions
 from chaos.doctor import Client, Finding, Level, Machine, Patient, examine, worst
-from chaos.errors import ControlPlaneError, DatabaseError, ExitCode
+from chaos.errors import ControlPlaneError, DatabaseError, DefinitionError, ExitCode
 from chaos.model.access import DatabaseAccess
 from chaos.model.topology import Topology
 from chaos.testcluster.records import ClusterSpec
-from loadgen.arms import CATALOGUE, find
+from loadgen.arms import CATALOGUE, Arm, find
 
-_PACKAGES = ("psycopg", "sqlalchemy", "boto3", "locust", "gevent", "aws-advanced-python-wrapper")
+_PACKAGES = (
+    "psycopg", "psycopg-pool", "sqlalchemy", "asyncpg", "aws-advanced-python-wrapper",
+    "boto3", "locust", "gevent",
+)  # fmt: skip
 _SETTINGS = ("idle_in_transaction_session_timeout", "tcp_keepalives_idle")
 _SYSCTL = {"net.ipv4.tcp_retries2": Path("/proc/sys/net/ipv4/tcp_retries2")}
 _CACHES = {
@@ -114,12 +117,17 @@ def _clients(
     arms: list[str] | None, strings: list[str] | None, patient: Patient | None
 ) -> tuple[Client, ...]:
     endpoints = patient.endpoints if patient else {}
-    chosen = [find(name) for name in arms] if arms else [] if strings else list(CATALOGUE)
+    known = [arm for arm in CATALOGUE if arm.family != "asyncpg"]
+    chosen = [find(name) for name in arms] if arms else [] if strings else known
+    if strange := [arm.name for arm in chosen if arm not in known]:
+        raise DefinitionError(
+            f"--arm {', '.join(strange)}: doctor reads libpq's parameters, of which it has none"
+        )
     of_arms = (
         Client(
             name=f"arm {arm.name}",
-            connection=arm.connection,
-            pool=arm.pool,
+            connection=arm.connection_through("cluster"),
+            pool=arm.pool if _keeps_demoted(arm) else None,
             session=arm.session,
             read_only_is_disconnect=arm.read_only_is_disconnect,
             deadline_s=arm.deadline_s,
@@ -139,6 +147,11 @@ def _clients(
         for number, text in enumerate(strings or (), 1)
     )
     return (*of_arms, *of_strings)
+
+
+def _keeps_demoted(arm: Arm) -> bool:
+    """Tell whether its connections are kept, and by something that does not look where they lead."""
+    return arm.family != "aws-wrapper" and arm.pool.get("poolclass") != "NullPool"
 
 
 def _options(options: str) -> Iterator[tuple[str, str]]:

@@ -83,7 +83,7 @@ def _deadline(client: Client) -> Iterator[Advice]:
 def _retries(client: Client) -> Iterator[Advice]:
     if client.retry is None:
         return
-    budget = client.retry.get("budget_s")
+    budget = client.retry.get("elapsed_s_max")
     attempts = client.retry.get("attempts_max")
     longest = float(budget) if budget is not None else _longest_s(client.retry)
     if longest < RETRY_S_MIN:
@@ -103,8 +103,12 @@ def _longest_s(retry: Mapping[str, Any]) -> float:
     return float(sum(min(most, first * 2**n) for n in range(attempts - 1)))
 
 
+def _repeats(retry: Mapping[str, Any]) -> bool:
+    return retry.get("attempts_max") != 1
+
+
 def _idempotent(client: Client) -> Iterator[Advice]:
-    if client.retry is not None and client.idempotent is False:
+    if client.retry is not None and client.idempotent is False and _repeats(client.retry):
         yield advice(
             client.name,
             "it repeats writes that carry no key: one whose commit went unanswered is done twice",

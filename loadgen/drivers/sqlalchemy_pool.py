@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
+import sqlalchemy.pool
 from sqlalchemy import Connection, Engine, TextClause, create_engine, event, text
 from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from chaos.model.access import DatabaseAccess
-from loadgen.arms import Arm
 from loadgen.drivers.base import Rows, Seat, Statement, Trouble
-from loadgen.drivers.parameters import parameters_of
+from loadgen.drivers.way import Way
 from loadgen.outcome import POOL_TIMEOUT, name_of_error
-from loadgen.seats import Seats, identify
+from loadgen.seats import identify
 
 READ_ONLY = "25006"
 SEAT_KEY = "gameday seat"
@@ -28,10 +27,9 @@ class SqlalchemyDriver:
 
     errors: tuple[type[BaseException], ...] = (SQLAlchemyError, psycopg.Error)
 
-    def __init__(
-        self, arm: Arm, access: DatabaseAccess, endpoint: str, run: str, seats: Seats
-    ) -> None:
-        self.engine = _engine(arm, access, endpoint, run, seats)
+    def __init__(self, way: Way) -> None:
+        """Make the engine; it connects on first use."""
+        self.engine = _engine(way)
         self._compiled: dict[Statement, TextClause] = {}
 
     def session(self) -> SqlalchemySession:
@@ -87,11 +85,12 @@ class SqlalchemySession:
         self._connection.close()
 
 
-def _engine(arm: Arm, access: DatabaseAccess, endpoint: str, run: str, seats: Seats) -> Engine:
+def _engine(way: Way) -> Engine:
     """Return an engine as the arm configures it; it connects on first use, marked with the run."""
-    engine = create_engine(
-        "postgresql+psycopg://", connect_args=parameters_of(arm, access, endpoint, run), **arm.pool
-    )
+    settings, seats, endpoint = dict(way.arm.pool), way.seats, way.endpoint
+    if "poolclass" in settings:
+        settings["poolclass"] = getattr(sqlalchemy.pool, settings["poolclass"])
+    engine = create_engine("postgresql+psycopg://", connect_args=way.parameters(), **settings)
 
     def connect(
         dialect: Dialect, entry: ConnectionPoolEntry, arguments: Any, parameters: Any
@@ -115,7 +114,7 @@ def _engine(arm: Arm, access: DatabaseAccess, endpoint: str, run: str, seats: Se
 
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "close", closed)
-    if arm.read_only_is_disconnect:
+    if way.arm.read_only_is_disconnect:
         event.listen(engine, "handle_error", _read_only_is_disconnect)
     return engine
 

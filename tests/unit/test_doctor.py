@@ -108,7 +108,7 @@ SOUND = Client(
     },
     pool={},
     session={"statement_timeout": "5000"},
-    retry={"budget_s": 60.0, "attempts_max": None, "wait_s_first": 0.1, "wait_s_max": 1.0},
+    retry={"elapsed_s_max": 60.0, "attempts_max": None, "wait_s_first": 0.1, "wait_s_max": 1.0},
     idempotent=True,
     endpoints={
         "cluster": "c1.cluster-abc.eu-west-1.rds.amazonaws.com",
@@ -122,7 +122,7 @@ def client(*, without: str = "", **connection: str) -> Client:
     return replace(SOUND, connection={**kept, **connection})
 
 
-QUICK = {"budget_s": None, "attempts_max": 3, "wait_s_first": 0.1, "wait_s_max": 2.0}
+QUICK = {"elapsed_s_max": None, "attempts_max": 3, "wait_s_first": 0.1, "wait_s_max": 2.0}
 CLIENTS: list[tuple[str, Client, Level, str]] = [
     ("connect-timeout", client(without="connect_timeout"), Level.PROBLEM, "two minutes"),
     ("client-keepalives", client(keepalives="0"), Level.PROBLEM, "noticed never"),
