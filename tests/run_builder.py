@@ -131,7 +131,7 @@ class RunBuilder:
         about = {"step": step, "place": place, "repeat": repeat}
         common = {"fault_id": fault_id, "fault": fault, **about}
         targets = {"requested_target": requested_target, "actual_target": actual_target}
-        verbs = (
+        verbs: tuple[tuple[str, float, float, dict[str, str]], ...] = (
             ("inject", inject_s, accepted_s, targets),
             ("effect", accepted_s, effect_s, {**targets, "effect": effect}),
             ("hold", effect_s, effect_s, {}),

@@ -28,7 +28,7 @@ class SteadyState(Part):
     """A tolerance of normal service: required before the method, observed again after it."""
 
     arm: str = Field(description="Arm whose operations are looked at.")
-    operation: Literal["write", "read"] = Field(description="Kind of operation.")
+    operation: Literal["write", "read", "transaction"] = Field(description="Kind of operation.")
     success_ratio_min: float = Field(
         0.99, ge=0, le=1, description="Share of operations that must succeed at the first outcome."
     )

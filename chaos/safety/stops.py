@@ -69,7 +69,9 @@ class OfStream(Stop):
 
     arm: str = Field(description="Arm whose operations are watched.")
     endpoint: str = Field("cluster", description="`cluster`, `reader` or an instance identifier.")
-    operation: Literal["write", "read"] = Field("write", description="Kind of operation.")
+    operation: Literal["write", "read", "transaction"] = Field(
+        "write", description="Kind of operation."
+    )
 
     @property
     def _stream(self) -> str:
