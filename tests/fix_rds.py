@@ -185,6 +185,9 @@ class FakeRds:
     def acu_now(self, statistic: str = "Average") -> Mapping[str, float]:
         return self.acu
 
+    def acu_since(self, since: datetime) -> Mapping[str, Sequence[tuple[datetime, float]]]:
+        return {name: [(since, acu)] for name, acu in self.acu.items()}
+
     def answer(self, operation: str) -> ApiAnswer:
         return self.answers.get(operation, ApiAnswer(error_code=None, attempts=1, duration_s=0.01))
 

@@ -1,9 +1,9 @@
-"""CloudWatch: what a cluster's instances measured last, and the state of alarms."""
+"""CloudWatch: what a cluster's instances measured, and the state of alarms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from chaos.aws.sending import Api
@@ -46,6 +46,38 @@ def latest(
     for result in (result for page in pages for result in page["MetricDataResults"]):
         if result.get("Values"):
             found.setdefault(names[result["Id"]], result["Values"][0])
+    return found
+
+
+def series(
+    api: Api, metric: str, instances: Sequence[str], since: datetime
+) -> Mapping[str, Sequence[tuple[datetime, float]]]:
+    """GetMetricData: each instance's datapoints of an RDS metric since an instant, oldest first.
+
+    Asked for by the second, which CloudWatch answers with what it has: of RDS's metrics a datapoint a
+    minute, which may come a minute late or more. How long one stands for is told by those around it.
+    """
+    if not instances:
+        return {}
+    names = {f"m{number}": instance for number, instance in enumerate(instances)}
+    anchor = Anchor.take()
+    pages = api.pages(
+        f"reading {metric}",
+        "get_metric_data",
+        "cloudwatch",
+        token=NEXT,
+        MetricDataQueries=[
+            {"Id": number, "MetricStat": {**_statistic(metric, instance, "Average"), "Period": 1}}
+            for number, instance in names.items()
+        ],
+        StartTime=since,
+        EndTime=anchor.wall(anchor.monotonic_ns) + timedelta(seconds=PERIOD_S),
+        ScanBy="TimestampAscending",
+    )
+    found: dict[str, list[tuple[datetime, float]]] = {}
+    for result in (result for page in pages for result in page["MetricDataResults"]):
+        points = zip(result.get("Timestamps", ()), result.get("Values", ()), strict=True)
+        found.setdefault(names[result["Id"]], []).extend(points)
     return found
 
 

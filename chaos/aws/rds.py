@@ -23,6 +23,7 @@ from chaos.model.topology import Capacity, CustomEndpoint, GlobalCluster, Topolo
 __all__ = ["ApiAccess", "ApiCall", "ClusterEvent", "ControlPlane"]
 
 SERVERLESS = "db.serverless"
+_CAPACITY = "ServerlessDatabaseCapacity"
 _DESCRIBING = {  # Operation -> boto3's name, and whether it is asked about the cluster alone.
     "DescribeDBClusters": ("describe_db_clusters", True),
     "DescribeDBInstances": ("describe_db_instances", False),
@@ -152,12 +153,18 @@ class ControlPlane:
 
         It is of a minute, and comes about a minute late; `statistic` is of that minute.
         """
-        serverless = [
+        return cloudwatch.latest(self._api, _CAPACITY, self._serverless(), statistic)
+
+    def acu_since(self, since: datetime) -> Mapping[str, Sequence[tuple[datetime, float]]]:
+        """CloudWatch's datapoints of the same metric since an instant, oldest first."""
+        return cloudwatch.series(self._api, _CAPACITY, self._serverless(), since)
+
+    def _serverless(self) -> list[str]:
+        return [
             instance["DBInstanceIdentifier"]
             for instance in self._instances()
             if instance.get("DBInstanceClass") == SERVERLESS
         ]
-        return cloudwatch.latest(self._api, "ServerlessDatabaseCapacity", serverless, statistic)
 
     def alarm_states(self, names: Sequence[str]) -> Mapping[str, str]:
         """Return the states of CloudWatch alarms by name; those that there are not are left out."""

@@ -73,6 +73,8 @@ class Observation:
                                    or the error; "reader" as above
     event      source identifier   the RDS event's message; detail: event_id, categories, event_at
     capacity   cluster             its bounds in ACU, "min-max" (API); ", pauses after N s" with min 0
+    acu        instance            its capacity in ACU by CloudWatch; detail: resolution_s, for how long
+                                   a datapoint stands. Without a subject: why CloudWatch refused
     api        cluster             "ok", or why the RDS API did not answer
     alive      observer            its sample count; written about once a second
     lag        arm                 ms by which its load generator was late at most, since `since_ns`;

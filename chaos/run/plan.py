@@ -13,8 +13,10 @@ from chaos.definition.experiment import Experiment
 from chaos.definition.places import Placed, placed
 from chaos.definition.steps import Composite
 from chaos.errors import ControlPlaneError
+from chaos.model.serverless import serverless_members
 from chaos.model.topology import Topology
 from chaos.run.admission import Around, Foreseen, foresee, records_of_run, situation_of
+from chaos.run.capacity_watch import EVERY_S as CAPACITY_INTERVAL_S
 from chaos.run.observer import EVENTS_INTERVAL_S, TOPOLOGY_INTERVAL_S
 from chaos.run.rehearsal import Sent, rehearse
 from chaos.safety.calls import Call, total
@@ -90,6 +92,7 @@ class Plan:
                 Call("DescribeDBInstances", topologies),
                 *((Call("DescribeDBClusterEndpoints", 2),) if topology.is_cluster else ()),
                 *(call for one in self.foreseen for call in one.fault.reads),
+                *self._capacity_reads(watched_s),
                 Call("DescribeEvents", int(_EVENT_CALLS * watched_s / EVENTS_INTERVAL_S)),
                 *(call for guard in GUARDS for call in guard.reads),
             )
@@ -127,6 +130,15 @@ class Plan:
             ],
             "estimate": self.situation.estimate.as_json(),
         }
+
+    def _capacity_reads(self, watched_s: float) -> tuple[Call, ...]:
+        if not serverless_members(self.situation.topology):
+            return ()
+        looks = 1 + int(watched_s / CAPACITY_INTERVAL_S)
+        return (
+            Call("GetMetricData", looks, service="cloudwatch"),
+            Call("DescribeDBInstances", looks),
+        )
 
     def _step(self, step: Placed) -> dict[str, Any]:
         if isinstance(step.step, Composite):

@@ -16,6 +16,7 @@ from chaos.faults.base import Before, Context, Fault
 READS = frozenset(
     {
         "acu_now",
+        "acu_since",
         "answer",
         "cluster",
         "custom_endpoints",

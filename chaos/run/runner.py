@@ -29,9 +29,11 @@ from chaos.errors import (
 )
 from chaos.faults.base import Context
 from chaos.model.record import FORMAT, LineWriter
+from chaos.model.serverless import serverless_members
 from chaos.model.topology import Topology
 from chaos.run import folder as run_folder
 from chaos.run.admission import Around, admit, records_of_run, situation_of
+from chaos.run.capacity_watch import CapacityWatch
 from chaos.run.journal import Journal
 from chaos.run.load import StandingLoad
 from chaos.run.method import Method
@@ -197,10 +199,15 @@ class Run:
         """Watch the cluster and make the run's tables; at the end undo whatever is still open."""
         started_at = self._anchor.wall(self._anchor.monotonic_ns)
         observer = Observer(self.rig.rds, self._observations, self.rig.clock, started_at)
+        watches: list[Observer | CapacityWatch] = [observer]
+        if serverless_members(self._before):
+            emit, now_ns = self._observations.append, self.rig.clock.now_ns
+            watches.append(CapacityWatch(self.rig.rds.acu_since, emit, self._anchor, now_ns))
         try:
             with self._phase("preparation"):
-                observer.start(WORKERS_START_S)
-                self._workers.append(observer)
+                for watch in watches:
+                    watch.start(WORKERS_START_S)
+                    self._workers.append(watch)
                 self._snapshot("before")
                 for record in records_of_run(self.experiment, self._before, self.folder.name):
                     self._journal.undo(record, self.rig.rds.cluster)
@@ -210,7 +217,8 @@ class Run:
             with self._restoring_in_peace():
                 self._clean_up("rollback", self._roll_back)
                 self._clean_up("last snapshot", lambda: self._snapshot("after"))
-                self._clean_up("last observation", lambda: observer.stop(OBSERVER_STOP_S))
+                for watch in reversed(watches):
+                    self._clean_up("last observation", lambda w=watch: w.stop(OBSERVER_STOP_S))  # type: ignore[misc]
 
     @contextmanager
     def _working(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ requests and returns; none waits for the service to have done what it was asked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from chaos.model.account import Alarm, Caller, Deployment, MaintenanceAction, SafetyLever
@@ -43,6 +44,9 @@ class Rds(Protocol):
 
         `statistic` (Average, Minimum, Maximum) is of the newest minute, which may be the present one.
         """
+
+    def acu_since(self, since: datetime) -> Mapping[str, Sequence[tuple[datetime, float]]]:
+        """CloudWatch's datapoints of the same metric since an instant, oldest first."""
 
     def answer(self, operation: str) -> ApiAnswer:
         """Call a describing operation (`DescribeDBClusters`) and tell how it was answered.
