@@ -22,6 +22,7 @@ _NAMES = {
     "pinned": "Connections pinned to a demoted writer, for",
     "pinned_share_max": "Share of connections pinned at most",
 }
+_OPEN_ENDED = frozenset({"interruption", "pinned"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,10 @@ def rows(report: Report) -> tuple[DifferenceRow, ...]:
         DifferenceRow(
             name=_NAMES.get(row["measure"], row["measure"].replace("_", " ")),
             about=f"{row['operation']} {report.short(row['endpoint'])}".strip(),
-            cells=tuple(_cell(row["unit"], cell) for cell in row["arms"]),
+            cells=tuple(
+                _cell(row["unit"], cell, open_ended=row["measure"] in _OPEN_ENDED)
+                for cell in row["arms"]
+            ),
         )
         for row in _told(report).get("measures") or ()
     )
@@ -83,12 +87,13 @@ def lines(report: Report) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _cell(unit: str, cell: dict[str, Any]) -> Cell:
+def _cell(unit: str, cell: dict[str, Any], *, open_ended: bool) -> Cell:
+    """Return a cell; `open_ended`: a value without an upper bound is what had passed so far."""
     value, low, high = cell["value"], cell["low"], cell["high"]
     if value is None:
         return Cell(value=MISSING, interval="", against=cell["against_baseline"] or "")
     told = _quantity(value, unit)
-    if unit == "s" and high is None:
+    if high is None and open_ended:
         told = f"≥ {told}"
     if cell["of"] is not None:
         told = f"{told} of {count(cell['of'])}"

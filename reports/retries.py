@@ -20,15 +20,12 @@ class RetryRow:
     operations: str
     first_attempt: str
     absorbed: str
-    absorbed_cost: str
-    """How many attempts more, and how long that took at most."""
-    absorbed_errors: str
     failed: str
     unknown: str
-    seen: str
-    """The errors that users saw."""
     amplification: str
-    waited: str
+    longest_wait: str
+    details: tuple[tuple[str, str], ...]
+    """What retries cost, what users saw, how many waited: those that there are to tell."""
     bad: bool
 
 
@@ -72,38 +69,45 @@ def line(report: Report, arm: str) -> str:
 
 
 def _row(report: Report, row: dict[str, Any]) -> RetryRow:
-    absorbed, seen, waited = row["absorbed"], row["seen"], row["waited"]
+    seen = row["seen"]
     failed = seen["failed"] + row["unsent"]
-    cost = ""
-    if absorbed["operations"]:
-        cost = (
-            f"{count(absorbed['attempts'])} attempts more, {duration(absorbed['extra_s'])} in all, "
-            f"{duration(absorbed['extra_s_max'])} at worst"
-        )
+    details = (
+        ("retries", _absorbed(row["absorbed"])),
+        ("users saw", naming.errors(seen["errors"])),
+        ("waiting", _waited(row["waited"])),
+    )
     return RetryRow(
         arm=row["arm"],
         stream=naming.stream(report, row),
         over="" if row["fault_id"] is None else naming.faults(report, [row["fault_id"]]),
         operations=count(row["operations"]),
         first_attempt=count(row["first_attempt"]),
-        absorbed=count(absorbed["operations"]),
-        absorbed_cost=cost,
-        absorbed_errors=naming.errors(absorbed["errors"]),
+        absorbed=count(row["absorbed"]["operations"]),
         failed=count(failed),
         unknown=count(seen["unknown"]),
-        seen=naming.errors(seen["errors"]),
         amplification=MISSING if row["amplification"] is None else f"{row['amplification']:.2f}",
-        waited=_waited(waited),
+        longest_wait=duration(row["waited"]["max_s"]),
+        details=tuple((what, told) for what, told in details if told),
         bad=bool(failed),
+    )
+
+
+def _absorbed(absorbed: dict[str, Any]) -> str:
+    if not absorbed["operations"]:
+        return ""
+    more = absorbed["attempts"]
+    return (
+        f"{count(more)} more attempt{'s' if more > 1 else ''}, {duration(absorbed['extra_s'])} in all "
+        f"and {duration(absorbed['extra_s_max'])} at worst, after {naming.errors(absorbed['errors'])}"
     )
 
 
 def _waited(waited: dict[str, Any]) -> str:
     if not waited["over"]:
-        return f"longest {duration(waited['max_s'])}"
+        return ""
     return (
-        f"{count(waited['over'])} waited, {count(waited['longest_part'])} of them for most of their "
-        f"time; p99 {duration(waited['p99_s'])}, longest {duration(waited['max_s'])}"
+        f"{count(waited['over'])} waited for a connection, {count(waited['longest_part'])} of them "
+        f"for most of their time; p99 {duration(waited['p99_s'])}, in all {duration(waited['sum_s'])}"
     )
 
 

@@ -273,7 +273,7 @@ def _distinct(repeats: Iterable[Finding]) -> list[Finding]:
 
 def _at_least(report: Report, finding: Finding) -> str:
     off = finding.uncertainty_s
-    if not off or report.open_ended(finding):
+    if not off or finding.measured is None or report.open_ended(finding):
         return ""
     return f"at least {duration(max(_length(report, finding) - off, 0.0))}"
 

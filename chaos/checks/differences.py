@@ -130,6 +130,9 @@ def _interruptions(all_felt: Iterable[Felt]) -> Iterator[tuple[Row, Measure]]:
     for one in all_felt:
         streams.setdefault((one.endpoint, one.kind), []).append(one)
     for (endpoint, kind), members in streams.items():
+        if all(one.silence is not None for one in members):
+            yield ("interruption", endpoint, kind.name.lower(), "s"), UNKNOWN
+            continue
         low = max(one.at_least_s for one in members)
         bounded = [one.at_most_s for one in members]
         high = max(math.inf if bound is None else bound for bound in bounded)
@@ -193,7 +196,7 @@ def _latency(trace: Trace, first_ns: int, p: float) -> Measure:
         low, high = min(low, by_second[middle.low - 1]), max(high, by_second[middle.high - 1])
         if middle.confidence < CONFIDENCE:
             low, high = 0.0, math.inf
-    return Measure(nearest_rank(taken.tolist(), p), low, high)
+    return Measure(float(taken[max(0, math.ceil(p * len(taken)) - 1)]), low, high)
 
 
 def _by_second(trace: Trace, early: np.typing.NDArray[np.bool_], p: float) -> list[float]:
