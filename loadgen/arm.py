@@ -203,7 +203,7 @@ class Arm:
         """Return it as an experiment changes it: `name`, `retry`, `pool`, `connection`, `deadline_s`.
 
         Settings of pool and connection are added to its own; one that is None goes back to what the
-        library does unasked.
+        library does unasked. A deadline of 0 is none.
         """
         fields: dict[str, Any] = {}
         for mapping in ("pool", "connection"):
@@ -213,8 +213,7 @@ class Arm:
         if changes.get("retry"):
             fields["retry"] = Retry.of(changes["retry"])
         if changes.get("deadline_s") is not None:
-            deadline_s = changes["deadline_s"]
-            fields["deadline_s"] = None if deadline_s == "none" else float(deadline_s)
+            fields["deadline_s"] = float(changes["deadline_s"]) or None
         if changes.get("name"):
             fields["name"] = changes["name"]
         return replace(self, **fields)

@@ -118,7 +118,7 @@ class Report:
     def arms(self) -> tuple[str, ...]:
         """The client arms in the experiment's order, without the probes."""
         declared = (self.history.experiment.get("workload") or {}).get("arms") or ()
-        names = [arm.get("arm") for arm in declared]
+        names = [arm.get("name") or arm.get("arm") for arm in declared]
         found = [arm for arm in self.history.arms if arm != PROBE_ARM]
         return tuple(sorted(found, key=lambda a: (names.index(a) if a in names else len(names), a)))
 

@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from chaos.checks import CATALOGUE as CHECKS
+from chaos.cli.loading import loaded_from
 from chaos.cli.options import AsJson
 from chaos.cli.terminal import Terminal
 from chaos.definition.experiment import Experiment
-from chaos.definition.load import find, load, shipped
+from chaos.definition.load import load, shipped
 from chaos.errors import DefinitionError, ExitCode, nearest
 from chaos.faults import CATALOGUE as FAULTS
 from chaos.faults.base import Fault
@@ -24,9 +25,6 @@ from loadgen.arms import CATALOGUE as ARMS
 from loadgen.profiles import CATALOGUE as PROFILES
 from loadgen.profiles import STATEMENTS, StreamOf
 from loadgen.profiles import find as find_profile
-
-ARM_NAMES = tuple(arm.name for arm in ARMS)
-PROFILE_NAMES = tuple(profile.name for profile in PROFILES)
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +42,7 @@ def validate(
     results: list[dict[str, Any]] = []
     for file in files:
         try:
-            name = load(find(file), arms=ARM_NAMES, profiles=PROFILE_NAMES).name
+            name = loaded_from(file)[0].name
         except DefinitionError as error:
             results.append({"file": file, "valid": False, "errors": str(error).splitlines()})
             if not as_json:

@@ -12,15 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from chaos.cli import target as targets
-from chaos.cli.catalogue import ARM_NAMES, PROFILE_NAMES
 from chaos.cli.embedded import specification
+from chaos.cli.loading import loaded_from
 from chaos.cli.options import DEFAULT_RUNS, AsJson, Quiet, RunsRoot, Safety, Variables, assigned
 from chaos.cli.terminal import Terminal
 from chaos.clock import Anchor
 from chaos.db.endpoint_names import EndpointNames
 from chaos.db.sessions import Sessions
 from chaos.definition.experiment import Experiment
-from chaos.definition.load import find, load
 from chaos.definition.safety import safety_of
 from chaos.errors import ExitCode
 from chaos.faults.base import Context
@@ -55,7 +54,7 @@ def plan(
 ) -> int:
     """Tell what a run would do, step by step, and which guard would refuse it; changes nothing."""
     terminal = Terminal(quiet=quiet)
-    definition = load(find(experiment), assigned(variables), arms=ARM_NAMES, profiles=PROFILE_NAMES)
+    definition, _ = loaded_from(experiment, assigned(variables))
     spec = specification(definition.test_cluster, profile="fast", seed=0)
     made = planned(definition, cluster, spec, safety=safety_of(safety), runs=out, terminal=terminal)
     if as_json:

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from chaos.cli.catalogue import ARM_NAMES, PROFILE_NAMES
 from chaos.cli.embedded import specification
+from chaos.cli.loading import loaded_from
 from chaos.cli.options import DEFAULT_RUNS, Quiet, RunsRoot, Safety, Variables, assigned
 from chaos.cli.plan import planned
 from chaos.cli.terminal import Terminal
-from chaos.definition.load import find, load
 from chaos.definition.safety import safety_of
 from chaos.errors import DefinitionError
 from chaos.run.permissions import policy_of
@@ -65,7 +64,7 @@ def policy(
 ) -> None:
     """Print the least-privilege IAM policy for exactly this experiment, as JSON."""
     terminal = Terminal(quiet=quiet)
-    definition = load(find(experiment), assigned(variables), arms=ARM_NAMES, profiles=PROFILE_NAMES)
+    definition, _ = loaded_from(experiment, assigned(variables))
     place = _place(cluster, account, region)
     asked = cluster if place is None else None
     identifier = _STAND_IN if place is None or place.cluster == _UNNAMED else place.cluster

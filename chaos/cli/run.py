@@ -9,9 +9,9 @@ import typer
 
 from chaos.cli import judgement
 from chaos.cli import target as targets
-from chaos.cli.catalogue import ARM_NAMES, PROFILE_NAMES
 from chaos.cli.defect import Defects, parsed
 from chaos.cli.embedded import specification
+from chaos.cli.loading import loaded_from
 from chaos.cli.options import (
     DEFAULT_RUNS,
     AsJson,
@@ -26,7 +26,6 @@ from chaos.cli.terminal import Terminal
 from chaos.cli.worker import Listen, Workers, force_config, gathered
 from chaos.clock import Anchor
 from chaos.definition.experiment import Experiment
-from chaos.definition.load import find, load
 from chaos.definition.safety import safety_of
 from chaos.errors import DefinitionError, GamedayError
 from chaos.model.topology import Topology
@@ -37,6 +36,7 @@ from chaos.run.runner import Ended, Run
 from chaos.safety.limits import SafetyFile
 from chaos.testcluster.records import ClusterSpec
 from loadgen.config import ArmTraffic
+from loadgen.configured import ArmRules
 from loadgen.distributed.force import Force, ForceConfig
 from loadgen.workload import LocustWorkload
 
@@ -83,7 +83,7 @@ def run(
     """Carry an experiment out and say what clients felt."""
     terminal = Terminal(quiet=quiet)
     try:
-        loaded = load(find(experiment), assigned(variables), arms=ARM_NAMES, profiles=PROFILE_NAMES)
+        loaded, rules = loaded_from(experiment, assigned(variables))
         definition = _selected(loaded, arm, repeat)
         defects = _planted(defect or [], cluster)
         force = force_config(workers, listen)
@@ -91,6 +91,7 @@ def run(
         with signals_to(clock, terminal.tell):
             folder, ended = _carried_out(
                 definition,
+                rules,
                 cluster,
                 specification(definition.test_cluster, profile=profile.value, seed=seed),
                 defects=defects,
@@ -121,6 +122,7 @@ def _planted(defects: list[str], cluster: str | None) -> list[dict[str, Any]]:
 
 def _carried_out(
     definition: Experiment,
+    rules: ArmRules,
     cluster: str | None,
     spec: ClusterSpec,
     *,
@@ -145,7 +147,7 @@ def _carried_out(
         if kind == "aws":
             faults = [step.fault for step in definition.faults]
             targets.confirm(before, target.rds.region, faults, yes=yes)
-        arms = tuple(entry.arm for entry in definition.workload.arms)
+        arms = tuple(entry.name for entry in definition.workload.arms)
         with gathered(
             workers, arms=arms, folder=folder, kind=kind, tell=terminal.tell, clock=clock
         ) as force:
@@ -154,7 +156,7 @@ def _carried_out(
                 control=target.control,
                 cluster_kind=kind,
                 connect=target.connect,
-                workload=_workload(definition, spec.seed, force),
+                workload=_workload(definition, rules, spec.seed, force),
                 check_cluster=target.check,
                 alarms=target.rds.alarm_states,
                 undo_timeout_s=target.undo_timeout_s,
@@ -193,10 +195,10 @@ def _selected(definition: Experiment, arms: list[str] | None, repeat: int | None
     """Apply `--arm` and `--repeat` by validating the changed definition again."""
     fields = definition.resolved()
     if arms:
-        kept = [entry for entry in fields["workload"]["arms"] if entry["arm"] in arms]
-        missing = set(arms) - {entry["arm"] for entry in kept}
+        kept = [entry for entry in fields["workload"]["arms"] if entry["name"] in arms]
+        missing = set(arms) - {entry["name"] for entry in kept}
         if missing:
-            has = ", ".join(entry["arm"] for entry in fields["workload"]["arms"])
+            has = ", ".join(entry["name"] for entry in fields["workload"]["arms"])
             raise DefinitionError(f"--arm {', '.join(sorted(missing))}: this experiment has {has}")
         fields["workload"]["arms"] = kept
         for part in ("objectives", "steady_state"):
@@ -213,12 +215,15 @@ def _selected(definition: Experiment, arms: list[str] | None, repeat: int | None
     return Experiment.model_validate(fields)
 
 
-def _workload(definition: Experiment, seed: int, force: Force | None) -> LocustWorkload:
+def _workload(
+    definition: Experiment, rules: ArmRules, seed: int, force: Force | None
+) -> LocustWorkload:
     workload = definition.workload
     return LocustWorkload(
         tuple(
             ArmTraffic(
-                arm=entry.arm,
+                arm=entry.name,
+                client=rules.client_of(entry.client()),
                 **workload.rates(entry),
                 shape=workload.model_dump(mode="json")["shape"],
                 users=workload.users,

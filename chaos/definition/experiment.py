@@ -81,7 +81,7 @@ class Experiment(Part):
 
     @model_validator(mode="after")
     def _known_arms(self) -> Self:
-        known = {arm.arm for arm in self.workload.arms}
+        known = {arm.name for arm in self.workload.arms}
         for part, named in (
             *(("steady_state", state.arm) for state in self.steady_state),
             *(("objectives", getattr(check, "arm", None)) for check in self.objectives),

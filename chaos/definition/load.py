@@ -269,7 +269,8 @@ def _dereference(node: Any, schema: Any) -> Any:
     """Follow references; of what may also be absent, take what it is otherwise."""
     while "$ref" in node or "anyOf" in node:
         if "anyOf" in node:
-            node = next((one for one in node["anyOf"] if one.get("type") != "null"), {})
+            named = [one for one in node["anyOf"] if not {"enum", "const"} & set(one)]
+            node = next((one for one in named if one.get("type") != "null"), {})
         else:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
     return node

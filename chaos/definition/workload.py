@@ -145,7 +145,7 @@ class Workload(Part):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        names = [arm.arm for arm in self.arms]
+        names = [arm.name for arm in self.arms]
         if len(set(names)) != len(names):
             raise ValueError(f"an arm is listed twice: {', '.join(sorted(names))}")
         return self
@@ -154,7 +154,7 @@ class Workload(Part):
     def _one_rate(self) -> Self:
         """Refuse rates that contradict each other, or that a profile does not have."""
         parts: list[tuple[str, Workload | Arm, str]] = [("", self, self.profile)]
-        parts += [(f"{arm.arm}: ", arm, arm.profile or self.profile) for arm in self.arms]
+        parts += [(f"{arm.name}: ", arm, arm.profile or self.profile) for arm in self.arms]
         for where, part, profile in parts:
             each = [name for name in ("writes_per_s", "reads_per_s") if getattr(part, name)]
             if each and part.operations_per_s:
