@@ -93,8 +93,8 @@ class Section:
 
     told: bool
     pools: tuple[PoolRow, ...]
-    remedies: tuple[tuple[str, str], ...]
-    """(arms, remedy) of every pool that was poisoned."""
+    remedies: tuple[tuple[str, tuple[str, ...]], ...]
+    """(arms, remedy in pieces, every second of which is code) of every pool that did not let go."""
     switches: tuple[Switch, ...]
     seats: tuple[SeatRow, ...]
     readers: tuple[ReaderRow, ...]
@@ -138,17 +138,17 @@ def _pool(report: Report, one: Mapping[str, Any]) -> PoolRow:
         refused=refused,
         left=f"{count(left)}, {count(one['unused'])} unused" if one["unused"] else count(left),
         alarm=left > 0,
-        remedy=one["remedy"] if ever else "",
+        remedy=one["remedy"] if left else "",
     )
 
 
-def _remedies(pools: Sequence[PoolRow]) -> Iterator[tuple[str, str]]:
+def _remedies(pools: Sequence[PoolRow]) -> Iterator[tuple[str, tuple[str, ...]]]:
     arms: dict[str, list[str]] = {}
     for pool in pools:
         if pool.remedy and pool.arm not in arms.get(pool.remedy, ()):
             arms.setdefault(pool.remedy, []).append(pool.arm)
     for remedy, names in arms.items():
-        yield ", ".join(names), remedy
+        yield ", ".join(names), tuple(remedy.split("`"))
 
 
 def _switch(report: Report, one: Mapping[str, Any]) -> Switch:
@@ -228,7 +228,7 @@ def _readers(report: Report, one: Mapping[str, Any]) -> Iterator[ReaderRow]:
     for number, instance in enumerate(told):
         yield ReaderRow(
             arm=one["arm"],
-            instance=report.short(instance),
+            instance=report.short(instance) + _aside(before, after, instance),
             before=_share(before, instance),
             after=_share(after, instance),
             connections=f"{_sitting(before, instance)} → {_sitting(after, instance)}",
@@ -236,6 +236,13 @@ def _readers(report: Report, one: Mapping[str, Any]) -> Iterator[ReaderRow]:
             served_again=", ".join(came_back.get(instance, ())) or MISSING,
             first_of_arm=number == 0,
         )
+
+
+def _aside(before: Mapping[str, Any], after: Mapping[str, Any] | None, instance: str) -> str:
+    """Say of an instance that it served reads and was no reader."""
+    if after and instance in after["reads"] and instance not in after["readers"]:
+        return ", no reader any more"
+    return "" if instance in before["readers"] or instance not in before["reads"] else ", no reader"
 
 
 def _share(shares: Mapping[str, Any] | None, instance: str) -> str:

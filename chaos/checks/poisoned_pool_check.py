@@ -111,11 +111,14 @@ def finding(
 
 
 def told(recording: Recording, one: Poisoning) -> str:
-    """Return what happened to a pool as one sentence, with the remedy where there was anything."""
+    """Return what happened to a pool as one sentence, with the remedy where something is left."""
     where = " and ".join(one.instances)
     if not one.pinned:
         return f"no connection of the pool sat on {where} once it was demoted"
-    return "; ".join((*_clauses(one, where), f"remedy: {remedy_of(recording, one.arm)}"))
+    parts = list(_clauses(one, where))
+    if one.remaining:
+        parts.append(f"remedy: {remedy_of(recording, one.arm)}")
+    return "; ".join(parts)
 
 
 def _clauses(one: Poisoning, where: str) -> Iterator[str]:
@@ -127,4 +130,6 @@ def _clauses(one: Poisoning, where: str) -> Iterator[str]:
     if one.remaining:
         left = f"{one.remaining} were left at the end"
         yield f"{left}, {one.unused} of them unused since" if one.unused else left
+    else:
+        yield "the pool let go of all"
     yield "`SELECT 1` passes there, so a health check does not notice"

@@ -36,6 +36,8 @@ class Shares:
 
     from_ns: int
     to_ns: int
+    readers: tuple[str, ...]
+    """The readers by SQL at the end; whoever else served is the writer, or was one of them."""
     reads: Mapping[str, int]
     """By instance: every reader, then others that answered."""
     connections: Mapping[str, int]
@@ -144,7 +146,13 @@ def _shares(recording: Recording, arm: str, from_ns: int, to_ns: int) -> Shares:
     if found is not None:
         live = found.through(READER) & found.live_at(to_ns - 1)
         sitting = {i: int((live & found.on(i)).sum()) for i in reads}
-    return Shares(from_ns=from_ns, to_ns=to_ns, reads=reads, connections=sitting)
+    return Shares(
+        from_ns=from_ns,
+        to_ns=to_ns,
+        readers=tuple(readers),
+        reads=reads,
+        connections=sitting,
+    )
 
 
 class ReaderSkew(Check):
@@ -265,6 +273,7 @@ def _as_json(recording: Recording, shares: Shares | None) -> dict[str, Any] | No
     return {
         "from": recording.seconds(shares.from_ns),
         "to": recording.seconds(shares.to_ns),
+        "readers": list(shares.readers),
         "reads": dict(shares.reads),
         "connections": dict(shares.connections),
         "share_max": shares.share_max,

@@ -23,7 +23,7 @@ from chaos.model.connections import STILL_OPEN, Connections, addresses
 from chaos.model.record import Observation, resolved_subject
 
 PROBES = "probes"
-STALE_TO_THE_END = "the last answer heard led to"
+STALE_TO_THE_END = "the last answer was stale"
 _LISTED_MAX = 50
 
 
@@ -157,17 +157,17 @@ def _answers(
     heard = [o for o in heard if o.at_ns < until_ns]
     led_to = [_led_to(o.value, book) for o in heard]
     right = [n for n, o in enumerate(heard) if new in led_to[n] and o.at_ns >= change.since_ns]
-    first = Told(None, None, f"no answer led to {new}")
+    first = Told(None, None, "no answer led there")
     if right:
         first = _changed(recording, promotion, heard[right[0]])
     elif heard and new in led_to[-1]:
-        first = Told(None, None, f"its answers led to {new} before the promotion already")
+        first = Told(None, None, "it was right before the promotion")
     # An answer holds until the one that differs, which tells when it was last heard.
     last_heard = [o.since_ns or o.at_ns for o in heard[1:]]
     stale = [n for n, at_ns in enumerate(last_heard) if old in led_to[n] and at_ns >= change.at_ns]
     last = Told(None, None, "none was heard")
     if heard and old in led_to[-1]:
-        last = Told(None, None, f"{STALE_TO_THE_END} {old}")
+        last = Told(None, None, STALE_TO_THE_END)
     elif stale:
         last = _changed(recording, promotion, heard[stale[-1] + 1])
     return first, last
@@ -179,7 +179,7 @@ def _earliest(told: Sequence[Told]) -> Told:
 
 
 def _latest(told: Sequence[Told]) -> Told:
-    endless = [one for one in told if one.why.startswith(STALE_TO_THE_END)]
+    endless = [one for one in told if one.why == STALE_TO_THE_END]
     known = [one for one in told if one.at_s is not None]
     return next(iter(endless), max(known, key=lambda one: one.at_s or 0.0) if known else told[0])
 

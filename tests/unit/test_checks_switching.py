@@ -87,8 +87,8 @@ def test_an_arm_that_heard_nothing_right_is_told_so(run: RunBuilder) -> None:
     Pool(run).connect(OLD, 1.0)
     resolved(run, 0.5, "127.0.0.1", last_s=0.0)
     (arm,) = of_promotion(run)["answers"]
-    assert arm["first_right"]["why"] == f"no answer led to {NEW}"
-    assert arm["last_stale"]["why"] == f"the last answer heard led to {OLD}"
+    assert arm["first_right"]["why"] == "no answer led there"
+    assert arm["last_stale"]["why"] == "the last answer was stale"
 
 
 def test_the_latest_of_an_arm_s_workers_counts(run: RunBuilder) -> None:
@@ -190,6 +190,7 @@ def test_a_pool_that_never_returns_to_a_reader_is_skewed(lost_reader: RunBuilder
     (told,) = [one for one in skew(recording) if one["arm"] == "arm"]
     assert told["before"]["share_max"] == 0.5
     assert told["after"]["reads"] == {NEW: 100, THIRD: 0}
+    assert told["after"]["readers"] == [NEW, THIRD]
     (back,) = told["returned"]
     assert (back["instance"], back["served"]) == (THIRD, None)
 
