@@ -1,7 +1,8 @@
 """The users of one stream, whatever carries them: what each does with the arrivals it takes.
 
 A user takes the next arrival, waits for its instant and carries it out; while all are busy arrivals
-wait in the queue. Nothing here knows whether users are greenlets or threads.
+wait in the queue. Nobody takes one that is far away: where rates change, it would keep its old instant.
+Nothing here knows whether users are greenlets or threads.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from chaos.clock import NS
 from loadgen.client import Client
 from loadgen.recorder import Recorder
 from loadgen.schedule import Arrivals
+
+AHEAD_S = 0.1
+"""How far ahead an arrival is taken by a hundred users or fewer; more of them look around less often."""
 
 
 class Crew:
@@ -35,6 +39,7 @@ class Crew:
         self.client_of_user = client_of_user
         self.think_time_s = think_time_s
         """How long a user does nothing after an operation, before it takes the next arrival."""
+        self.ahead_ns = int(AHEAD_S * max(1.0, count / 100) * NS)
         self.busy: set[Member] = set()
         """Users that carry out an operation."""
 
@@ -56,8 +61,13 @@ class Member:
         """
         crew, perform = self._crew, self.perform
         take, busy, now = crew.arrivals.take, crew.busy, time.monotonic_ns
+        away_ns, near_ns = crew.arrivals.ahead_ns, crew.ahead_ns
         while True:
             now_ns = now()
+            early_ns = away_ns(now_ns) - near_ns
+            if early_ns > 0:
+                wait((early_ns + near_ns / 2) / NS)
+                continue
             intended_ns = take(now_ns)
             if intended_ns is None:
                 return

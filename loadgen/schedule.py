@@ -81,9 +81,9 @@ class Schedule:
 class Arrivals:
     """Arrivals of one stream, handed to users in order; a bounded queue while all are busy.
 
-    A free user takes the next arrival and sleeps until its instant, so nothing but the users' own
-    timers drives the stream. Arrivals that fall due while no user is free wait in the queue; one
-    that finds `queue_max` waiting is handed to `reject(intended_ns, now_ns)` and never sent. Due
+    A free user takes the next arrival a moment ahead and sleeps until its instant, so nothing but the
+    users' own timers drives the stream. Arrivals that fall due while no user is free wait in the
+    queue; one that finds `queue_max` waiting is handed to `reject(intended_ns, now_ns)` and never sent. Due
     arrivals enter the queue in `take` and `admit`, in order, as if each had been there in time.
     """
 
@@ -101,6 +101,12 @@ class Arrivals:
     def waiting(self) -> int:
         """How many arrivals wait for a user."""
         return len(self._waiting)
+
+    def ahead_ns(self, now_ns: int) -> int:
+        """Return how far in the future the next arrival is; 0 where one is due, or none will come."""
+        if self._waiting or self._closed_ns is not None:
+            return 0
+        return max(0, self._next_ns - now_ns)
 
     def admit(self, now_ns: int) -> None:
         """Let every arrival that has fallen due by `now_ns` enter the queue, or be rejected."""
