@@ -17,6 +17,7 @@ from chaos.checks.poisoned_pool_check import PoisonedPool
 from chaos.checks.read_your_writes import ReadYourWrites
 from chaos.checks.restored import Restored
 from chaos.checks.single_writer import SingleWriter
+from chaos.checks.skew import ReaderSkew
 from chaos.checks.staleness import Staleness
 from chaos.checks.success_ratio import SuccessRatio
 
@@ -26,6 +27,7 @@ CATALOGUE: tuple[type[Check], ...] = (
     Restored,
     SuccessRatio,
     PoisonedPool,
+    ReaderSkew,
     Availability,
     Staleness,
     MonotonicReads,
