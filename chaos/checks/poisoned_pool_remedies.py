@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from chaos.checks.recording import Recording
 
-SQLALCHEMY, PSYCOPG_POOL, ASYNCPG, AWS_WRAPPER = (
-    "sqlalchemy", "psycopg-pool", "asyncpg", "aws-wrapper",
+SQLALCHEMY, PSYCOPG_POOL, HELD, ASYNCPG, AWS_WRAPPER = (
+    "sqlalchemy", "psycopg-pool", "held-connection", "asyncpg", "aws-wrapper",
 )  # fmt: skip
 
 REMEDIES: Mapping[str, str] = {
@@ -26,6 +26,10 @@ REMEDIES: Mapping[str, str] = {
         "in psycopg_pool a `check=` function that asks `SELECT pg_is_in_recovery()` and raises where"
         " it is true (the ready-made `check_connection` passes there), or"
         " `target_session_attrs=read-write`; `max_lifetime` only bounds it"
+    ),
+    HELD: (
+        "in psycopg close the connection that raised SQLSTATE 25006 (`ReadOnlySqlTransaction`) and open"
+        " another, and connect with `target_session_attrs=read-write`, which refuses a reader"
     ),
     ASYNCPG: (
         "in asyncpg `target_session_attrs='read-write'` for `create_pool`, and"
