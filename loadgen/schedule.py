@@ -83,8 +83,9 @@ class Arrivals:
 
     A free user takes the next arrival a moment ahead and sleeps until its instant, so nothing but the
     users' own timers drives the stream. Arrivals that fall due while no user is free wait in the
-    queue; one that finds `queue_max` waiting is handed to `reject(intended_ns, now_ns)` and never sent. Due
-    arrivals enter the queue in `take` and `admit`, in order, as if each had been there in time.
+    queue; one that finds `queue_max` waiting is handed to `reject(intended_ns, now_ns)` and never
+    sent. Due arrivals enter the queue in `take` and `admit`, in order, as if each had been there in
+    time.
     """
 
     def __init__(
