@@ -10,9 +10,11 @@ from __future__ import annotations
 from chaos.checks.acknowledged_writes import AcknowledgedWrites
 from chaos.checks.availability import Availability
 from chaos.checks.base import Check
+from chaos.checks.capacity_reached import CapacityReached
 from chaos.checks.constant_sums import ConstantSums
 from chaos.checks.interruption import Interruption
 from chaos.checks.monotonic_reads import MonotonicReads
+from chaos.checks.no_disconnects import NoDisconnects
 from chaos.checks.poisoned_pool_check import PoisonedPool
 from chaos.checks.read_your_writes import ReadYourWrites
 from chaos.checks.restored import Restored
@@ -34,6 +36,8 @@ CATALOGUE: tuple[type[Check], ...] = (
     ReadYourWrites,
     ConstantSums,
     SingleWriter,
+    CapacityReached,
+    NoDisconnects,
 )
 
 __all__ = ["CATALOGUE", "Check"]

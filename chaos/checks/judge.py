@@ -24,6 +24,7 @@ from chaos.checks.read_table import inform_reads, reads_shown
 from chaos.checks.recording import Recording
 from chaos.checks.repeats import over_repeats, repeats
 from chaos.checks.retries import retry_table
+from chaos.checks.serverless import serverless
 from chaos.checks.skew import skew
 from chaos.checks.switching import switching
 from chaos.checks.switching_topology import judge_topology
@@ -47,6 +48,7 @@ PARTS: Mapping[str, Callable[[Recording], Any]] = {
     "skew": skew,
     "workers": workers_table,
     "reads": reads_shown,
+    "serverless": serverless,
     "latency": latency_table,
     "generators": generator_table,
 }

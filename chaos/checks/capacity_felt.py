@@ -1,0 +1,192 @@
+"""What clients felt of capacity: latency at each one, broken connections while it changed, resumes.
+
+An operation is set against the capacity of the instance that answered it, when it was due; one that no
+instance answered, against that of the instance that the stream's last answer came from. Latency counts
+from the intended start, as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.checks.capacity_series import Level, capacity_at, levels
+from chaos.checks.evidence import Trace
+from chaos.checks.recording import Recording
+from chaos.clock import NS
+from chaos.model.history import OperationLog, Records
+from chaos.model.operation import PROBE_ARM
+from chaos.model.serverless import STEP_ACU
+
+_BROKEN = ("08", "57P0", "----- ConnectionLost", "----- ConnectionReset")
+"""Begin the names of errors that a connection which was open meets when it breaks."""
+_P99_MIN = 100
+
+Series = Mapping[str, Sequence[Level]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnects:
+    """Connections of one arm to one instance that broke while its capacity changed."""
+
+    arm: str
+    instance: str
+    operations: int
+    """That were answered by it while its capacity changed, or broke."""
+    broken: int
+    """Attempts that met a connection which broke; each connection fails one at least."""
+    first_ns: int | None
+    last_ns: int | None
+
+
+def by_capacity(recording: Recording) -> list[dict[str, Any]]:
+    """Return operations, latency and failures of each stream at each capacity, to the half ACU.
+
+    `acu` is None where no datapoint tells. The 99th percentile is None below 100 operations.
+    """
+    series = levels(recording)
+    if not series:
+        return []
+    return [
+        row
+        for arm, endpoint, kind in sorted(recording.streams)
+        if arm != PROBE_ARM and (trace := recording.trace(arm, endpoint, kind)) is not None
+        for row in _of_stream(
+            trace, series, {"arm": arm, "endpoint": endpoint, "operation": kind.name.lower()}
+        )
+    ]
+
+
+def _of_stream(trace: Trace, series: Series, about: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    acu = _capacities(trace, series)
+    latency_s = (trace.ended - trace.intended) / NS
+    rounded = np.round(acu / STEP_ACU) * STEP_ACU
+    there = np.isfinite(rounded)
+    groups: list[tuple[float | None, NDArray[np.bool_]]] = [
+        (float(level), rounded == level) for level in np.unique(rounded[there]).tolist()
+    ]
+    if not there.all():
+        groups.append((None, ~there))
+    for level, chosen in groups:
+        good = latency_s[chosen & trace.succeeded]
+        failed = int(np.count_nonzero(chosen & ~trace.succeeded))
+        yield {
+            **about,
+            "acu": level,
+            "operations": int(np.count_nonzero(chosen)),
+            "failed": failed,
+            "latency_ms_p50": _quantile_ms(good, 0.5, 1),
+            "latency_ms_p99": _quantile_ms(good, 0.99, _P99_MIN),
+        }
+
+
+def _capacities(trace: Trace, series: Series) -> NDArray[np.float64]:
+    """Return the capacity of who answered each operation, when it was due; NaN where none is told."""
+    names = np.array(trace.log.names, dtype=object)
+    instances = np.asarray(trace.records["instance"], dtype=np.int64)
+    # 0 is no name: the last one before it stands in.
+    last = np.maximum.accumulate(np.where(instances > 0, np.arange(len(instances)), 0))
+    instances = instances[last]
+    told = np.full(len(instances), np.nan)
+    for number in np.unique(instances).tolist():
+        known = series.get(str(names[number]))
+        if known:
+            chosen = instances == number
+            told[chosen] = capacity_at(known, trace.intended[chosen])
+    return told
+
+
+def _quantile_ms(latency_s: NDArray[np.float64], share: float, least: int) -> float | None:
+    if len(latency_s) < least:
+        return None
+    return float(np.quantile(latency_s, share, method="higher")) * 1e3
+
+
+def disconnects(recording: Recording) -> list[Disconnects]:
+    """Return, for each arm and instance whose capacity changed, what broke meanwhile."""
+    found = []
+    for instance, known in sorted(levels(recording).items()):
+        stretches = [(one.changed_ns, one.from_ns) for one in known[1:]]
+        if not stretches:
+            continue
+        for arm, log in recording.history.arms.items():
+            if arm != PROBE_ARM:
+                found.append(_broken(arm, instance, log, stretches))
+    return found
+
+
+def _broken(
+    arm: str, instance: str, log: OperationLog, stretches: Sequence[tuple[int, int]]
+) -> Disconnects:
+    errors = [n for n, name in enumerate(log.names) if name.startswith(_BROKEN)]
+    of_instance = log.names.index(instance) if instance in log.names else -1
+
+    def inside(records: Records) -> NDArray[np.bool_]:
+        here = np.zeros(len(records), dtype=bool)
+        for from_ns, to_ns in stretches:
+            here |= (records["ended_ns"] >= from_ns) & (records["started_ns"] <= to_ns)
+        return np.asarray(here & (records["instance"] == of_instance))
+
+    broken = log.attempts[inside(log.attempts) & np.isin(log.attempts["error"], errors)]
+    # An operation without recorded attempts stands for its only one.
+    single = inside(log.operations) & np.isin(log.operations["error"], errors)
+    single[log.attempts["operation"][log.attempts["operation"] < len(single)]] = False
+    ended = np.concatenate([broken["ended_ns"], log.operations["ended_ns"][single]])
+    return Disconnects(
+        arm=arm,
+        instance=instance,
+        operations=int(np.count_nonzero(inside(log.operations))),
+        broken=len(ended),
+        first_ns=int(ended.min()) if len(ended) else None,
+        last_ns=int(ended.max()) if len(ended) else None,
+    )
+
+
+def resumes(recording: Recording) -> list[dict[str, Any]]:
+    """Return, for each pause, how long the first operation of each stream waited for its answer.
+
+    From the instant when the first operation after it was due to the return of the first that succeeded;
+    both are the client's own, so there is no doubt between them. `None` where none succeeded.
+    """
+    series = levels(recording)
+    found = []
+    for number, stretch in enumerate(recording.quiet, 1):
+        end_ns = next((later.from_ns for later in recording.quiet[number:]), recording.until_ns)
+        for arm, endpoint, kind in sorted(recording.streams):
+            trace = recording.trace(arm, endpoint, kind)
+            if arm == PROBE_ARM or trace is None:
+                continue
+            rows = np.flatnonzero((trace.intended >= stretch.to_ns) & (trace.intended < end_ns))
+            if not len(rows):
+                continue
+            asked_ns = int(trace.intended[rows[0]])
+            good = rows[trace.succeeded[rows]]
+            served_ns = int(trace.ended[good].min()) if len(good) else None
+            failed = rows if served_ns is None else rows[trace.ended[rows] <= served_ns]
+            found.append(
+                {
+                    "pause": number,
+                    "arm": arm,
+                    "endpoint": endpoint,
+                    "operation": kind.name.lower(),
+                    "paused": _paused(series, stretch.from_ns, stretch.to_ns),
+                    "asked_s": recording.seconds(asked_ns),
+                    "served_s": None if served_ns is None else recording.seconds(served_ns),
+                    "waited_s": None if served_ns is None else (served_ns - asked_ns) / NS,
+                    "failed_before": int(np.count_nonzero(~trace.succeeded[failed])),
+                }
+            )
+    return found
+
+
+def _paused(series: Series, from_ns: int, to_ns: int) -> list[str]:
+    """Return the instances that a datapoint shows at 0 ACU within a stretch."""
+    return [
+        instance
+        for instance, known in sorted(series.items())
+        if any(one.acu == 0 and one.to_ns > from_ns and one.shown_ns < to_ns for one in known)
+    ]
