@@ -95,11 +95,23 @@ _MESSAGES = (
     ("Temporary failure in name resolution", f"{NO_SQLSTATE} NameServerFailed"),
     ("SERVFAIL", f"{NO_SQLSTATE} NameServerFailed"),
     ("failed to resolve host", f"{NO_SQLSTATE} NameServerFailed"),
+    ("session is read-only", f"{NO_SQLSTATE} SessionReadOnly"),
+    ("session is not read-only", f"{NO_SQLSTATE} SessionNotReadOnly"),
     ("No route to host", f"{NO_SQLSTATE} NoRoute"),
     ("Network is unreachable", f"{NO_SQLSTATE} NoRoute"),
     ("the connection is lost", f"{NO_SQLSTATE} ConnectionLost"),
     ("the connection is closed", f"{NO_SQLSTATE} ConnectionLost"),
 )
+
+
+# Of drivers that stand on Python's sockets, whose messages tell less than their types.
+_TYPES = {
+    "ConnectionRefusedError": f"{NO_SQLSTATE} ConnectionRefused",
+    "ConnectionResetError": f"{NO_SQLSTATE} ConnectionReset",
+    "BrokenPipeError": f"{NO_SQLSTATE} ConnectionReset",
+    "TimeoutError": f"{NO_SQLSTATE} ConnectionTimeout",
+    "TargetServerAttributeNotMatched": f"{NO_SQLSTATE} SessionReadOnly",
+}
 
 
 def name_of_error(sqlstate: str | None, type_name: str, message: str) -> str:
@@ -116,4 +128,4 @@ def name_of_error(sqlstate: str | None, type_name: str, message: str) -> str:
     for text, name in _MESSAGES:
         if text in message:
             return name
-    return f"{NO_SQLSTATE} {type_name}"
+    return _TYPES.get(type_name) or f"{NO_SQLSTATE} {type_name}"

@@ -6,7 +6,9 @@ distort what another measures. The runner's process imports neither Locust nor g
 
 from __future__ import annotations
 
+import os
 import time
+from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,27 +53,32 @@ class Traffic:
     def start(self, timeout_s: float) -> None:
         """Start every arm; return when each has committed a write and done a read.
 
+        As many start at once as there are cores: starting takes a second of one, and a dozen that
+        start together would starve the first connections of all.
+
         Raises:
-            HostError: an arm did not get that far in `timeout_s`; says what stopped it. No process
-                is left.
+            HostError: an arm did not get that far in `timeout_s` of its own; says what stopped it.
+                No process is left.
         """
         assert not self._processes, "traffic is started once"
-        began_ns = time.monotonic_ns()
-        deadline_ns = began_ns + int(timeout_s * NS)
-        # The process itself gives up first, since it knows why.
-        ready_by_ns = began_ns + int(timeout_s * 0.8 * NS)
+        starting: deque[tuple[WorkerProcess, int]] = deque()
         try:
             for number, traffic in enumerate(self._config.arms, 1):
-                self._processes.append(
-                    WorkerProcess(
-                        f"traffic of arm {traffic.arm}",
-                        THREADS if needs_threads(traffic) else GREENLETS,
-                        self._settings(number, ready_by_ns),
-                        self._folder / "logs" / f"traffic-{traffic.arm}.log",
-                    )
+                if len(starting) >= (os.cpu_count() or 1):
+                    _await_ready(*starting.popleft())
+                began_ns = time.monotonic_ns()
+                # The process itself gives up first, since it knows why.
+                settings = self._settings(number, began_ns + int(timeout_s * 0.8 * NS))
+                process = WorkerProcess(
+                    f"traffic of arm {traffic.arm}",
+                    THREADS if needs_threads(traffic) else GREENLETS,
+                    settings,
+                    self._folder / "logs" / f"traffic-{traffic.arm}.log",
                 )
-            for process in self._processes:
-                process.await_ready(max(0.0, (deadline_ns - time.monotonic_ns()) / NS))
+                self._processes.append(process)
+                starting.append((process, began_ns + int(timeout_s * NS)))
+            while starting:
+                _await_ready(*starting.popleft())
         except BaseException:
             self._abandon()
             raise
@@ -156,3 +163,7 @@ class Traffic:
             "seed": self._config.seed,
             "ready_by_ns": ready_by_ns,
         }
+
+
+def _await_ready(process: WorkerProcess, deadline_ns: int) -> None:
+    process.await_ready(max(0.0, (deadline_ns - time.monotonic_ns()) / NS))

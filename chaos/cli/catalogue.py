@@ -22,6 +22,9 @@ from chaos.faults import CATALOGUE as FAULTS
 from chaos.faults.base import Fault
 from chaos.safety.guards import GUARDS
 from loadgen.arms import CATALOGUE as ARMS
+from loadgen.arms import Arm
+from loadgen.arms import find as find_arm
+from loadgen.families import family_of, runs_in_threads
 from loadgen.profiles import CATALOGUE as PROFILES
 from loadgen.profiles import STATEMENTS, StreamOf
 from loadgen.profiles import find as find_profile
@@ -105,12 +108,47 @@ def checks(as_json: AsJson = False) -> None:
     _show("checks", rows, ("name", "summary", "parameters"), as_json=as_json)
 
 
-def arms(as_json: AsJson = False) -> None:
-    """List the client configurations that can be put under test."""
+def arms(
+    name: Annotated[
+        str | None, typer.Argument(help="Explain this one's settings; absent: list all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the client configurations that can be put under test, with what each costs and saves."""
+    chosen = ARMS if name is None else (find_arm(name),)
     rows = [
-        {"name": arm.name, "summary": arm.description, "settings": arm.settings} for arm in ARMS
+        {
+            "name": arm.name,
+            "summary": arm.description,
+            "saves": arm.saves,
+            "costs": arm.costs,
+            "runs_in": "threads" if runs_in_threads(arm) else "greenlets",
+            "settings": arm.settings,
+            "sources": list(arm.sources),
+        }
+        for arm in chosen
     ]
-    _show("arms", rows, ("name", "summary"), as_json=as_json)
+    if as_json or name is None:
+        _show("arms", rows, ("name", "summary"), as_json=as_json)
+    else:
+        _explain_arm(Terminal(), chosen[0])
+
+
+def _explain_arm(terminal: Terminal, arm: Arm) -> None:
+    head = (arm.description, f"saves: {arm.saves}", f"costs: {arm.costs}", "")
+    terminal.output.print("\n".join(head), markup=False)
+    table = _table(("setting", "value"))
+    for setting, value in arm.settings.items():
+        shown = value if isinstance(value, dict) else {"": value}
+        for part, one in shown.items():
+            told = "none" if one is None else str(one)
+            table.add_row(f"{setting}.{part}" if part else setting, Text(told))
+    table.add_row("users", "threads" if runs_in_threads(arm) else "greenlets")
+    terminal.output.print(table)
+    allowed = ", ".join(sorted(family_of(arm).pool)) or "none"
+    terminal.output.print(f"\nsettings that its pool takes: {allowed}", markup=False)
+    for source in arm.sources:
+        terminal.output.print(f"source: {source}", markup=False)
 
 
 def profiles(

@@ -7,6 +7,7 @@ would first ask the server to cancel, and wait for a server that may be silent.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
@@ -22,6 +23,10 @@ from loadgen.drivers.way import Way
 from loadgen.outcome import POOL_TIMEOUT, DeadlineExceeded, name_of_error
 from loadgen.seats import Identity
 from loadgen.tables import IDENTITY, IDENTITY_BY_ADDRESS
+
+# The pool's attempts to open connections in the background fail where nobody asks how they went;
+# they are recorded as failed connections.
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 _CLOSE_S_MAX = 2.0
 _LOST_CLASSES = ("08", "57P")
@@ -92,8 +97,6 @@ class AsyncpgDriver:
         told = first_line(message, type_name)
         if isinstance(error, PoolWaitExceeded):
             return Trouble(error=POOL_TIMEOUT, message=told, gave_up=True)
-        if isinstance(error, TimeoutError):
-            message = message or "timeout expired"
         lost = isinstance(error, (OSError, asyncpg.InterfaceError)) or bool(
             sqlstate and sqlstate.startswith(_LOST_CLASSES)
         )

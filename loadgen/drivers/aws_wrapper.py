@@ -7,6 +7,7 @@ serve no operation and are not recorded.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,9 @@ from loadgen.drivers.seated import IN_TRANSACTION, Statements
 from loadgen.drivers.way import Way
 from loadgen.outcome import NO_SQLSTATE
 from loadgen.seats import identify
+
+# It tells of each failover of each connection; the attempts are recorded already.
+logging.getLogger("aws_advanced_python_wrapper").setLevel(logging.CRITICAL)
 
 _CLOSE_S_MAX = 2.0
 _MOVED = (wrapper_errors.FailoverSuccessError, wrapper_errors.TransactionResolutionUnknownError)
