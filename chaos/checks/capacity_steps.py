@@ -95,8 +95,8 @@ def _bounds(injection: Injection) -> tuple[float, float] | None:
 
 def _of_load(recording: Recording, told: Mapping[str, Sequence[Level]]) -> Iterator[CapacityStep]:
     begun = list(load_steps(recording))
-    ends = [at_ns for at_ns, _ in begun[1:]] + [recording.until_ns]
-    for (at_ns, factor), until_ns in zip(begun, ends, strict=True):
+    ends = [*(at_ns for at_ns, _ in begun[1:]), recording.until_ns]
+    for (at_ns, factor), until_ns in zip(begun, ends[: len(begun)], strict=True):
         for instance, known in sorted(told.items()):
             after = [one.acu for one in known if one.to_ns >= at_ns and one.shown_ns < until_ns]
             before = _at(known, at_ns)
