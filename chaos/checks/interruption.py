@@ -96,6 +96,10 @@ class Interruption(StreamCheck):
 
     def _judge_repeats(self, fault: str, found: Sequence[Finding]) -> Finding:
         """Return one finding about a quantile of the repeats of a step, each judged by itself."""
+        # A window that reaches over several repeats is one interruption.
+        found = list(
+            {(f.from_s, f.to_s) if f.measured else (n,): f for n, f in enumerate(found)}.values()
+        )
         n, limit, p = len(found), self.interruption_s_max, _QUANTILES[self.over_repeats]
         above, below = rank_above(n, p), rank_below(n, p)
         within = sum(f.verdict is Verdict.PASS for f in found)
@@ -153,6 +157,9 @@ class Interruption(StreamCheck):
             if slow is not None:
                 verdict, why = Verdict.UNKNOWN, f"{slow}; {why}"
         more = f"; the longest of {len(windows)} windows" if len(windows) > 1 else ""
+        groups = {i.group.from_ns for i in recording.injections if worst in in_period([worst], i)}
+        if len(groups) > 1:
+            more += f"; it reaches over {len(groups)} injections, a longer settle_s parts them"
         return self.finding(
             verdict,
             f"{about}{why}; {worst.bad} operations failed or were late{more}",

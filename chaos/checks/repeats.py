@@ -54,6 +54,7 @@ def over_repeats(all_felt: Sequence[Felt]) -> list[dict[str, Any]]:
     more repeats would show between `interval.low` and `interval.high` with `interval.confidence`
     (chaos.checks.order_statistics); null: beyond what was recorded, as interruptions did not end.
     `worst` is the worst of these `n` and bounds no other; with `open` ones it is what had passed.
+    `shared` repeats are not among the `n`: they began before service was stable after one before.
     """
     groups: dict[tuple[int, str, str, str, Kind], list[Felt]] = {}
     for one in all_felt:
@@ -65,7 +66,8 @@ def over_repeats(all_felt: Sequence[Felt]) -> list[dict[str, Any]]:
 def _statistics(
     groups: dict[tuple[int, str, str, str, Kind], list[Felt]],
 ) -> Iterator[dict[str, Any]]:
-    for (step, fault, arm, endpoint, kind), members in groups.items():
+    for (step, fault, arm, endpoint, kind), repeated in groups.items():
+        members = _distinct(repeated)
         if len(members) < 2:  # noqa: PLR2004 - one repeat is no distribution
             continue
         told = median(
@@ -79,6 +81,7 @@ def _statistics(
             "endpoint": endpoint,
             "operation": kind.name.lower(),
             "n": len(members),
+            "shared": len(repeated) - len(members),
             "median": _finite(told.at_most),
             "median_min": told.at_least,
             "interval": {
@@ -89,6 +92,14 @@ def _statistics(
             "open": sum(one.open for one in members),
             "unit": "s",
         }  # fmt: skip
+
+
+def _distinct(repeated: Sequence[Felt]) -> list[Felt]:
+    """Leave out repeats that fell into the window of one before: that is one interruption."""
+    told = {
+        id(one) if one.window is None else one.window.from_ns: one for one in reversed(repeated)
+    }
+    return list(reversed(told.values()))
 
 
 def _finite(value: float) -> float | None:

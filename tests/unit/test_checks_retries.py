@@ -13,6 +13,7 @@ from chaos.checks.differences import counting, difference_table
 from chaos.checks.information import felt
 from chaos.checks.interruption import Interruption
 from chaos.checks.recording import Recording
+from chaos.checks.repeats import over_repeats
 from chaos.checks.retries import retry_table
 from chaos.checks.window_table import window_table
 from chaos.clock import NS
@@ -330,3 +331,35 @@ class TestOverRepeats:
         check = Interruption(arm="arm", interruption_s_max=3.0)
         assert check.over_repeats == "worst"
         assert len(check.judge(Recording(run.write()))) == 2
+
+    def test_repeats_that_fall_into_one_interruption_are_one(self, tmp_path: Path) -> None:
+        """The second is requested 1 s after service was back from the first."""
+        run = RunBuilder(tmp_path / "run")
+        run.traffic("arm", "cluster", Kind.WRITE, per_s=20, until_s=30.0)
+        for number, at_s in enumerate((3.0, 6.0, 20.0), 1):
+            run.outage("cluster", at_s + 0.1, at_s + 2.0, Shape.REFUSE)
+            run.fault(
+                "failover-cluster", at_s, fault_id=number, repeat=number,
+                effect_s=at_s + 0.5, ended_s=at_s + 1.0,
+            )  # fmt: skip
+        recording = Recording(run.write())
+        (told,) = over_repeats(felt(recording))
+        assert (told["n"], told["shared"]) == (2, 1)
+        assert told["worst"] == pytest.approx(5.0, abs=0.1)
+        assert told["interval"]["confidence"] == pytest.approx(0.5)
+        first, second, third = Interruption(arm="arm", interruption_s_max=9).judge(recording)
+        for finding in (first, second):
+            assert "it reaches over 2 injections, a longer settle_s parts them" in finding.why
+        assert "settle_s" not in third.why
+
+    def test_an_interruption_without_an_end_leaves_the_median_without_a_bound(
+        self, tmp_path: Path
+    ) -> None:
+        run = outage_run(tmp_path, until_s=30.0, repeats=2)
+        run.outage("cluster", 17.0, 99.0, Shape.REFUSE)
+        (told,) = [r for r in over_repeats(felt(Recording(run.write()))) if r["arm"] == "arm"
+                   and r["operation"] == "write"]  # fmt: skip
+        assert (told["n"], told["open"]) == (2, 1)
+        assert told["median"] is None
+        assert told["interval"]["high"] is None
+        assert told["worst"] == pytest.approx(15.0, abs=0.1)
