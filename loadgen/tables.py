@@ -20,8 +20,8 @@ SCHEMA = "gameday"
 _NAME_MAX = 63  # bytes of a PostgreSQL identifier or session name; the rest is cut off silently
 
 
-ACCOUNTS = 100
-"""Accounts of an arm: enough that two transfers seldom wait for each other."""
+ACCOUNTS = 1_000
+"""Accounts of an arm: enough that transfers seldom wait for each other, also a crowd of them."""
 OPENING_BALANCE = 1_000
 SUM_OF_BALANCES = ACCOUNTS * OPENING_BALANCE
 
