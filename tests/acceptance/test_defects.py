@@ -86,12 +86,6 @@ CASES = (
         "is rebooting",
         {**FAILOVER, "recovery_timeout_s": 4},
     ),
-    Case(  # Not before its name has followed is the cluster available again.
-        "poisoned-promotion:dns_lag_s=60",
-        "interruption",
-        "no recovery recorded",
-        {**FAILOVER, "recovery_timeout_s": INTERRUPTION_S_MAX + 2},
-    ),
     Case("slow-recovery:extra_s=6", "interruption", ""),
     Case(
         "topology-disagrees",
@@ -163,7 +157,11 @@ def test_every_defect_has_a_case_for_the_check_that_it_names() -> None:
     cases = {case.defect.partition(":")[0]: case.check for case in CASES}
     assert {name for name, check in named.items() if not check} == LEFT_TO_OTHERS
     expected = {name: check for name, check in named.items() if check}
-    assert cases | {"loses-acknowledged-writes": "acknowledged-writes"} == expected
+    under_traffic = {
+        "loses-acknowledged-writes": "acknowledged-writes",
+        "poisoned-promotion": "poisoned-pool",
+    }
+    assert cases | under_traffic == expected
 
 
 @pytest.mark.alone
@@ -179,6 +177,10 @@ def test_a_defect_is_caught(case: Case, probed_run: Callable[..., Any]) -> None:
     finding = found(verdict, case.check)
     assert finding["verdict"] == "fail", verdict["findings"]
     assert case.why in finding["why"]
+    if case.defect == "topology-disagrees":
+        told = found(verdict, "topology")
+        assert told["verdict"] == "unknown", told
+        assert "gameday-instance-1 by SQL" in told["why"]
     assert verdict["verdict"] == "fail"
 
 
@@ -195,6 +197,32 @@ def test_lost_writes_are_caught_under_traffic(gameday: Gameday, tmp_path: Path) 
     assert 0 < verdict["writes"]["lost"] == finding["measured"]
     environment = json.loads((gameday.folder() / "environment.json").read_text())
     assert [d["kind"] for d in environment["defects"]] == ["loses-acknowledged-writes"]
+
+
+def test_a_poisoned_pool_is_caught_under_traffic(gameday: Gameday, tmp_path: Path) -> None:
+    """The pool that keeps what refuses writes fails, the one that drops it passes: same fault."""
+    file = tmp_path / "poisoned.yaml"
+    asked = experiment({**FAILOVER, "settle_s": 4}, "resilient")
+    asked["workload"]["arms"] = [{"arm": "default-pool"}, {"arm": "resilient"}]
+    asked["objectives"] = [{"check": "poisoned-pool"}]
+    file.write_text(json.dumps(asked), encoding="utf-8")
+    done = gameday("run", str(file), "--defect", "poisoned-promotion:dns_lag_s=3", "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    verdict = json.loads(done.stdout)
+    pools = {f["arm"]: f for f in verdict["findings"] if f["check"] == "poisoned-pool"}
+    assert {arm: pool["verdict"] for arm, pool in pools.items()} == {
+        "default-pool": "fail",
+        "resilient": "pass",
+    }, pools
+    assert pools["default-pool"]["to"] is None
+    assert "is_disconnect" in pools["default-pool"]["why"]
+    told = {pool["arm"]: pool for pool in verdict["poisoned"]}
+    (switch,) = verdict["switching"]
+    assert told["default-pool"]["instances"] == [switch["old_writer"]] == ["gameday-instance-1"]
+    assert told["default-pool"]["refused"] >= told["default-pool"]["failed"] > 0
+    assert told["default-pool"]["remaining"] > 0 == told["resilient"]["remaining"]
+    heard = {one["witness"]: one["first_right"]["at_s"] for one in switch["answers"]}
+    assert None not in (heard["probes"], heard["resilient"]), switch["answers"]
 
 
 def test_a_defect_is_planted_and_lifted_from_the_command_line(gameday: Gameday) -> None:

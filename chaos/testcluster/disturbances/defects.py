@@ -201,7 +201,7 @@ class StaleReader(Defect):
 class PoisonedPromotion(Defect):
     """The old writer is a reader at once and the cluster endpoint leads to it for long: 25006."""
 
-    caught_by: ClassVar[str] = "interruption"
+    caught_by: ClassVar[str] = "poisoned-pool"
     kind: Literal["poisoned-promotion"] = "poisoned-promotion"
     dns_lag_s: float = Field(
         10.0, gt=0, le=3600, description="Seconds by which the endpoint follows later than usual."
