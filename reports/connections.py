@@ -199,14 +199,14 @@ def _seats(report: Report, told: Sequence[Mapping[str, Any]]) -> Iterator[SeatRo
             "endpoint": one["endpoint"],
             "first_of_arm": first,
         }
-        if not one["instance"]:
+        if "failed_to_open" in one:
             errors = ", ".join(f"{count(n)} {name}" for name, n in one["errors"].items())
             yield SeatRow(
                 instance=errors, opened=f"{count(one['failed_to_open'])} never opened", **about
             )
             continue
         yield SeatRow(
-            instance=report.short(one["instance"]),
+            instance=report.short(one["instance"]) or "not known",
             opened=count(one["opened"]),
             left=count(one["left"]),
             most=count(one["most_at_once"]),
