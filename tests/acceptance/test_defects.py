@@ -26,6 +26,7 @@ from chaos.run.interrupt import InterruptibleClock
 from chaos.safety.limits import SafetyFile
 from chaos.testcluster.disturbances.defects import DEFECTS
 from chaos.testcluster.records import ClusterSpec
+from loadgen.configured import ArmRules
 from loadgen.probes.config import ProbesConfig
 from loadgen.probes.driver import Probes
 from loadgen.workload import LocustWorkload
@@ -130,9 +131,11 @@ def probed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     def run(step: dict[str, Any], *defects: str) -> dict[str, Any]:
         folder, _ = command._carried_out(
             Experiment.model_validate(experiment(step, "probe")),
+            ArmRules(tmp_path),
             None,
             ClusterSpec(),
             defects=[parsed(text) for text in defects],
+            workers=None,
             safety=SafetyFile(),
             out=tmp_path,
             clock=InterruptibleClock(),
