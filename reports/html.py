@@ -20,9 +20,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from reports import (
     attempts,
     availability,
+    capacity,
     connections,
     differences,
     latency,
+    reads,
     retries,
     settings,
     story,
@@ -126,6 +128,7 @@ def _told(report: Report) -> Mapping[str, Any]:
         "rds_events": tuple(history.of_kind("event")),
         "seconds": history.seconds,
         **_felt(report),
+        **_data(report),
         "profile": history.environment.get("profile"),
         "errors": errors,
         "arms": settings.arms(report),
@@ -158,6 +161,23 @@ def _felt(report: Report) -> Mapping[str, Any]:
         "retries_by_fault": retries.rows(report, over="fault"),
         "applied_twice": retries.applied_twice(report),
         "waited_above": retries.waited_above(report),
+    }
+
+
+def _data(report: Report) -> Mapping[str, Any]:
+    """Return what the sections show of writes, reads and capacity."""
+    return {
+        "writes_lost": reads.lost(report),
+        "writes_doubled": reads.doubled(report),
+        "balances": reads.sums(report),
+        "held": reads.held(report),
+        "reads_shown": reads.rows(report),
+        "reads_back": reads.furthest_back(report),
+        "serverless": capacity.told(report),
+        "capacity_steps": capacity.steps(report),
+        "capacity_levels": capacity.levels(report),
+        "capacity_broken": capacity.broken(report),
+        "capacity_resumes": capacity.resumes(report),
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chaos.model.operation import PROBE_ARM
-from reports import lanes
+from reports import capacity, lanes
 from reports.attempts import ErrorKind
 from reports.columns import nice_step
 from reports.drawing import Axis, Box, Group, Lane, Mark, Tick, Timeline
@@ -33,6 +33,7 @@ def build(report: Report, errors: Mapping[str, Sequence[ErrorKind]]) -> Timeline
     populations = Populations(report, axis, _focus(report))
     groups = [
         _faults(report, axis),
+        capacity.group(report, axis),
         *(_arm(axis, arm, plots, errors.get(arm, ())) for arm in report.arms),
         _probes(plots),
         populations.group(),
