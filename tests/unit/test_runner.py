@@ -87,6 +87,10 @@ class Idle:
     def start(self, timeout_s: float) -> None:
         self._do("start")
 
+    def shape(self, at_ns: int, timeout_s: float) -> None:
+        self._do("shape")
+        self.shaped_ns = at_ns
+
     def check(self) -> None:
         if self.fails == "check":
             raise HostError("planted in check")
@@ -118,7 +122,14 @@ ACCESS = DatabaseAccess(
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Carry the drill out on a cluster in memory whose endpoints answer."""
 
-    def run(workload: Idle, rds: Rds, clock: Clock, *, reachable: bool = True) -> Any:
+    def run(
+        workload: Idle,
+        rds: Rds,
+        clock: Clock,
+        *,
+        reachable: bool = True,
+        experiment: Experiment = EXPERIMENT,
+    ) -> Any:
         if reachable:
             monkeypatch.setattr(runner, "Sessions", lambda _: rds)
         rig = Rig(
@@ -135,7 +146,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
             tell=lambda _: None,
             seed=0,
         )
-        ended = Run(EXPERIMENT, rig, rds.topology(), tmp_path, Anchor.take()).execute()
+        ended = Run(experiment, rig, rds.topology(), tmp_path, Anchor.take()).execute()
         (end,) = (
             e
             for e in read_events(tmp_path / "journal.jsonl")
@@ -166,6 +177,22 @@ def test_a_whole_run_restores_the_cluster_and_drops_its_tables(
     assert workload.done == ["prepare", "start", "stop", "reconcile", "drop"]
     assert {m.id for m in rds.state.members} == {"i1", "i2", "i3"}
     assert json.loads((tmp_path / "ledger.json").read_text(encoding="utf-8"))["complete"]
+
+
+def test_a_shape_begins_with_the_method(
+    execute: Callable[..., Any], rds: Rds, clock: Clock, tmp_path: Path
+) -> None:
+    """Whatever the warm-up and the wait for the steady state took, second 0 is the method's first."""
+    workload = Idle()
+    shaped = {"workload": {"shape": {"ramp": {"to_s": 10, "to_factor": 2}}}}
+    experiment = Experiment.model_validate(EXPERIMENT.resolved() | shaped)
+    assert execute(workload, rds, clock, experiment=experiment).status is Status.COMPLETED
+    assert workload.done == ["prepare", "start", "shape", "stop", "reconcile", "drop"]
+    events = list(read_events(tmp_path / "journal.jsonl"))
+    (told,) = (e.at_ns for e in events if (e.type, e.data.get("state")) == ("load", "shaped"))
+    (began, ended) = (e.at_ns for e in events if e.data.get("phase") == "method")
+    assert workload.shaped_ns == told
+    assert began <= told < ended
 
 
 @pytest.mark.parametrize("fails", ["prepare", "start", "check", "stop", "reconcile"])
