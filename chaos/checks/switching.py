@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from chaos.model.connections import STILL_OPEN, Connections, addresses
 from chaos.model.record import Observation, resolved_subject
 
 PROBES = "probes"
+_read: WeakKeyDictionary[Recording, dict[str, dict[Any, list[Observation]]]] = WeakKeyDictionary()
 STALE_TO_THE_END = "the last answer was stale"
 _LISTED_MAX = 50
 
@@ -128,21 +130,34 @@ def landings(recording: Recording, found: Connections, promotion: Promotion) -> 
 
 def answers(recording: Recording, promotion: Promotion) -> Iterator[Answers]:
     """Yield what the probes and then each arm were answered; arms only that told of any answer."""
+    heard = _heard(recording)
     book = addresses(recording.history)
-    subjects = [(PROBES, "dns", CLUSTER)]
-    subjects += [(arm, "resolved", resolved_subject(arm, CLUSTER)) for arm in recording.arms]
-    for witness, kind, subject in subjects:
-        # Workers of one arm are processes with a resolver each.
-        heard: dict[Any, list[Observation]] = {}
-        for seen in recording.observed(kind, subject):
-            heard.setdefault(seen.detail.get("process"), []).append(seen)
-        if heard:
-            told = [_answers(recording, promotion, each, book) for each in heard.values()]
+    for witness in (PROBES, *recording.arms):
+        told = [
+            _answers(recording, promotion, each, book) for each in heard.get(witness, {}).values()
+        ]
+        if told:
             yield Answers(
                 witness=witness,
                 first_right=_earliest([first for first, _ in told]),
                 last_stale=_latest([last for _, last in told]),
             )
+
+
+def _heard(recording: Recording) -> dict[str, dict[Any, list[Observation]]]:
+    """Return what each witness was answered: workers of one arm have a resolver each."""
+    if recording not in _read:
+        arms = {resolved_subject(arm, CLUSTER): arm for arm in recording.arms}
+        found: dict[str, dict[Any, list[Observation]]] = {}
+        for seen in recording.history.observations:
+            witness = arms.get(seen.subject, "") if seen.kind == "resolved" else ""
+            if (seen.kind, seen.subject) == ("dns", CLUSTER):
+                witness = PROBES
+            if witness:
+                workers = found.setdefault(witness, {})
+                workers.setdefault(seen.detail.get("process"), []).append(seen)
+        _read[recording] = found
+    return _read[recording]
 
 
 def _answers(

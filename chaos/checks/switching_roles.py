@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
 
 from chaos.checks.recording import Recording
 from chaos.model.record import Observation
@@ -77,8 +78,17 @@ class _Walk:
         return {i for i in self.were if i != self.writer and self.role[i] in {_WRITER, _READER}}
 
 
+_read: WeakKeyDictionary[Recording, Roles] = WeakKeyDictionary()
+
+
 def roles(recording: Recording) -> Roles:
     """Return the promotions of a run, and the stretches in which demoted writers answered."""
+    if recording not in _read:
+        _read[recording] = _roles(recording)
+    return _read[recording]
+
+
+def _roles(recording: Recording) -> Roles:
     walk = _Walk()
     promotions: list[Promotion] = []
     open_since: dict[str, Change] = {}
