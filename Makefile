@@ -41,8 +41,21 @@ check: $(INSTALLED)
 kill9: $(INSTALLED)
 	@cd tests && PYTHONPATH=.:.. $(CURDIR)/$(BIN)/python -m killing.matrix
 
+# Trials of some minutes in all; `make bench FULL=1` is what figures are quoted from: about four hours
+# of a machine that does nothing else. Either writes them to build/bench, too (tests/benchmarks/README.md).
+BENCHES := ground_truth throughput recording long_history whole_runs
+MORE := api_coverage control_plane failover_storm memory node_memory report_size storage_variants
+
 bench: $(INSTALLED)
-	@for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@mkdir -p build/bench; failed=0; \
+	for name in $(BENCHES); do \
+		echo "== $$name"; \
+		$(BIN)/python tests/benchmarks/$$name.py $(if $(FULL),,--short) --json build/bench/$$name.json \
+			|| failed=1; \
+	done; \
+	for name in $(if $(FULL),$(MORE)); do \
+		echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || failed=1; \
+	done; exit $$failed
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
