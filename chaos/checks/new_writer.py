@@ -142,12 +142,16 @@ def first_commits(scene: Scene, new: str) -> Iterator[Instant]:
     """Yield for each arm the first write committed by the new writer, or after the interruption."""
     name = "first committed write"
     for writes in scene.successes(new, writes=True):
-        stream = (writes.arm, CLUSTER, Kind.WRITE)
-        if stream not in scene.recording.streams:
+        streams = [
+            stream
+            for kind in (Kind.WRITE, Kind.TRANSACTION)
+            if (stream := (writes.arm, CLUSTER, kind)) in scene.recording.streams
+        ]
+        if not streams:
             continue
         about: About = {"arm": writes.arm, "endpoint": CLUSTER, "instance": new}
         if not new:
-            yield scene.last_return(name, [stream], "no writes were recorded")
+            yield scene.last_return(name, streams, "no writes were recorded")
         elif (at := writes.first()) is not None:
             yield scene.at(name, *at, "operations", **about)
         else:
