@@ -32,6 +32,7 @@ from reports import (
     timeline,
     windows,
     words,
+    workers,
 )
 from reports.columns import LATE_S, PROBE_LATE_S
 from reports.read import TEST_CLUSTER, Report, load
@@ -137,6 +138,7 @@ def _told(report: Report) -> Mapping[str, Any]:
         "latencies_untold": latency.untold(report),
         "latency_columns": latency.COLUMNS,
         "generators": latency.generators(report),
+        "workers": workers.rows(report),
         "sentences": tuple(story.tell(history)),
         "definition": _definition(report),
         "environment": tuple(settings.environment(report)),
