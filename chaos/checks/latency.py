@@ -19,18 +19,21 @@ from numpy.typing import NDArray
 from chaos.checks.evidence import Trace
 from chaos.checks.injections import Injection
 from chaos.checks.recording import Recording
+from chaos.clock import NS
 from chaos.model.operation import PROBE_ARM
 
 PERCENTILES = {"p50": 500, "p90": 900, "p99": 990, "p99.9": 999}
 """The names, and how many of a thousand are not above each."""
 _MS = 1e6
+_OPENING_S = 2.0
 
 
 def latency_table(recording: Recording) -> list[dict[str, Any]]:
     """Return the latencies of every arm's streams, for each part of the recording: `verdict.json`.
 
-    Parts are before, during and after each fault: from the end of the one before it (or of the
-    warm-up) to its request, to its recovery, to the end of its period. Without a fault: all of it.
+    Parts are before, during and after each fault: from the end of the one before it to its request, to
+    its recovery, to the end of its period. Without a fault: all of it. The first seconds of a recording
+    belong to none: connections are opened then.
     """
     rows = []
     for number, name, part, since_ns, until_ns in _parts(recording):
@@ -83,7 +86,7 @@ def _taken(trace: Trace, part: slice) -> dict[str, Any]:
 
 def _parts(recording: Recording) -> Iterator[tuple[int, str, str, int, int]]:
     """Yield each part: the fault's number from 1 and its name, the part, its two instants."""
-    before_ns = _warm_ns(recording)
+    before_ns = min(recording.since_ns + round(_OPENING_S * NS), recording.until_ns)
     injections = recording.injections
     if not injections:
         yield 0, "", "all", before_ns, recording.until_ns
@@ -102,13 +105,3 @@ def _parts(recording: Recording) -> Iterator[tuple[int, str, str, int, int]]:
 
 def _over_ns(injection: Injection) -> int:
     return injection.group.over_ns or injection.group.until_ns
-
-
-def _warm_ns(recording: Recording) -> int:
-    """Return when the warm-up had ended; where nobody told, the start of the recording."""
-    ended = (
-        e.at_ns
-        for e in recording.history.events
-        if (e.type, e.data.get("phase"), e.data.get("state")) == ("phase", "warm-up", "ended")
-    )
-    return max(recording.since_ns, next(ended, recording.since_ns))
