@@ -40,8 +40,8 @@ STOP_S_MAX = 2.0
 """How long cutting off the users that are left may take."""
 WARM_UP_S_MAX = 3.0
 """How long each driver's first connection may take before users go ahead without it."""
-CLOSE_S_MAX = 0.5
-"""How long closing one driver's connections may take."""
+CLOSE_S_MAX = 2.0
+"""How long closing all connections may take."""
 LEAD_S = 0.1
 """Time for the users to be there before the first arrival."""
 WATCH_EVERY_S = 0.05
@@ -131,21 +131,26 @@ class Generator:
         left to the users, who will meet it again and report it.
         """
         for driver in self._builder.drivers.values():
-            self._within(WARM_UP_S_MAX, driver, lambda driver: driver.session().close())
+            self._doing(driver, lambda driver: driver.session().close()).join(WARM_UP_S_MAX)
 
     def _close_connections(self) -> None:
         """Close every connection that nobody uses, so that its end is on record."""
-        for driver in self._builder.drivers.values():
-            self._within(CLOSE_S_MAX, driver, lambda driver: driver.close())
+        closing = [
+            self._doing(driver, lambda driver: driver.close())
+            for driver in self._builder.drivers.values()
+        ]
+        due_ns = time.monotonic_ns() + int(CLOSE_S_MAX * NS)
+        for thread in closing:
+            thread.join(max(0.0, (due_ns - time.monotonic_ns()) / NS))
 
-    def _within(self, limit_s: float, driver: Driver, do: Callable[[Driver], None]) -> None:
-        """Do something to a driver; go on when it takes too long."""
+    def _doing(self, driver: Driver, do: Callable[[Driver], None]) -> threading.Thread:
+        """Begin to do something to a driver that may take too long to wait for."""
 
         def done() -> None:
             with suppress(*driver.errors):
                 do(driver)
 
-        self._spawn(done).join(limit_s)
+        return self._spawn(done)
 
     def _start_users(self) -> None:
         self._users.start([stream.users for stream in self._streams])

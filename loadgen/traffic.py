@@ -23,8 +23,8 @@ from loadgen.profiles import rates
 
 GREENLETS = "loadgen.locust_process"
 THREADS = "loadgen.threads_process"
-STOP_S_MIN = 10.0
-"""What `stop` should be given: a process drains and ends within 7 s of being told to."""
+STOP_S_MIN = 12.0
+"""What `stop` should be given: a process drains and ends within 11 s of being told to."""
 
 
 class Traffic:
