@@ -4,14 +4,16 @@ An operation is *slow* when it succeeded later than `BROWN_S` after its intended
 to be no part of an interruption. Slow operations that no `STABLE_S` of prompt ones separates are one
 brown-out, three of them at least; fewer are counted as scattered.
 
+Its length is that of the time in which an operation, had it been due, would have been slow:
+
 `from`      the intended start of the last prompt operation that was due before the first slow one:
             a service that had been slow since then would have been slow to that one.
 `to`        the return of the first prompt operation that was due after the last slow one.
-`lower_s`   from the first return of a slow one to the last intended start: each of them met the
-            slowness at some instant while it was under way.
+`lower_s`   from the intended start of the first slow one to that of the last.
 
 What is in an interruption window is told there and nowhere else: a slow operation that was under way
-during one belongs to it, and where a brown-out meets one, the window's instant is its own.
+during one belongs to it, and where a brown-out meets one, the window's instant is its own. Where
+instants were read on another machine, the error of its clock moves every bound outwards.
 """
 
 from __future__ import annotations
@@ -110,9 +112,10 @@ def _brownout(
     first_due, last_due = int(trace.intended[rows[0]]), int(trace.intended[rows[-1]])
     before = calm[trace.intended[calm] < first_due]
     after = calm[trace.intended[calm] > last_due]
-    from_ns = int(trace.intended[before].max(initial=since_ns))
-    to_ns = int(trace.ended[after].min(initial=end_ns))
-    shown_ns = last_due - int(trace.ended[rows].min())
+    error_ns = trace.log.clock_error_ns
+    from_ns = max(since_ns, int(trace.intended[before].max(initial=since_ns)) - error_ns)
+    to_ns = min(end_ns, int(trace.ended[after].min(initial=end_ns)) + error_ns)
+    shown_ns = last_due - first_due - 2 * error_ns
     taken = trace.ended[rows] - trace.intended[rows]
     return Brownout(
         from_ns=from_ns,

@@ -8,6 +8,7 @@ outlive a fault tells nothing of connecting meanwhile, and few tries leave wide 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,4 +44,4 @@ def connect_log(log: OperationLog) -> OperationLog:
     operations["attempts"] = 1
     operations["kind"] = Kind.CONNECT
     operations["outcome"] = np.where(failed, Outcome.FAILED, Outcome.OK)
-    return OperationLog(log.arm, operations, np.empty(0, dtype=ATTEMPT_DTYPE), log.names)
+    return replace(log, operations=operations, attempts=np.empty(0, dtype=ATTEMPT_DTYPE))

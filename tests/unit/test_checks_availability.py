@@ -14,7 +14,9 @@ from chaos.checks.brownouts import brownout_table
 from chaos.checks.recording import Recording
 from chaos.checks.window_table import LATE, window_table
 from chaos.clock import NS
+from chaos.model.history import load_history
 from chaos.model.operation import Kind, OperationWriter, Outcome
+from chaos.model.shares import SHARE, path_of
 from chaos.model.verdict import Finding, Verdict
 
 BUDGET = {"availability_min": 0.9995, "budget_window_days": 30, "over": "fault"}
@@ -215,3 +217,18 @@ class TestBrownouts:
         assert told["scattered"] == [
             {"arm": "arm", "endpoint": "cluster", "operation": "write", "operations": 2}
         ]
+
+    def test_the_error_of_another_machine_s_clock_widens_it(self, tmp_path: Path) -> None:
+        told = []
+        for error_ns in (0, 5_000_000):
+            run = RunBuilder(tmp_path / str(error_ns))
+            run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=20)
+            run.outage("cluster", 6.0, 6.7, Shape.FREEZE)
+            count = len(run.write().arms["arm"].operations)
+            if error_ns:
+                shares = SHARE.pack(0, count, 0, error_ns, 1)
+                path_of(run.folder / "operations", "arm").write_bytes(shares)
+            told += brownout_table(Recording(load_history(run.folder)))["list"]
+        exact, blurred = told
+        assert blurred["measured"] == pytest.approx(exact["measured"] + 0.01)
+        assert blurred["uncertainty_s"] == pytest.approx(exact["uncertainty_s"] + 0.02)
