@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from chaos.errors import DefinitionError, nearest
 from chaos.model.operation import Kind
+from chaos.model.shape import Shape
 from loadgen.config import ArmTraffic
 from loadgen.tables import CONFIRM, MOVE, READ, READ_SUM, READ_TOLD, ROW, WRITE
 
@@ -127,6 +128,26 @@ def find(name: str) -> Profile:
         f"unknown profile {name!r}; profiles are {', '.join(PROFILE_NAMES)}"
         f"{nearest(name, PROFILE_NAMES)}"
     )
+
+
+def require_users(traffic: ArmTraffic) -> None:
+    """Hold the users of an arm to what its rate needs of them, even if answers took no time at all.
+
+    Raises:
+        DefinitionError: it has no traffic, or users who think are not back in time for it.
+    """
+    found = rates(traffic)
+    if traffic.users < 1 or not found:
+        raise DefinitionError(f"arm {traffic.arm} has no traffic; give it users and a rate above 0")
+    highest = max(factor for _, factor in Shape.of(traffic.shape).knots)
+    stream = max(found, key=lambda s: found[s])
+    needed = math.ceil(found[stream] * highest * traffic.think_time_s)
+    if traffic.users < needed:
+        raise DefinitionError(
+            f"arm {traffic.arm}: {traffic.users} users who think for {traffic.think_time_s:g} s cannot "
+            f"carry out {found[stream] * highest:g} {stream.name}s per second; give it {needed} users "
+            f"or more"
+        )
 
 
 def rates(traffic: ArmTraffic) -> dict[StreamOf, float]:

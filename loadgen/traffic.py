@@ -19,7 +19,7 @@ from chaos.model.access import DatabaseAccess
 from chaos.worker import WorkerProcess
 from loadgen.config import TrafficConfig
 from loadgen.configured import needs_threads
-from loadgen.profiles import rates
+from loadgen.profiles import require_users
 
 GREENLETS = "loadgen.locust_process"
 THREADS = "loadgen.threads_process"
@@ -41,10 +41,7 @@ class Traffic:
             needs_threads(traffic)
             if names.count(traffic.arm) > 1:
                 raise DefinitionError(f"arm {traffic.arm} is named twice; name each arm once")
-            if traffic.users < 1 or not rates(traffic):
-                raise DefinitionError(
-                    f"arm {traffic.arm} has no traffic; give it users and a rate above 0"
-                )
+            require_users(traffic)
         self._config = config
         self._access = access
         self._folder = folder

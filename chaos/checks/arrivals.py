@@ -58,7 +58,8 @@ def designed(recording: Recording, arm: str) -> tuple[Design, ...]:
         rates = {tuple(name.rsplit(" ", 1)): float(rate) for name, rate in told.items()}
         streams = [(endpoint, kind_of(kind), rate) for (endpoint, kind), rate in rates.items()]
     else:
-        arms = {str(entry["arm"]): entry for entry in workload.get("arms") or ()}
+        entries = workload.get("arms") or ()
+        arms = {str(entry.get("name") or entry["arm"]): entry for entry in entries}
         streams = [
             (endpoint, kind, float(arms.get(arm, {}).get(name) or workload.get(name) or 0.0))
             for endpoint, kind, name in SERVICE

@@ -27,12 +27,9 @@ _DUE = 5
 
 def missing_operations(recording: Recording) -> Iterator[str]:
     """Yield where the operations of declared arms are missing, at the ends or in between."""
-    workload = recording.history.experiment.get("workload") or {}
-    arms = workload.get("arms") or ()
-    if not arms:
+    if not recording.declared_arms:
         yield "no arm was declared"
-    for declared in arms:
-        arm = str(declared["arm"])
+    for arm in recording.declared_arms:
         for design in designed(recording, arm):
             yield from _gap(recording, arm, design.endpoint, design.kind, design)
 

@@ -95,7 +95,7 @@ class Recording:
     def declared_arms(self) -> tuple[str, ...]:
         """The arms of the workload, in the experiment's order."""
         declared = (self.history.experiment.get("workload") or {}).get("arms") or ()
-        return tuple(str(arm["arm"]) for arm in declared)
+        return tuple(str(arm.get("name") or arm["arm"]) for arm in declared)
 
     @property
     def arms(self) -> tuple[str, ...]:

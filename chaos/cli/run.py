@@ -38,6 +38,7 @@ from chaos.testcluster.records import ClusterSpec
 from loadgen.config import ArmTraffic
 from loadgen.configured import ArmRules
 from loadgen.distributed.force import Force, ForceConfig
+from loadgen.profiles import require_users
 from loadgen.workload import LocustWorkload
 
 
@@ -219,22 +220,21 @@ def _workload(
     definition: Experiment, rules: ArmRules, seed: int, force: Force | None
 ) -> LocustWorkload:
     workload = definition.workload
-    return LocustWorkload(
-        tuple(
-            ArmTraffic(
-                arm=entry.name,
-                client=rules.client_of(entry.client()),
-                **workload.rates(entry),
-                shape=workload.model_dump(mode="json")["shape"],
-                users=workload.users,
-                think_time_s=workload.think_time_s,
-                queue_max=workload.queue_max,
-            )
-            for entry in workload.arms
-        ),
-        seed,
-        force,
+    arms = tuple(
+        ArmTraffic(
+            arm=entry.name,
+            client=rules.client_of(entry.client()),
+            **workload.rates(entry),
+            shape=workload.model_dump(mode="json")["shape"],
+            users=workload.users,
+            think_time_s=workload.think_time_s,
+            queue_max=workload.queue_max,
+        )
+        for entry in workload.arms
     )
+    for arm in arms:
+        require_users(arm)
+    return LocustWorkload(arms, seed, force)
 
 
 def _environment(

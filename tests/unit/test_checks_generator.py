@@ -230,6 +230,12 @@ class TestDesign:
         doubtful = [f.why for f in judgement.findings if f.verdict not in {None, Verdict.PASS}]
         assert doubtful == []
 
+    def test_an_arm_with_a_name_of_its_own_is_looked_for_by_it(self, tmp_path: Path) -> None:
+        run = self.slowed_run(tmp_path, {"step": [{"at_s": 4.0, "factor": 0.01}]})
+        workload = run.experiment["workload"]
+        run.experiment = {"workload": {**workload, "arms": [{"arm": "resilient", "name": "arm"}]}}
+        assert found(run, "recording").verdict is Verdict.PASS
+
     def test_the_same_silence_at_a_constant_rate_is_one(self, tmp_path: Path) -> None:
         run = self.slowed_run(tmp_path, "constant")
         run.streams = [s for s in run.streams if s.arm != "arm" or s.per_s > 1]

@@ -18,7 +18,7 @@ from chaos.model.record import Observation
 from loadgen.config import ArmTraffic
 from loadgen.crew import Crew, Member
 from loadgen.drivers.base import Rows, Seat, Statement
-from loadgen.profiles import CATALOGUE, DEFAULT, STATEMENTS, Profile, find, rates
+from loadgen.profiles import CATALOGUE, DEFAULT, STATEMENTS, Profile, find, rates, require_users
 from loadgen.schedule import Arrivals, Schedule
 from loadgen.tables import ACCOUNTS, WriteIds, accounts_of, table_of
 from loadgen.work import InsertRow, ReadTold, Told
@@ -78,6 +78,34 @@ def test_rates_add_up_to_those_in_all(profile: Profile, total: float) -> None:
 def test_a_wrong_profile_names_the_nearest() -> None:
     with pytest.raises(DefinitionError, match=r"'bank-transfr'.*did you mean 'bank-transfer'"):
         find("bank-transfr")
+
+
+@pytest.mark.parametrize(
+    ("traffic", "why"),
+    [
+        (ArmTraffic(arm="a"), "no traffic; give it users and a rate above 0"),
+        (ArmTraffic(arm="a", writes_per_s=1, users=0), "no traffic"),
+        (
+            ArmTraffic(arm="a", writes_per_s=40, think_time_s=1.0, users=20),
+            "20 users who think for 1 s cannot carry out 40 cluster writes per second; give it 40",
+        ),
+        (
+            ArmTraffic(
+                arm="a", writes_per_s=20, think_time_s=0.5, users=20,
+                shape={"ramp": {"to_s": 5, "to_factor": 3}},
+            ),
+            "cannot carry out 60 cluster writes per second; give it 30 users or more",
+        ),
+    ],
+    ids=["no rate", "nobody", "thinkers", "a ramp"],
+)  # fmt: skip
+def test_users_who_cannot_keep_up_by_design_are_refused(traffic: ArmTraffic, why: str) -> None:
+    with pytest.raises(DefinitionError, match=why):
+        require_users(traffic)
+
+
+def test_users_who_can_are_not() -> None:
+    require_users(ArmTraffic(arm="a", writes_per_s=40, reads_per_s=1, think_time_s=0.5, users=20))
 
 
 def transfer(*, keyed: bool) -> Transfer:
