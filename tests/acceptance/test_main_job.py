@@ -66,6 +66,26 @@ def test_writer_failover_passes_for_prepared_clients_and_shows_the_others(gameda
         assert told in report
     assert str(gameday.folder() / "report.html") in done.stdout.replace("\n", "")
 
+    listed = {(w["arm"], w["operation"], w["endpoint"]) for w in verdict["windows"]["list"]}
+    assert listed >= {("default-pool", "write", "cluster"), ("resilient", "write", "cluster")}
+    felt = {(w["arm"], w["operation"]) for w in verdict["repeats"][0]["windows"]}
+    assert felt >= {("default-pool", "connect"), ("resilient", "connect")}
+    ledger = {
+        r["arm"]: r
+        for r in verdict["retries"]["list"]
+        if (r["operation"], r["over"]) == ("write", "run")
+    }
+    seen = ledger["default-pool"]["seen"]
+    assert sum(seen["errors"].values()) >= seen["failed"] + seen["unknown"] > 0
+    assert ledger["resilient"]["absorbed"]["operations"] > 0
+    assert ledger["resilient"]["waited"]["max_s"] > 0
+    compared = {
+        (m["measure"], m["operation"], m["endpoint"]): m["arms"][1]["against_baseline"]
+        for m in verdict["arms"]["measures"]
+    }
+    assert compared["interruption", "write", "cluster"] != "worse"
+    assert compared["failed", "", ""] == "better"
+
     assert verdict["writes"]["acknowledged"] > 300
     assert verdict["writes"]["lost"] == 0
     assert verdict["writes"]["arms"]["resilient"]["duplicated"] == 0
