@@ -30,13 +30,14 @@ STILL_OPEN = np.iinfo(np.int64).max
 READ_ONLY = "25006"
 """SQLSTATE read_only_sql_transaction: what a demoted writer answers to a write."""
 NO_CONNECTION = -1
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Uses:
     """Attempts of an arm's operations as columns; `owner` is the row of their connection, or -1."""
 
-    owner: NDArray[np.int64]
+    owner: NDArray[np.int32]
     operation: NDArray[np.int64]
     """Position of the operation in the arm's log."""
     started: Instants
@@ -202,20 +203,29 @@ def _uses(found: Connections) -> Uses:
 
 def _owners(
     found: Connections, instance: NDArray[Any], pid: NDArray[Any], ended: Instants
-) -> NDArray[np.int64]:
-    """Return the row of the connection that each attempt sat on; `NO_CONNECTION` where none is known."""
-    count = len(found)
-    seats = np.concatenate(
-        [_seat(found.opens["instance"], found.opens["backend_pid"]), _seat(instance, pid)]
-    )
-    # Openings stand first, so of the same instant they sort before the uses.
-    order = np.lexsort((np.concatenate([found.opened, ended]), seats))
-    latest = np.maximum.accumulate(np.where(order < count, np.arange(len(order)), -1))
-    connection = np.where(latest >= 0, order[latest], NO_CONNECTION)
-    connection = np.where(seats[connection] == seats[order], connection, NO_CONNECTION)
-    owner = np.empty(len(order), dtype=np.int64)
-    owner[order] = connection
-    return np.where(pid > 0, owner[count:], NO_CONNECTION)
+) -> NDArray[np.int32]:
+    """Return the row of the connection that each attempt sat on; `NO_CONNECTION` where none is known.
+
+    In pieces, so that what is needed beside the answer stays small.
+    """
+    owner = np.full(len(ended), NO_CONNECTION, dtype=np.int32)
+    if not len(found):
+        return owner
+    seats = _seat(found.opens["instance"], found.opens["backend_pid"])
+    order = np.lexsort((found.opened, seats))
+    seats, opened = seats[order], found.opened[order]
+    for first in range(0, len(ended), _PIECE):
+        piece = slice(first, first + _PIECE)
+        wanted = _seat(instance[piece], pid[piece])
+        low, high = np.searchsorted(seats, wanted), np.searchsorted(seats, wanted, side="right")
+        place = high - 1
+        late = np.flatnonzero((high - low > 1) & (opened[place] > ended[piece]))
+        for use in late:  # its process id came again later
+            group = opened[low[use] : high[use]]
+            place[use] = low[use] + np.searchsorted(group, ended[first + use], side="right") - 1
+        known = (place >= low) & (opened[place] <= ended[piece]) & (pid[piece] > 0)
+        owner[piece] = np.where(known, order[place], NO_CONNECTION)
+    return owner
 
 
 def _seat(instance: NDArray[Any], pid: NDArray[Any]) -> NDArray[np.int64]:
