@@ -95,6 +95,15 @@ def test_writes_are_told_up_to_what_the_ledger_holds(told: dict[str, Any]) -> No
     assert named_first("writes") == set(told["writes"])
 
 
+def test_latency_and_generators_are_told(told: dict[str, Any]) -> None:
+    assert told["latency"]
+    assert told["generators"]
+    found = set(keys(told["latency"])) | set(keys(told["generators"]))
+    assert found - {"p99.9"} <= documented("latency and generators")
+    never_sent = {"operations", "of", "first", "last"}
+    assert named_first("latency and generators") <= found | never_sent
+
+
 def test_every_measure_is_told(told: dict[str, Any]) -> None:
     table = DOCUMENT.partition("| Measure |")[2]
     cells = re.findall(r"^\| (`[^|]*)\|", table, re.MULTILINE)
