@@ -68,15 +68,18 @@ def _interruptions(report: Report) -> Table:
     table = _table(
         "Arm", "Operation", "Interrupted", ">Uncertainty", ">From", ">To", ">Limit", "!Verdict"
     )
+    before = None
+    before = ""
     for row in tables.interruptions(report):
         if row.measured == tables.NOT_MEASURED:  # a pool that had no need to connect, say
             continue
+        first, before = row.arm != before, row.arm
         told = row.measured.replace(" within the recording", "")
         measured = Text(told, style="bold red" if row.open_ended else "bold", no_wrap=True)
         if row.repeats:
             measured.append("\n" + row.repeats.replace(", ", "\n"), style="not bold dim")
         table.add_row(
-            _cell(row.arm) if row.first_of_arm else "",
+            _cell(row.arm) if row.arm != before else "",
             _cell(f"{row.operation} {row.endpoint}"),
             measured,
             row.uncertainty,
@@ -85,6 +88,7 @@ def _interruptions(report: Report) -> Table:
             row.limit,
             "" if row.verdict == tables.NOT_JUDGED else _verdict(row.verdict),
         )
+        before = row.arm
     return table
 
 
