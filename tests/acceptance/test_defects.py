@@ -7,6 +7,7 @@ clients, which start in a second: their writes through the cluster endpoint are 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +23,17 @@ from chaos.cli.terminal import Terminal
 from chaos.definition.experiment import Experiment
 from chaos.model.access import DatabaseAccess
 from chaos.model.ledger import Ledger
+from chaos.model.operation import Kind, OperationWriter, Outcome
 from chaos.run.interrupt import InterruptibleClock
 from chaos.safety.limits import SafetyFile
 from chaos.testcluster.disturbances.defects import DEFECTS
 from chaos.testcluster.records import ClusterSpec
+from loadgen import ledger
 from loadgen.configured import ArmRules
+from loadgen.ledger_connection import connection_for
 from loadgen.probes.config import ProbesConfig
 from loadgen.probes.driver import Probes
+from loadgen.tables import table_of
 from loadgen.workload import LocustWorkload
 
 pytestmark = [pytest.mark.spread, pytest.mark.seconds(20)]
@@ -42,8 +47,6 @@ FAILOVER = {
 }
 LONGER = {**FAILOVER, "settle_s": INTERRUPTION_S_MAX}
 """A window longer than the limit is recorded whole, however fast the cluster recovers."""
-LEFT_TO_OTHERS = {"stale-reader"}
-"""Staleness is measured by checks that are not there yet."""
 
 
 def experiment(step: dict[str, Any], arm: str) -> dict[str, Any]:
@@ -79,7 +82,7 @@ class Case:
 
 
 CASES = (
-    Case("two-writers", "restored", "is writer by SQL, reader by the API"),
+    Case("two-writers", "single-writer", "were both writers by SQL for"),
     Case("dns-never-moves", "interruption", "no recovery recorded", LONGER),
     Case(
         "readers-never-return",
@@ -128,9 +131,12 @@ def probed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     """Do what `gameday run --defect` does, with probes for clients; return its verdict."""
     monkeypatch.setattr(command, "_workload", lambda *_: ProbesOnly((), 0))
 
-    def run(step: dict[str, Any], *defects: str) -> dict[str, Any]:
+    def run(step: dict[str, Any], *defects: str, **objective: Any) -> dict[str, Any]:
+        asked = experiment(step, "probe")
+        if objective:
+            asked["objectives"] = [objective]
         folder, _ = command._carried_out(
-            Experiment.model_validate(experiment(step, "probe")),
+            Experiment.model_validate(asked),
             ArmRules(tmp_path),
             None,
             ClusterSpec(),
@@ -158,13 +164,12 @@ def found(verdict: dict[str, Any], check: str) -> dict[str, Any]:
 def test_every_defect_has_a_case_for_the_check_that_it_names() -> None:
     named = {d.model_fields["kind"].default: d.caught_by for d in DEFECTS}
     cases = {case.defect.partition(":")[0]: case.check for case in CASES}
-    assert {name for name, check in named.items() if not check} == LEFT_TO_OTHERS
-    expected = {name: check for name, check in named.items() if check}
-    under_traffic = {
+    others = {
         "loses-acknowledged-writes": "acknowledged-writes",
         "poisoned-promotion": "poisoned-pool",
+        "stale-reader": "staleness",
     }
-    assert cases | under_traffic == expected
+    assert cases | others == named
 
 
 @pytest.mark.alone
@@ -185,6 +190,40 @@ def test_a_defect_is_caught(case: Case, probed_run: Callable[..., Any]) -> None:
         assert told["verdict"] == "unknown", told
         assert "gameday-instance-1 by SQL" in told["why"]
     assert verdict["verdict"] == "fail"
+
+
+def test_a_stale_reader_is_caught_by_what_it_lacks(
+    probed_run: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One acknowledged write is enough: the reader never got the table, the other one has it all."""
+
+    def reconcile(_: object, access: DatabaseAccess, folder: Path, run: str) -> Ledger:
+        with connection_for(access, "cluster", "write") as connection:
+            connection.execute(
+                f"INSERT INTO {table_of(run)} (arm, write_id, attempt, keyed)"
+                " VALUES ('resilient', 1, 1, false)"
+            )
+        now_ns = time.monotonic_ns()
+        with OperationWriter(folder / "operations", "resilient") as operations:
+            operations.operation(
+                kind=Kind.WRITE, endpoint="cluster", intended_ns=now_ns, started_ns=now_ns,
+                ended_ns=now_ns, outcome=Outcome.OK, write_id=1,
+            )  # fmt: skip
+        return ledger.reconcile(access, folder, run, readers_timeout_s=2)
+
+    monkeypatch.setattr(ProbesOnly, "reconcile", reconcile)
+    step = {"fault": "noop", "hold_s": 1, "settle_s": 0}
+    verdict = probed_run(step, "stale-reader", check="staleness", staleness_s_max=1)
+    stale = [f for f in verdict["findings"] if f["check"] == "staleness" and f["endpoint"]]
+    (finding,) = [f for f in stale if f["verdict"] is not None]
+    assert (finding["verdict"], finding["endpoint"]) == ("fail", "gameday-instance-2")
+    assert finding["measured"] > 2, "so long it was waited for"
+    assert "1 acknowledged writes were not on gameday-instance-2" in finding["why"]
+    readers = verdict["writes"]["readers"]
+    assert {name: told["missing"] for name, told in readers.items()} == {
+        "gameday-instance-2": 1,
+        "gameday-instance-3": 0,
+    }
 
 
 def test_lost_writes_are_caught_under_traffic(gameday: Gameday, tmp_path: Path) -> None:

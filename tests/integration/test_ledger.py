@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 from fix_postgres import INSTANCE, PlainPostgres
 
 from chaos import names
+from chaos.checks.reads import reads_of
 from chaos.cli.target import Target
 from chaos.errors import DatabaseError
 from chaos.model.access import DatabaseAccess
+from chaos.model.history import load_operations
 from chaos.model.operation import Kind, OperationWriter, Outcome
 from chaos.wait import wait_until
 from loadgen import ledger, ledger_readers
@@ -288,6 +291,74 @@ def test_what_a_reader_lacks_is_told_apart_from_what_is_lost(
     assert bad.missing_by_arm == {ARM: 50}
     assert bad.behind_s == pytest.approx((bad.read_at_ns - 102) / 1e9)
     assert f"{stale} to show the last write" in bad.why
+    ledger.drop(access, run)
+
+
+def test_what_a_stale_reader_shows_is_known_to_be_old(target: Target, tmp_path: Path) -> None:
+    """Each operation is recorded as an arm would; the other reader is cleared by the same writes."""
+    run, topology, control = tmp_path.name, target.topology(), target.control
+    assert control is not None
+    assert topology.writer is not None
+    stale, fresh = sorted({m.id for m in topology.members} - {topology.writer.id})
+    access = target.connect(topology)
+    ledger.prepare(access, run)
+    operations = OperationWriter(tmp_path / "operations", ARM)
+
+    def recorded(kind: Kind, endpoint: str, statement: str, write_id: int | None = None) -> int:
+        began_ns = time.monotonic_ns()
+        with session_through(access, endpoint) as session:
+            row = session.execute(statement.format(table=table_of(run))).fetchone()
+        seen = write_id if write_id is not None else int(row[0]) if row and row[0] else -1
+        operations.operation(
+            kind=kind,
+            endpoint="cluster" if kind is Kind.WRITE else "reader",
+            intended_ns=began_ns,
+            started_ns=began_ns,
+            ended_ns=time.monotonic_ns(),
+            outcome=Outcome.OK,
+            instance=endpoint,
+            write_id=seen,
+        )
+        return seen
+
+    def write(number: int) -> None:
+        insert = "INSERT INTO {table} (arm, write_id, attempt, keyed) VALUES "
+        recorded(
+            Kind.WRITE, "cluster", f"{insert}('{ARM}', {number}, 1, false) RETURNING 1", number
+        )
+
+    def read(instance: str) -> int:
+        return recorded(Kind.READ, instance, "SELECT max(write_id) FROM {table}")
+
+    def shows(instance: str, number: int) -> None:
+        not_yet = (psycopg.errors.UndefinedTable, psycopg.OperationalError)
+        wait_until(
+            lambda: read(instance) == number,
+            f"{instance} to show {number}",
+            timeout_s=60,
+            errors=not_yet,
+        )
+
+    write(1)
+    shows(stale, 1)
+    control.begin(run, {"kind": "stale-reader", "instance": stale})
+    try:
+        for number in range(2, 6):
+            write(number)
+        assert read(stale) == 1
+        shows(fresh, 5)
+    finally:
+        control.end(run)
+        operations.close()
+    (reads,) = reads_of(load_operations(tmp_path / "operations", ARM))
+    of_stale, of_fresh = (
+        [n for n, at in enumerate(reads.instance) if reads.log.names[at] == name][-1]
+        for name in (stale, fresh)
+    )
+    second = reads.writes.ended[1]
+    assert reads.lower_ns[of_stale] == reads.since[of_stale] - second > 0
+    assert reads.lower_ns[of_stale] == reads.upper_ns[of_stale]
+    assert (reads.lower_ns[of_fresh], reads.upper_ns[of_fresh]) == (0, 0)
     ledger.drop(access, run)
 
 

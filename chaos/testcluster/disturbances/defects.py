@@ -112,7 +112,7 @@ class LosesAcknowledgedWrites(Defect):
 class TwoWriters(Defect):
     """After FailoverDBCluster the old writer stays up, reachable and writable beside the new one."""
 
-    caught_by: ClassVar[str] = "restored"
+    caught_by: ClassVar[str] = "single-writer"
     kind: Literal["two-writers"] = "two-writers"
 
     def plant(self, core: Core) -> None:
@@ -160,7 +160,7 @@ class ReadersNeverReturn(Defect):
 class StaleReader(Defect):
     """A reader serves for ever what it had when the defect was planted; its stream goes on."""
 
-    caught_by: ClassVar[str] = ""
+    caught_by: ClassVar[str] = "staleness"
     kind: Literal["stale-reader"] = "stale-reader"
     instance: str | None = Field(None, description="The reader; absent: the first by name.")
 
