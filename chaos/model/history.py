@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.clock import NS, Anchor
+from chaos.model import bulk
 from chaos.model.ledger import Ledger
 from chaos.model.operation import ATTEMPT, CONNECTION, OPERATION, Kind
 from chaos.model.record import FORMAT, Event, Observation, read_events, read_observations
@@ -86,16 +87,26 @@ class OperationLog:
 
     def streams(self) -> Iterator[Stream]:
         """Yield one stream for each endpoint and kind that occurs, ordered by intended start."""
-        # One number for endpoint and kind: sorting pairs of millions of operations takes a minute.
-        codes = self.operations["endpoint"].astype(np.int64) << 8 | self.operations["kind"]
-        for code in np.flatnonzero(np.bincount(codes)):
-            positions = np.flatnonzero(codes == code)
-            order = np.argsort(self.operations["intended_ns"][positions], kind="stable")
-            positions = positions[order]
-            endpoint, kind = divmod(int(code), 256)
-            yield Stream(
-                self.arm, self.names[endpoint], Kind(kind), self.operations[positions], positions
+        operations = self.operations
+        found: set[int] = set()
+        for part in bulk.pieces(len(operations)):
+            found |= set(np.unique(_codes(operations[part])).tolist())
+        for code in sorted(found):
+            positions = bulk.where(
+                len(operations),
+                lambda part, code=code: _codes(operations[part]) == code,  # type: ignore[misc]
             )
+            due = bulk.taken(operations["intended_ns"], positions)
+            if not bulk.ascending(due):
+                positions = bulk.taken(positions, np.argsort(due, kind="stable"))
+            endpoint, kind = divmod(code, 256)
+            records = bulk.taken(operations, positions)
+            yield Stream(self.arm, self.names[endpoint], Kind(kind), records, positions)
+
+
+def _codes(operations: Records) -> NDArray[np.int64]:
+    """Return one number for the endpoint and the kind of each operation."""
+    return np.asarray(operations["endpoint"].astype(np.int64) << 8 | operations["kind"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
