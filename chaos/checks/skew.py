@@ -99,7 +99,10 @@ def before_and_after(recording: Recording, arm: str) -> tuple[Shares, Shares | N
 
 
 def returned(recording: Recording, arm: str) -> Iterator[Returned]:
-    """Yield each instance that came back, or became, a reader, and when the arm read from it."""
+    """Yield each instance that came back, or became, a reader, and when the arm read from it.
+
+    Not those that went again, or took over, before anybody did.
+    """
     log = recording.history.arms.get(arm)
     stream = recording.streams.get((arm, READER, Kind.READ))
     if log is None or stream is None:
@@ -116,13 +119,15 @@ def returned(recording: Recording, arm: str) -> Iterator[Returned]:
         else:
             later = later[:0]
         at_ns = int(later["ended_ns"].min()) if len(later) else None
-        gone = _gone(recording, seen.subject, seen.at_ns)
+        gone_ns = _gone(recording, seen.subject, seen.at_ns)
+        if gone_ns < recording.until_ns and (at_ns is None or at_ns > gone_ns):
+            continue  # it went again, and nobody had read from it meanwhile
         yield Returned(
             arm=arm,
             instance=seen.subject,
             back_since_ns=since_ns,
             back_ns=seen.at_ns,
-            served_ns=None if at_ns is None or at_ns > gone else at_ns,
+            served_ns=at_ns if at_ns is not None and at_ns <= gone_ns else None,
         )
 
 

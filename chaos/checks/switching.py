@@ -20,7 +20,7 @@ from chaos.checks.recording import Recording
 from chaos.checks.scene import CLUSTER
 from chaos.checks.switching_roles import Promotion, roles
 from chaos.clock import NS
-from chaos.model.connections import STILL_OPEN, Connections, addresses
+from chaos.model.connections import Connections, addresses
 from chaos.model.record import Observation, resolved_subject
 
 PROBES = "probes"
@@ -61,6 +61,7 @@ class Landing:
     began_s: float
     opened_s: float
     closed_s: float | None
+    """None: it was open when the recording ended."""
 
 
 def switching(recording: Recording) -> list[dict[str, Any]]:
@@ -120,8 +121,9 @@ def landings(recording: Recording, found: Connections, promotion: Promotion) -> 
             backend_pid=int(found.opens["backend_pid"][row]),
             began_s=recording.seconds(int(found.began[row])),
             opened_s=recording.seconds(int(found.opened[row])),
+            # When traffic is told to stop, whatever is left is closed.
             closed_s=None
-            if found.closed[row] == STILL_OPEN
+            if found.closed[row] > recording.until_ns
             else recording.seconds(int(found.closed[row])),
         )
         for row in np.flatnonzero(rows)
