@@ -68,7 +68,6 @@ def _interruptions(report: Report) -> Table:
     table = _table(
         "Arm", "Operation", "Interrupted", ">Uncertainty", ">From", ">To", ">Limit", "!Verdict"
     )
-    before = None
     before = ""
     for row in tables.interruptions(report):
         if row.measured == tables.NOT_MEASURED:  # a pool that had no need to connect, say
@@ -79,7 +78,7 @@ def _interruptions(report: Report) -> Table:
         if row.repeats:
             measured.append("\n" + row.repeats.replace(", ", "\n"), style="not bold dim")
         table.add_row(
-            _cell(row.arm) if row.arm != before else "",
+            _cell(row.arm) if first else "",
             _cell(f"{row.operation} {row.endpoint}"),
             measured,
             row.uncertainty,
@@ -88,7 +87,6 @@ def _interruptions(report: Report) -> Table:
             row.limit,
             "" if row.verdict == tables.NOT_JUDGED else _verdict(row.verdict),
         )
-        before = row.arm
     return table
 
 

@@ -72,9 +72,14 @@ def _window(report: Report, row: dict[str, Any]) -> WindowRow:
         first_success=_bounded(report, row["first_success"]),
         stable_success=_bounded(report, row["stable_success"]),
         operations=count(row["operations"]),
-        errors=naming.errors(row["errors"]),
+        errors=_with_generator(naming.errors(row["errors"]), row),
         open_ended=open_ended,
     )
+
+
+def _with_generator(told: str, row: dict[str, Any]) -> str:
+    """Return it with why the traffic generator itself may have been the cause."""
+    return f"{told}; {row['generator']}" if row.get("generator") else told
 
 
 def brownouts(report: Report) -> tuple[WindowRow, ...]:
@@ -92,7 +97,7 @@ def brownouts(report: Report) -> tuple[WindowRow, ...]:
             first_success="",
             stable_success="",
             operations=f"{count(row['slow'])} of {count(row['operations'])}",
-            errors=f"slowest {duration(row['latency_s_max'])}",
+            errors=_with_generator(f"slowest {duration(row['latency_s_max'])}", row),
             open_ended=False,
         )
         for row in sorted(told, key=lambda r: (naming.order(report, r), r["from"]))

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.checks.evidence import Trace
+from chaos.checks.generator import generator_was_slow
 from chaos.checks.recording import STABLE_S, Recording
 from chaos.clock import NS
 
@@ -143,13 +144,13 @@ def brownout_table(recording: Recording) -> dict[str, Any]:
         taken += [(stretch.from_ns, stretch.to_ns) for stretch in recording.quiet]
         found, lonely = find_brownouts(trace, sorted(taken), until_ns=until_ns)
         about = {"arm": arm, "endpoint": endpoint, "operation": kind.name.lower()}
-        told += [{**about, **_told(recording, one)} for one in found]
+        told += [{**about, **_told(recording, arm, one)} for one in found]
         if lonely:
             scattered.append({**about, "operations": lonely})
     return {"latency_s_above": BROWN_S, "list": told, "scattered": scattered}
 
 
-def _told(recording: Recording, one: Brownout) -> dict[str, Any]:
+def _told(recording: Recording, arm: str, one: Brownout) -> dict[str, Any]:
     return {
         "from": recording.seconds(one.from_ns),
         "to": recording.seconds(one.to_ns),
@@ -158,6 +159,7 @@ def _told(recording: Recording, one: Brownout) -> dict[str, Any]:
         "slow": one.slow,
         "operations": one.operations,
         "latency_s_max": one.latency_s_max,
+        "generator": generator_was_slow(recording, arm, one.from_ns, one.to_ns),
         "faults": [
             injection.fault_id
             for injection in recording.injections

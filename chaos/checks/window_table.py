@@ -13,6 +13,7 @@ import numpy as np
 
 from chaos.checks.connecting import StreamKey
 from chaos.checks.evidence import Trace
+from chaos.checks.generator import generator_was_slow
 from chaos.checks.recording import Recording
 from chaos.checks.windows import Span, Window
 from chaos.clock import NS
@@ -54,6 +55,12 @@ def _told(recording: Recording, stream: StreamKey, window: Window) -> dict[str, 
         "stable_success": _instant(recording, window.stable_success),
         "operations": window.bad,
         "errors": _errors(trace, window),
+        "generator": generator_was_slow(
+            recording,
+            arm,
+            window.from_ns,
+            window.until_ns if window.to_ns is None else window.to_ns,
+        ),
         "faults": [
             one.fault_id
             for one in recording.injections

@@ -160,6 +160,15 @@ class TestWindows:
         assert window["first_success"] is None
         assert window["stable_success"] is None
 
+    def test_a_generator_that_lagged_is_named(self, tmp_path: Path) -> None:
+        run = outage_run(tmp_path)
+        (window,) = self.told(run)
+        assert window["generator"] is None
+        run = outage_run(tmp_path / "lagging")
+        run.observe(6.0, "lag", "arm", "1400.0", width_s=1.0)
+        (window,) = self.told(run)
+        assert "generator itself fell" in window["generator"]
+
     def test_of_too_many_windows_the_longest_are_told(self, tmp_path: Path) -> None:
         run = RunBuilder(tmp_path / "run")
         run.traffic("arm", "cluster", Kind.WRITE, per_s=10, until_s=800, jitter=0.0)

@@ -102,6 +102,7 @@ class TestWindows:
         folder = flapping.history.folder
         assert "not measured" not in plain(folder)
         assert "connect cluster" in plain(folder)
+        assert re.search(r"^ *resilient +connect cluster", plain(folder), re.MULTILINE)
 
     def test_repeats_have_an_interval_with_its_confidence(self, repeated_folder: Path) -> None:
         report = load(repeated_folder)
