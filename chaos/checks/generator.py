@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chaos.checks.evidence import Trace
 from chaos.checks.recording import SLOW_S, Recording
@@ -99,6 +100,7 @@ def crowds(recording: Recording, arm: str, from_ns: int, to_ns: int) -> Iterator
     if not users:
         return
     thinking_ns = round(float(told.get("think_time_s") or 0.0) * NS)
+    begun = [injection.group.from_ns for injection in recording.injections]
     for of_arm, endpoint, kind in sorted(recording.streams):
         trace = recording.trace(arm, endpoint, kind) if of_arm == arm else None
         if trace is None:
@@ -106,10 +108,13 @@ def crowds(recording: Recording, arm: str, from_ns: int, to_ns: int) -> Iterator
         low, high = np.searchsorted(trace.intended, (from_ns, to_ns))
         waits = trace.started[low:high] - trace.intended[low:high]
         waiting = np.flatnonzero((waits > _WAITED_NS) | trace.dropped[low:high]) + low
+        if not len(waiting):
+            continue
+        queue = _Queue(trace)
         homemade = [
             row
-            for spell in _spells(trace, waiting)
-            if _all_users_busy(recording, trace, _first(trace, spell[0]), users, thinking_ns)
+            for spell in queue.spells(waiting)
+            if queue.all_busy(queue.first(spell[0]), users, thinking_ns, begun)
             for row in spell
         ]
         if homemade:
@@ -120,48 +125,49 @@ def crowds(recording: Recording, arm: str, from_ns: int, to_ns: int) -> Iterator
                 users=users,
                 operations=len(homemade),
                 due=int(high - low),
-                since_ns=int(trace.intended[_first(trace, homemade[0])]),
+                since_ns=int(trace.intended[queue.first(homemade[0])]),
                 waited_ns=int((trace.started[homemade] - trace.intended[homemade]).max()),
             )
 
 
-def _spells(trace: Trace, waiting: np.typing.NDArray[np.intp]) -> list[list[int]]:
-    """Cut operations that waited where one between them did not wait at all."""
-    if not len(waiting):
-        return []
-    at_once = np.cumsum(_at_once(trace))
-    cuts = np.flatnonzero(np.diff(at_once[waiting])) + 1
-    return [part.tolist() for part in np.split(waiting, cuts)]
+class _Queue:
+    """The operations of a stream, as they had to wait for a user or had not."""
 
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        at_once = (trace.started - trace.intended <= _AT_ONCE_NS) & ~trace.dropped
+        self._at_once = np.flatnonzero(at_once)
+        # Up to each row, when all had returned: what is under way at an instant comes after it.
+        self._returned = np.maximum.accumulate(trace.ended)
 
-def _first(trace: Trace, row: int) -> int:
-    """Return the first of the operations that waited without a break up to a row."""
-    before = np.flatnonzero(_at_once(trace)[:row])
-    return int(before[-1]) + 1 if len(before) else 0
+    def spells(self, waiting: NDArray[np.intp]) -> list[list[int]]:
+        """Cut rows that waited where one between them did not wait at all."""
+        passed = np.searchsorted(self._at_once, waiting)
+        cuts = np.flatnonzero(np.diff(passed)) + 1
+        return [part.tolist() for part in np.split(waiting, cuts)]
 
+    def first(self, row: int) -> int:
+        """Return the first of the operations that waited without a break up to a row."""
+        passed = int(np.searchsorted(self._at_once, row))
+        return int(self._at_once[passed - 1]) + 1 if passed else 0
 
-def _at_once(trace: Trace) -> np.typing.NDArray[np.bool_]:
-    return np.asarray((trace.started - trace.intended <= _AT_ONCE_NS) & ~trace.dropped)
+    def all_busy(self, row: int, users: int, thinking_ns: int, begun: Sequence[int]) -> bool:
+        """Tell whether every user was at an operation, each answered as usual, when one fell due.
 
-
-def _all_users_busy(
-    recording: Recording, trace: Trace, row: int, users: int, thinking_ns: int
-) -> bool:
-    """Tell whether every user was at an operation, each answered as usual, when one fell due.
-
-    Usual is what was so before the fault: one that only slows answers down becomes usual, too.
-    """
-    at_ns = int(trace.intended[row])
-    there = slice(0, int(np.searchsorted(trace.intended, at_ns)))
-    started, ended = trace.started[there], trace.ended[there]
-    answered = ~trace.dropped[there]
-    at_work = answered & (started <= at_ns) & (ended + thinking_ns > at_ns)
-    if int(at_work.sum()) < users:
-        return False
-    begun = (i.group.from_ns for i in recording.injections if i.group.from_ns <= at_ns)
-    usual_ns = trace.answer_ns(max(begun, default=at_ns))
-    as_usual = trace.succeeded[there] & (ended - started <= usual_ns)
-    return bool((as_usual & (trace.records["attempts"][there] == 1))[at_work].all())
+        Usual is what was so before the last fault that had `begun`: one that only slows answers down
+        becomes usual, too.
+        """
+        trace = self._trace
+        at_ns = int(trace.intended[row])
+        since = int(np.searchsorted(self._returned, at_ns - thinking_ns, side="right"))
+        there = slice(since, int(np.searchsorted(trace.intended, at_ns)))
+        started, ended = trace.started[there], trace.ended[there]
+        at_work = ~trace.dropped[there] & (started <= at_ns) & (ended + thinking_ns > at_ns)
+        if int(at_work.sum()) < users:
+            return False
+        usual_ns = trace.answer_ns(max((i for i in begun if i <= at_ns), default=at_ns))
+        as_usual = trace.succeeded[there] & (ended - started <= usual_ns)
+        return bool((as_usual & (trace.records["attempts"][there] == 1))[at_work].all())
 
 
 def cpu_share(lag: Observation) -> float:
