@@ -104,11 +104,14 @@ def _effect(recording: Recording) -> Iterator[Finding]:
 
 
 def _judged_streams(recording: Recording, checks: Sequence[Check]) -> list[StreamKey]:
-    """Return the streams that an objective speaks of, else those of every arm."""
+    """Return the streams that an objective speaks of, else those of every arm.
+
+    Nobody connects without need: that few did before a fault is in the bounds of their windows.
+    """
     asked = {
         (check.arm, check.endpoint, kind_of(check.operation))
         for check in checks
-        if isinstance(check, StreamCheck)
+        if isinstance(check, StreamCheck) and kind_of(check.operation) is not Kind.CONNECT
     }
     return sorted(asked) or [key for key in recording.streams if key[0] != PROBE_ARM]
 

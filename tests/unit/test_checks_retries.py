@@ -12,6 +12,7 @@ from fix_history import ORIGIN_NS, RunBuilder, Shape, failover_run, outage_run
 from chaos.checks.differences import counting, difference_table
 from chaos.checks.information import felt
 from chaos.checks.interruption import Interruption
+from chaos.checks.judge import judge
 from chaos.checks.recording import Recording
 from chaos.checks.repeats import over_repeats
 from chaos.checks.retries import retry_table
@@ -272,6 +273,14 @@ class TestConnecting:
         told = window_table(Recording(run.write()))["list"]
         (window,) = [w for w in told if w["operation"] == "connect"]
         assert window["errors"] == {"late": 1}
+
+    def test_an_objective_on_connecting_needs_no_connection_just_before_the_fault(
+        self, tmp_path: Path
+    ) -> None:
+        """The bounds of the window tell that nobody connected for long."""
+        run = self.run(tmp_path, [(0.5, ""), (5.2, REFUSED), (9.0, "")])
+        check = Interruption(arm="arm", operation="connect", interruption_s_max=10.0)
+        assert judge(run.write(), [check]).verdict is Verdict.PASS
 
     def test_streams_of_operations_are_as_they_were(self, tmp_path: Path) -> None:
         recording = Recording(self.run(tmp_path, [(0.5, "")]).write())
