@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -311,6 +312,10 @@ def test_alarms_and_capacity_come_from_cloudwatch(observed: Observed) -> None:
     points = [Point(now_s - 120, 1.0), Point(now_s, 3.5)]
     observed.monitoring.metrics.put(metric, "Count", points)
     assert plane.acu_now() == {"orders-instance-002": 3.5}
+    told = plane.acu_since(datetime.fromtimestamp(now_s - 200, UTC))
+    assert [acu for _, acu in told["orders-instance-002"]] == [1.0, 3.5]
+    first, second = (at.timestamp() for at, _ in told["orders-instance-002"])
+    assert (first, second) == pytest.approx((now_s - 120, now_s), abs=1), "where they begin"
     observed.cloudwatch.put_metric_alarm(
         AlarmName="layer-a",
         Namespace="App",
