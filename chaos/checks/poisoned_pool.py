@@ -13,10 +13,11 @@ opened before the server was seen to restart is not pinned but broken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ class Poisoning:
     first_refused_ns: int | None
     last_refused_ns: int | None
     answered: int
-    """Attempts that a pinned connection answered all the same."""
+    """Operations that a pinned connection answered all the same."""
     operations: int
     """Operations of the arm through the cluster endpoint since the first demotion."""
 
@@ -97,12 +98,21 @@ class Poisoning:
         return max(0.0, self.measured_s - self.lower_ns / NS)
 
 
-def poisonings(recording: Recording) -> list[Poisoning]:
+_read: WeakKeyDictionary[Recording, tuple[Poisoning, ...]] = WeakKeyDictionary()
+
+
+def poisonings(recording: Recording) -> tuple[Poisoning, ...]:
     """Return one for each arm with a connection log and each group of injections that demoted a writer.
 
     What was under way at once is one period; its `injection` is the last one before the demotion.
     """
-    found, told = [], roles(recording)
+    if recording not in _read:
+        _read[recording] = tuple(_poisonings(recording))
+    return _read[recording]
+
+
+def _poisonings(recording: Recording) -> Iterator[Poisoning]:
+    told = roles(recording)
     groups = [
         list(injections) for _, injections in groupby(recording.injections, lambda i: i.group)
     ]
@@ -119,8 +129,7 @@ def poisonings(recording: Recording) -> list[Poisoning]:
                     (i for i in injections if i.requested_ns <= begun_ns),
                     key=lambda i: i.requested_ns,
                 )
-                found.append(_poisoning(recording, mover, arm, conns, astray))
-    return found
+                yield _poisoning(recording, mover, arm, conns, astray)
 
 
 def find_pins(
@@ -149,11 +158,11 @@ def find_pins(
 
 def _first_refusals(conns: Connections, since_ns: int) -> tuple[Instants, Instants]:
     """Return start and end of the first write that each connection refused since; else `STILL_OPEN`."""
-    uses = conns.uses
-    refused = uses.read_only & (uses.owner >= 0) & (uses.started >= since_ns)
+    failed = conns.failed
+    refused = failed.read_only & (failed.owner >= 0) & (failed.started >= since_ns)
     started, ended = (np.full(len(conns), STILL_OPEN, dtype=np.int64) for _ in range(2))
-    np.minimum.at(started, uses.owner[refused], uses.started[refused])
-    np.minimum.at(ended, uses.owner[refused], uses.ended[refused])
+    np.minimum.at(started, failed.owner[refused], failed.started[refused])
+    np.minimum.at(ended, failed.owner[refused], failed.ended[refused])
     return started, ended
 
 
@@ -238,16 +247,16 @@ class _Uses:
     def of(cls, conns: Connections, pins: Pins) -> _Uses:
         begins = np.full(len(conns), STILL_OPEN, dtype=np.int64)
         np.minimum.at(begins, pins.row, pins.possibly_from)
-        uses = conns.uses
-        mine = uses.on(begins != STILL_OPEN)
-        mine &= uses.ended >= np.append(begins, STILL_OPEN)[uses.owner]
-        ended = uses.ended[mine & uses.read_only]
+        failed = conns.failed
+        mine = failed.ended >= np.append(begins, STILL_OPEN)[failed.owner]
+        served = conns.served(begins)
+        ended = failed.ended[mine & failed.read_only]
         return cls(
-            used=np.unique(uses.owner[mine]),
-            refused=np.unique(uses.operation[mine & uses.read_only]),
+            used=np.union1d(failed.owner[mine], np.flatnonzero(served)),
+            refused=np.unique(failed.operation[mine & failed.read_only]),
             first_refused_ns=int(ended.min()) if len(ended) else None,
             last_refused_ns=int(ended.max()) if len(ended) else None,
-            answered=int((mine & uses.succeeded).sum()),
+            answered=int(served.sum()),
         )
 
 

@@ -10,7 +10,7 @@ One that its client never closed lives on to the end of the recording: an idle o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,8 +34,8 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Uses:
-    """Attempts of an arm's operations as columns; `owner` is the row of their connection, or -1."""
+class Failures:
+    """Attempts that did not succeed as columns; `owner` is the row of their connection, or -1."""
 
     owner: NDArray[np.int32]
     operation: NDArray[np.int64]
@@ -43,13 +43,8 @@ class Uses:
     started: Instants
     """Start of the operation, where the attempt was not told by itself."""
     ended: Instants
-    succeeded: Flags
     read_only: Flags
     """Whether the server refused it as a write on a reader."""
-
-    def on(self, rows: Flags) -> Flags:
-        """Tell which attempts used one of some connections."""
-        return np.asarray(np.append(rows, np.False_)[self.owner])
 
 
 @dataclass(frozen=True)
@@ -108,19 +103,65 @@ class Connections:
         return np.asarray(np.maximum(end - self.opened, 0) / 1e9)
 
     @cached_property
-    def uses(self) -> Uses:
-        """Every attempt of the arm with the connection that it sat on."""
-        return _uses(self)
+    def failed(self) -> Failures:
+        """Every attempt that failed with the connection that it sat on."""
+        return _failed(self)
 
     def carried(self) -> tuple[Counts, Counts, Counts]:
         """Return how many attempts succeeded, failed, were refused as read-only, by connection."""
-        uses, count = self.uses, len(self)
-        known = uses.owner >= 0
+        failed, count = self.failed, len(self)
+        known = failed.owner >= 0
         return (
-            np.bincount(uses.owner[known & uses.succeeded], minlength=count),
-            np.bincount(uses.owner[known & ~uses.succeeded], minlength=count),
-            np.bincount(uses.owner[known & uses.read_only], minlength=count),
+            self.served(np.zeros(count, np.int64)),
+            np.bincount(failed.owner[known], minlength=count),
+            np.bincount(failed.owner[known & failed.read_only], minlength=count),
         )
+
+    def served(self, since: Instants) -> Counts:
+        """Return how many operations ended well on each connection since an instant of its own."""
+        counts = np.zeros(len(self), dtype=np.int64)
+        operations, owners = self.log.operations, self._owners
+        for piece in _pieces(len(owners)):
+            owner, part = owners[piece], operations[piece]
+            kept = (owner >= 0) & (part["outcome"] == Outcome.OK)
+            owner = owner[kept]
+            owner = owner[part["ended_ns"][kept] >= since[owner]]
+            counts += np.bincount(owner, minlength=len(self))
+        return counts
+
+    @cached_property
+    def _owners(self) -> NDArray[np.int32]:
+        """Return the row of the connection of each operation's last attempt, or -1."""
+        operations = self.log.operations
+        owners = np.empty(len(operations), dtype=np.int32)
+        for piece in _pieces(len(operations)):
+            part = operations[piece]
+            owners[piece] = self.owner_of(part["instance"], part["backend_pid"], part["ended_ns"])
+        return owners
+
+    @cached_property
+    def _by_seat(self) -> tuple[NDArray[np.int64], Instants, NDArray[np.intp]]:
+        """Return seats and openings in the order of both, and their rows."""
+        seats = _seat(self.opens["instance"], self.opens["backend_pid"])
+        order = np.lexsort((self.opened, seats))
+        return seats[order], self.opened[order], order
+
+    def owner_of(
+        self, instance: NDArray[Any], pid: NDArray[Any], ended: Instants
+    ) -> NDArray[np.int32]:
+        """Return the row of the connection that each attempt sat on; `NO_CONNECTION` if unknown."""
+        if not len(self):
+            return np.full(len(ended), NO_CONNECTION, dtype=np.int32)
+        seats, opened, order = self._by_seat
+        wanted = _seat(instance, pid)
+        low, high = np.searchsorted(seats, wanted), np.searchsorted(seats, wanted, side="right")
+        place = high - 1
+        for use in np.flatnonzero((high - low > 1) & (opened[place] > ended)):
+            # Its process id came again later.
+            group = opened[low[use] : high[use]]
+            place[use] = low[use] + np.searchsorted(group, ended[use], side="right") - 1
+        known = (place >= low) & (opened[place] <= ended) & (pid > 0)
+        return np.where(known, order[place], NO_CONNECTION).astype(np.int32)
 
     def _named(self, column: str, name: str) -> Flags:
         if name not in self.log.names:
@@ -173,59 +214,31 @@ def _closed(opens: Records, closes: Records) -> Instants:
     return closed
 
 
-def _uses(found: Connections) -> Uses:
-    """Return every attempt: those told one by one, and each operation's last one."""
-    log = found.log
-    operations, attempts = log.operations, log.attempts
+def _failed(found: Connections) -> Failures:
+    """Return the attempts told one by one, and operations that failed without any told."""
+    operations, attempts = found.log.operations, found.log.attempts
     attempts = attempts[attempts["operation"] < len(operations)]
-    succeeded = operations["outcome"] == Outcome.OK
-    alone = ~succeeded & (operations["attempts"] > 0)
+    alone = (operations["outcome"] != Outcome.OK) & (operations["attempts"] > 0)
     alone[attempts["operation"]] = False
-    rest = np.flatnonzero(succeeded | alone)
-    ended = np.concatenate([attempts["ended_ns"], operations["ended_ns"][rest]])
-    errors = np.concatenate([attempts["error"], operations["error"][rest]])
-    codes = [n for n, name in enumerate(log.names) if name.startswith(READ_ONLY)]
-    owner = _owners(
-        found,
-        np.concatenate([attempts["instance"], operations["instance"][rest]]),
-        np.concatenate([attempts["backend_pid"], operations["backend_pid"][rest]]),
-        ended,
-    )
-    return Uses(
-        owner=owner,
+    rest = np.flatnonzero(alone)
+    last = operations[rest]
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([attempts[name], last[name]])
+
+    codes = [n for n, name in enumerate(found.log.names) if name.startswith(READ_ONLY)]
+    return Failures(
+        owner=found.owner_of(column("instance"), column("backend_pid"), column("ended_ns")),
         operation=np.concatenate([attempts["operation"], rest]),
-        started=np.concatenate([attempts["started_ns"], operations["started_ns"][rest]]),
-        ended=ended,
-        succeeded=np.concatenate([np.zeros(len(attempts), bool), succeeded[rest]]),
-        read_only=np.isin(errors, codes),
+        started=column("started_ns"),
+        ended=column("ended_ns"),
+        read_only=np.isin(column("error"), codes),
     )
 
 
-def _owners(
-    found: Connections, instance: NDArray[Any], pid: NDArray[Any], ended: Instants
-) -> NDArray[np.int32]:
-    """Return the row of the connection that each attempt sat on; `NO_CONNECTION` where none is known.
-
-    In pieces, so that what is needed beside the answer stays small.
-    """
-    owner = np.full(len(ended), NO_CONNECTION, dtype=np.int32)
-    if not len(found):
-        return owner
-    seats = _seat(found.opens["instance"], found.opens["backend_pid"])
-    order = np.lexsort((found.opened, seats))
-    seats, opened = seats[order], found.opened[order]
-    for first in range(0, len(ended), _PIECE):
-        piece = slice(first, first + _PIECE)
-        wanted = _seat(instance[piece], pid[piece])
-        low, high = np.searchsorted(seats, wanted), np.searchsorted(seats, wanted, side="right")
-        place = high - 1
-        late = np.flatnonzero((high - low > 1) & (opened[place] > ended[piece]))
-        for use in late:  # its process id came again later
-            group = opened[low[use] : high[use]]
-            place[use] = low[use] + np.searchsorted(group, ended[first + use], side="right") - 1
-        known = (place >= low) & (opened[place] <= ended[piece]) & (pid[piece] > 0)
-        owner[piece] = np.where(known, order[place], NO_CONNECTION)
-    return owner
+def _pieces(count: int) -> Iterator[slice]:
+    """Yield parts of so many operations, so that what is needed beside an answer stays small."""
+    return (slice(first, first + _PIECE) for first in range(0, count, _PIECE))
 
 
 def _seat(instance: NDArray[Any], pid: NDArray[Any]) -> NDArray[np.int64]:

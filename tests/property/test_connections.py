@@ -96,7 +96,7 @@ def test_an_attempt_belongs_to_the_connection_that_was_open(
             uses.append((life, data.draw(st.integers(life.opened, latest))))
     conns = Connections.of(log_of(found, uses))
     order = sorted(range(len(found)), key=lambda n: found[n].opened)
-    told = conns.uses.owner.tolist()
+    told = conns._owners.tolist()
     assert NO_CONNECTION not in told
     for (life, at_ms), row in zip(uses, told, strict=True):
         # Where the next one of that process opened in the very instant, either may be meant.
