@@ -7,13 +7,14 @@ of those that succeeded. A stretch in which nothing was sent is a gap: missing, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.history import Records
 from chaos.model.operation import Outcome
 
@@ -24,6 +25,9 @@ _GAP_ARRIVALS = 6.0
 _GAP_S_MIN = 0.25
 _EVEN_S = 0.25
 """Columns as narrow as this need no finer ones anywhere."""
+
+_ROWS_MAX = 500_000
+"""Operations that are reduced at once."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -110,31 +114,54 @@ def sent(records: Records, names: Sequence[str]) -> NDArray[np.bool_]:
 
 def outcomes(records: Records, origin_ns: int, edges_s: Floats, *, late_s: float) -> Outcomes:
     """Count operations into columns."""
-    where = _columns(records, origin_ns, edges_s)
-    late = _latency_s(records) > late_s
-    ok = records["outcome"] == Outcome.OK
-
-    def counted(mask: NDArray[np.bool_]) -> Counts:
-        return np.bincount(where[mask], minlength=len(edges_s) - 1).astype(np.int64)
-
-    return Outcomes(
-        edges_s=edges_s,
-        ok=counted(ok & ~late),
-        late=counted(ok & late),
-        failed=counted(records["outcome"] == Outcome.FAILED),
-        unknown=counted(records["outcome"] == Outcome.UNKNOWN),
-    )
+    ok, late, failed, unknown = np.zeros((4, len(edges_s) - 1), dtype=np.int64)
+    for part in bulk.pieces(len(records)):
+        some = records[part]
+        where = _columns(some, origin_ns, edges_s)
+        slow = _latency_s(some) > late_s
+        good = some["outcome"] == Outcome.OK
+        for counts, mask in (
+            (ok, good & ~slow),
+            (late, good & slow),
+            (failed, some["outcome"] == Outcome.FAILED),
+            (unknown, some["outcome"] == Outcome.UNKNOWN),
+        ):
+            np.add(counts, np.bincount(where[mask], minlength=len(counts)), out=counts)
+    return Outcomes(edges_s=edges_s, ok=ok, late=late, failed=failed, unknown=unknown)
 
 
 def latencies(records: Records, origin_ns: int, edges_s: Floats) -> Latencies:
-    """Reduce the latencies of operations to columns."""
-    ok = records["outcome"] == Outcome.OK
-    where, latency = _columns(records, origin_ns, edges_s), _latency_s(records)
-    smallest, median, largest = _reduced(where[ok], latency[ok], len(edges_s) - 1)
-    _, _, error_max = _reduced(where[~ok], latency[~ok], len(edges_s) - 1)
+    """Reduce the latencies of operations, which are in the order of intended starts, to columns."""
+    columns = len(edges_s) - 1
+    smallest, median, largest, error_max = np.full((4, columns), np.nan)
+    for rows in _pieces(records, origin_ns, edges_s):
+        some = records[rows]
+        ok = some["outcome"] == Outcome.OK
+        where, latency = _columns(some, origin_ns, edges_s), _latency_s(some)
+        least, middle, most = _reduced(where[ok], latency[ok], columns)
+        _, _, waited = _reduced(where[~ok], latency[~ok], columns)
+        for whole, found in (
+            (smallest, least),
+            (median, middle),
+            (largest, most),
+            (error_max, waited),
+        ):
+            # Each column is in one piece whole.
+            np.copyto(whole, found, where=~np.isnan(found))
     return Latencies(
         edges_s=edges_s, smallest=smallest, median=median, largest=largest, error_max=error_max
     )
+
+
+def _pieces(records: Records, origin_ns: int, edges_s: Floats) -> Iterator[slice]:
+    """Yield slices of operations that hold whole columns, and few of them."""
+    due_s = bulk.made(len(records), np.float64, lambda part: _seconds(records[part], origin_ns))
+    start = 0
+    for end in np.searchsorted(due_s, edges_s[1:-1]).tolist():
+        if end - start > _ROWS_MAX:
+            yield slice(start, end)
+            start = end
+    yield slice(start, len(records))
 
 
 def gaps(records: Records, origin_ns: int, start_s: float, end_s: float) -> tuple[Span, ...]:

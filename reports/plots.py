@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chaos.model import bulk
 from chaos.model.history import Stream
 from chaos.model.operation import PROBE_ARM
 from chaos.model.verdict import Finding
@@ -158,7 +159,13 @@ class Plots:
 
 def _sent(stream: Stream, names: Sequence[str]) -> Stream:
     there = columns.sent(stream.records, names)
-    return replace(stream, records=stream.records[there], positions=stream.positions[there])
+    if there.all():
+        return stream
+    return replace(
+        stream,
+        records=bulk.kept(stream.records, there),
+        positions=bulk.kept(stream.positions, there),
+    )
 
 
 def _late_s(stream: Stream) -> float:

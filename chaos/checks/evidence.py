@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.history import OperationLog, Records, Stream
 from chaos.model.operation import Outcome
 
@@ -67,10 +68,12 @@ class Trace:
         """Take a stream's operations, without those that are no evidence."""
         records, slow_ns = stream.records, round(slow_s * NS)
         cut = _named(records["error"], log, _STOPPED)
-        in_time = records["ended_ns"] - records["intended_ns"] <= slow_ns
-        none = (cut & in_time) | _named(records["error"], log, _MISSED)
-        kept = ~none if none.any() else slice(None)
-        return cls(log, stream.positions[kept], records[kept], slow_ns)
+        none = _named(records["error"], log, _MISSED)
+        if cut.any():
+            none |= cut & (records["ended_ns"] - records["intended_ns"] <= slow_ns)
+        if not none.any():
+            return cls(log, stream.positions, records, slow_ns)
+        return cls(log, bulk.kept(stream.positions, ~none), bulk.kept(records, ~none), slow_ns)
 
     def rows(self, first: int, last: int) -> Trace:
         """Return a part of it, as if nothing else had been recorded but how long answers took."""
@@ -81,35 +84,43 @@ class Trace:
     @cached_property
     def intended(self) -> Instants:
         """When each operation was due."""
-        return np.ascontiguousarray(self.records["intended_ns"])
+        return bulk.column(self.records, "intended_ns")
 
     @cached_property
     def started(self) -> Instants:
         """When each began."""
-        return np.ascontiguousarray(self.records["started_ns"])
+        return bulk.column(self.records, "started_ns")
 
     @cached_property
     def ended(self) -> Instants:
         """When each returned."""
-        return np.ascontiguousarray(self.records["ended_ns"])
+        return bulk.column(self.records, "ended_ns")
 
     @cached_property
     def last_try(self) -> Instants:
         """When the last attempt of each began at the earliest: no sooner than the one before ended."""
         owner, attempts = self.failed_attempts
-        began = self.started.copy()
+        began = bulk.column(self.records, "started_ns")
         np.maximum.at(began, owner, attempts["ended_ns"])
-        return np.where(self.succeeded, np.minimum(began, self.ended), self.started)
+
+        def least(part: slice) -> Instants:
+            tried = np.minimum(began[part], self.ended[part])
+            return np.where(self.succeeded[part], tried, self.started[part])
+
+        return bulk.made(len(began), np.int64, least)
 
     @cached_property
     def failed_attempts(self) -> tuple[Instants, Records]:
         """The attempts that did not succeed, and the row of the operation that made each."""
-        owners = np.full(len(self.log.operations), -1, dtype=np.int64)
-        owners[self.positions] = np.arange(len(self.positions))
         attempts = self.log.attempts
-        if len(attempts):
-            attempts = attempts[attempts["operation"] < len(owners)]
-            attempts = attempts[owners[attempts["operation"]] >= 0]
+        if not len(attempts):
+            return np.empty(0, dtype=np.int64), attempts
+        owners = bulk.room(len(self.log.operations), np.int64)
+        owners[:] = -1
+        for part in bulk.pieces(len(self.positions)):
+            owners[self.positions[part]] = np.arange(part.start, part.stop)
+        attempts = attempts[attempts["operation"] < len(owners)]
+        attempts = attempts[owners[attempts["operation"]] >= 0]
         return owners[attempts["operation"]], attempts
 
     def within(self, since_ns: int, until_ns: int) -> slice:
@@ -125,7 +136,13 @@ class Trace:
     @cached_property
     def bad(self) -> Flags:
         """Whether each failed, or succeeded too late for its client."""
-        return np.asarray(~self.succeeded | (self.ended - self.intended > self.slow_ns))
+        return bulk.made(
+            len(self.records),
+            bool,
+            lambda part: (
+                ~self.succeeded[part] | (self.ended[part] - self.intended[part] > self.slow_ns)
+            ),
+        )
 
     @cached_property
     def dropped(self) -> Flags:
@@ -182,7 +199,13 @@ class Trace:
         took half of `slow_s`, which no healthy answer does.
         """
         told, attempts = self.failed_attempts
-        silent = ~self.succeeded | (self.ended - self.started > self.slow_ns // 2)
+        silent = bulk.made(
+            len(self.records),
+            bool,
+            lambda part: (
+                ~self.succeeded[part] | (self.ended[part] - self.started[part] > self.slow_ns // 2)
+            ),
+        )
         silent[told] = False
         untold = np.flatnonzero(silent)
         operations = self.records[untold]

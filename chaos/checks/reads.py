@@ -30,6 +30,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from chaos.model import bulk
 from chaos.model.history import History, OperationLog, Records
 from chaos.model.operation import NO_WRITE_ID, PROBE_ARM, Kind, Outcome
 
@@ -53,26 +54,32 @@ class _Writes:
 
     @classmethod
     def of(cls, records: Records) -> _Writes:
-        kinds = (records["kind"] == Kind.WRITE) | (records["kind"] == Kind.TRANSACTION)
-        chosen = np.flatnonzero(kinds & (records["write_id"] != NO_WRITE_ID))
-        chosen = chosen[np.argsort(records["write_id"][chosen], kind="stable")]
-        part = records[chosen]
+        def bears_an_id(part: slice) -> Flags:
+            kinds = records["kind"][part]
+            writes = (kinds == Kind.WRITE) | (kinds == Kind.TRANSACTION)
+            return np.asarray(writes & (records["write_id"][part] != NO_WRITE_ID))
+
+        chosen = bulk.where(len(records), bears_an_id)
+        ids = bulk.taken(records["write_id"], chosen)
+        if not bulk.ascending(ids):
+            order = np.argsort(ids, kind="stable")
+            chosen, ids = bulk.taken(chosen, order), bulk.taken(ids, order)
         return cls(
-            ids=np.ascontiguousarray(part["write_id"]),
-            started=np.ascontiguousarray(part["started_ns"]),
-            ended=np.ascontiguousarray(part["ended_ns"]),
-            told=np.asarray(part["outcome"] == Outcome.OK),
+            ids=ids,
+            started=bulk.taken(records["started_ns"], chosen),
+            ended=bulk.taken(records["ended_ns"], chosen),
+            told=bulk.taken(records["outcome"], chosen) == Outcome.OK,
         )
 
     @cached_property
     def told_ids(self) -> Instants:
         """Ids of the acknowledged ones, ascending."""
-        return self.ids[self.told]
+        return bulk.kept(self.ids, self.told)
 
     @cached_property
     def told_ended(self) -> Instants:
         """When they were acknowledged, in the order of ids."""
-        return self.ended[self.told]
+        return bulk.kept(self.ended, self.told)
 
     def places(self, ids: Instants) -> tuple[NDArray[np.intp], Flags]:
         """Return where ids are, and whether they are there at all."""
@@ -209,16 +216,21 @@ def seen_reads(history: History) -> Mapping[tuple[str, str], SeenReads]:
 def reads_of(log: OperationLog) -> Iterator[SeenReads]:
     """Yield the reads of one arm that showed a write, one item for each endpoint."""
     records = log.operations
-    shown = (records["kind"] == Kind.READ) & (records["outcome"] == Outcome.OK)
-    positions = np.flatnonzero(shown & (records["write_id"] != NO_WRITE_ID))
+
+    def shows(part: slice) -> Flags:
+        served = (records["kind"][part] == Kind.READ) & (records["outcome"][part] == Outcome.OK)
+        return np.asarray(served & (records["write_id"][part] != NO_WRITE_ID))
+
+    positions = bulk.where(len(records), shows)
     if not len(positions):
         return
     writes = _Writes.of(records)
     begun = _begun(log, positions)
-    order = np.argsort(begun, kind="stable")
-    positions, begun = positions[order], begun[order]
-    reads = records[positions]
-    seen = np.ascontiguousarray(reads["write_id"])
+    if not bulk.ascending(begun):
+        order = np.argsort(begun, kind="stable")
+        positions, begun = bulk.taken(positions, order), bulk.taken(begun, order)
+    reads = bulk.taken(records, positions)
+    seen = bulk.column(reads, "write_id")
     error_ns = 2 * log.clock_error_ns
     lower, upper = _bounds(writes, begun, seen, error_ns)
     for endpoint in np.unique(reads["endpoint"]).tolist():
@@ -227,12 +239,12 @@ def reads_of(log: OperationLog) -> Iterator[SeenReads]:
             arm=log.arm,
             endpoint=log.names[endpoint],
             log=log,
-            since=begun[here],
-            ended=np.ascontiguousarray(reads["ended_ns"][here]),
-            seen=seen[here],
-            instance=np.ascontiguousarray(reads["instance"][here]),
-            lower_ns=lower[here],
-            upper_ns=upper[here],
+            since=bulk.kept(begun, here),
+            ended=bulk.kept(reads["ended_ns"], here),
+            seen=bulk.kept(seen, here),
+            instance=bulk.kept(reads["instance"], here),
+            lower_ns=bulk.kept(lower, here),
+            upper_ns=bulk.kept(upper, here),
             writes=writes,
             error_ns=error_ns,
         )
@@ -240,12 +252,12 @@ def reads_of(log: OperationLog) -> Iterator[SeenReads]:
 
 def _begun(log: OperationLog, positions: NDArray[np.intp]) -> Instants:
     """Return when the attempt began that each operation succeeded with, at the earliest."""
-    begun = np.array(log.operations["started_ns"], dtype=np.int64)
+    begun = bulk.column(log.operations, "started_ns")
     attempts = log.attempts
     if len(attempts):
         there = attempts["operation"] < len(begun)
         np.maximum.at(begun, attempts["operation"][there], attempts["ended_ns"][there])
-    return begun[positions]
+    return bulk.taken(begun, positions)
 
 
 def _bounds(

@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from chaos.checks.evidence import NEVER, NOTHING_PROVEN, Trace
 from chaos.clock import NS
+from chaos.model import bulk
 
 Span = tuple[int, int]
 
@@ -148,17 +149,31 @@ class _Served:
 
     @classmethod
     def of(cls, trace: Trace) -> _Served:
-        started, ended = trace.started[trace.succeeded], trace.ended[trace.succeeded]
-        by_start = np.argsort(started, kind="stable")
+        started = bulk.kept(trace.started, trace.succeeded)
+        ended = bulk.kept(trace.ended, trace.succeeded)
+        late = bulk.where(len(ended), lambda part: ended[part] - started[part] > trace.slow_ns)
+        late_ended = np.sort(ended[late])
+        next_return = bulk.room(len(ended) + 1, np.int64)
+        next_return[-1] = NEVER
+        next_return[:-1] = ended
+        if not bulk.ascending(started):
+            by_start = np.argsort(started, kind="stable")
+            next_return[:-1] = bulk.taken(ended, by_start)
+            sorted_started = bulk.taken(started, by_start)
+            del by_start
+        else:
+            sorted_started = started
+        np.minimum.accumulate(next_return[::-1], out=next_return[::-1])
         by_end = np.argsort(ended, kind="stable")
-        next_return = np.minimum.accumulate(ended[by_start][::-1])[::-1]
+        latest_start = bulk.taken(started, by_end)
+        np.maximum.accumulate(latest_start, out=latest_start)
         return cls(
-            started=started[by_start],
-            next_return=np.append(next_return, NEVER),
-            ended=ended[by_end],
-            latest_start=np.maximum.accumulate(started[by_end]),
-            late_ended=np.sort(ended[ended - started > trace.slow_ns]),
-            start_of=trace.last_try[trace.succeeded][by_end],
+            started=sorted_started,
+            next_return=next_return,
+            ended=bulk.taken(ended, by_end),
+            latest_start=latest_start,
+            late_ended=late_ended,
+            start_of=bulk.taken(bulk.kept(trace.last_try, trace.succeeded), by_end),
         )
 
     def first_return(self, after: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -253,8 +268,14 @@ def longest_silence(trace: Trace, since_ns: int, until_ns: int) -> tuple[int, in
     clients that fail fast; patient ones may have sat out one of `slow_s`.
     """
     served = _Served.of(trace)
-    begins = np.clip(np.append(since_ns, served.started), since_ns, until_ns)
-    ends = np.clip(served.next_return, since_ns, until_ns)
-    widest = int(np.argmax(ends - begins))
+    begins = bulk.room(len(served.started) + 1, np.int64)
+    begins[0], begins[1:] = since_ns, served.started
+    begin, end = since_ns, since_ns
+    for part in bulk.pieces(len(begins)):
+        low = np.clip(begins[part], since_ns, until_ns)
+        high = np.clip(served.next_return[part], since_ns, until_ns)
+        widest = int(np.argmax(high - low))
+        if int(high[widest] - low[widest]) > end - begin:
+            begin, end = int(low[widest]), int(high[widest])
     error_ns = trace.log.clock_error_ns
-    return int(begins[widest]) - error_ns, int(ends[widest]) + error_ns
+    return begin - error_ns, end + error_ns
