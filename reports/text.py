@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports import differences, retries, tables
+from reports import differences, latency, retries, tables
 from reports.html import REPORT_NAME
 from reports.read import TEST_CLUSTER, FaultTold, Report, load
 from reports.words import clean, count, duration
@@ -38,7 +38,7 @@ def summary(folder: Path) -> RenderableType:
         if table.row_count:
             parts += [Text(title, style="bold"), Padding(table, (0, 0, 1, 2))]
         if title == "What clients felt":
-            parts += _ledger(report)
+            parts += [*_ledger(report), *_never_sent(report)]
     faults = report.judgement.faults
     for fault in faults[:_FAULTS]:
         parts += [_fault_line(fault), Padding(_instants(report, fault), (0, 0, 1, 2))]
@@ -98,6 +98,14 @@ def _ledger(report: Report) -> Iterator[RenderableType]:
         yield Padding(Text(clean(line)), (0, 0, 0, 2))
     if said:
         yield Text()
+
+
+def _never_sent(report: Report) -> Iterator[RenderableType]:
+    """Yield what the generators themselves refused, an arm a line."""
+    for row in latency.generators(report):
+        if row.never_sent:
+            told = f"{row.arm} never sent all: {'; '.join(row.never_sent)}"
+            yield Padding(Text(clean(told), style="bold red"), (0, 0, 1, 2))
 
 
 def _writes(report: Report) -> Table:

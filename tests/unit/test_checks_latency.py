@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -13,12 +14,13 @@ from fix_history import RunBuilder, Shape, failover_run
 from fix_report import write_verdict
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from chaos.checks.generator_table import generator_table
 from chaos.checks.latency import latency_table, percentiles
 from chaos.checks.recording import Recording
 from chaos.model.operation import Kind
-from reports import html, latency
+from reports import html, latency, text
 from reports.read import load
 
 
@@ -130,6 +132,11 @@ def test_the_report_shows_both_and_says_what_was_never_sent(tmp_path: Path) -> N
     ]
     (resilient,) = [row for row in latency.generators(report) if row.arm == "resilient"]
     assert "found the queue full, from +1." in resilient.never_sent[0]
+    console = Console(width=200, file=io.StringIO())
+    console.print(text.summary(report.history.folder))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"resilient never sent all: {resilient.never_sent[0]}" in shown
+    assert "default-pool never sent" not in shown
     page = html.page(report)
     assert "How long operations took" in page
     assert resilient.never_sent[0] in page
