@@ -11,13 +11,14 @@ import pytest
 from fix_history import ORIGIN_NS, Retry, RunBuilder, Shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from run_builder import to_ns
 
 from chaos.checks.availability import availability_table, served
 from chaos.checks.brownouts import BROWN_S, Brownout, find_brownouts
 from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model.history import History
-from chaos.model.operation import Kind
+from chaos.model.operation import ConnectionEvent, Kind, OperationWriter
 
 FEW = settings(max_examples=20, deadline=None)
 STREAM = ("arm", "cluster", Kind.WRITE)
@@ -142,3 +143,43 @@ def test_a_brownout_never_counts_what_an_interruption_counts(
         assert one.slow >= 3
         assert all(one.to_ns <= from_ns or to_ns <= one.from_ns for from_ns, to_ns in taken)
     assert all(a.to_ns <= b.from_ns for a, b in pairwise(found))
+
+
+@FEW
+@given(
+    st.integers(0, 2**16),
+    st.lists(st.floats(0.1, 15.0), min_size=3, max_size=60, unique=True),
+    st.floats(5.0, 7.0),
+    st.floats(0.05, 4.0),
+    st.floats(0.001, 0.3),
+)
+def test_however_seldom_clients_connect_the_truth_lies_within_the_bounds(
+    seed: int, tries: list[float], from_s: float, length_s: float, lasts_s: float
+) -> None:
+    """A connection fails if it is begun, or under way, while nobody is let in."""
+    to_s = from_s + length_s
+
+    def connect(operations: OperationWriter) -> None:
+        for at_s in sorted(tries):
+            failed = from_s - lasts_s < at_s < to_s
+            ended_s = max(at_s, from_s) + 0.001 if failed else at_s + lasts_s
+            operations.connection(
+                event=ConnectionEvent.FAILED if failed else ConnectionEvent.OPENED,
+                began_ns=to_ns(at_s), at_ns=to_ns(ended_s), endpoint="cluster",
+                address="----- ConnectionRefused" if failed else "127.0.0.2",
+            )  # fmt: skip
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunBuilder(Path(folder) / "run", seed=seed)
+        run.traffic("arm", "cluster", Kind.WRITE, per_s=5, until_s=UNTIL_S + 4)
+        run.operation("arm", connect)
+        windows = Recording(run.write()).windows("arm", "cluster", Kind.CONNECT)
+    if not any(from_s - lasts_s < at_s < to_s for at_s in tries):
+        assert windows == ()
+        return
+    assert windows[0].from_ns <= to_ns(from_s) or not windows[0].preceded
+    assert sum(w.lower_s for w in windows) <= length_s + lasts_s + 1e-6
+    ends = [w.to_ns for w in windows]
+    assert ends[-1] is None or ends[-1] >= to_ns(min(to_s, max(tries)))
+    if windows[0].preceded and len(windows) == 1 and ends[0] is not None:
+        assert windows[0].measured_s >= length_s - 1e-6
