@@ -9,6 +9,8 @@ from reports import naming
 from reports.read import Report
 from reports.words import MISSING, count, duration
 
+_ROWS_MAX = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRow:
@@ -30,8 +32,9 @@ class RetryRow:
 
 
 def rows(report: Report, *, over: str) -> tuple[RetryRow, ...]:
-    """Return the ledger over the `run`, or over each `fault`."""
+    """Return the ledger over the `run`, or over each `fault`: of too many for a page, the worst."""
     told = [row for row in _told(report).get("list") or () if row["over"] == over]
+    told = sorted(told, key=_harm, reverse=True)[:_ROWS_MAX]
     return tuple(
         _row(report, row)
         for row in sorted(told, key=lambda r: (naming.order(report, r), r["from"]))
@@ -66,6 +69,11 @@ def line(report: Report, arm: str) -> str:
         said += f"; {total['attempts'] / sent:.2f} attempts an operation"
     waited = max(r["waited"]["max_s"] for r in mine)
     return f"{said}, longest wait for a connection {duration(waited)}"
+
+
+def _harm(row: dict[str, Any]) -> tuple[int, int]:
+    seen = row["seen"]
+    return seen["failed"] + seen["unknown"] + row["unsent"], row["absorbed"]["operations"]
 
 
 def _row(report: Report, row: dict[str, Any]) -> RetryRow:

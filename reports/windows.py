@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from reports.read import Report
 from reports.words import MISSING, count, duration, instant, uncertainty
 
 _NEVER = "not seen"
+# A page of more is no longer read; verdict.json has them all.
+_ROWS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +49,22 @@ class RepeatsRow:
 
 
 def windows(report: Report) -> tuple[WindowRow, ...]:
-    """Return every window, by stream and then in time."""
-    told = (report.judgement.told.get("windows") or {}).get("list") or ()
+    """Return every window, by stream and then in time; of too many for a page, the longest."""
+    kept = sorted(_told(report), key=lambda r: (r["to"] is not None, -r["measured"]))[:_ROWS_MAX]
     return tuple(
         _window(report, row)
-        for row in sorted(told, key=lambda r: (naming.order(report, r), r["from"]))
+        for row in sorted(kept, key=lambda r: (naming.order(report, r), r["from"]))
     )
 
 
 def left_out(report: Report) -> int:
-    """Return how many shorter windows `verdict.json` leaves out."""
-    return int((report.judgement.told.get("windows") or {}).get("left_out") or 0)
+    """Return how many shorter windows `verdict.json` or the page leaves out."""
+    elsewhere = int((report.judgement.told.get("windows") or {}).get("left_out") or 0)
+    return elsewhere + max(0, len(_told(report)) - _ROWS_MAX)
+
+
+def _told(report: Report) -> Sequence[dict[str, Any]]:
+    return (report.judgement.told.get("windows") or {}).get("list") or ()
 
 
 def _window(report: Report, row: dict[str, Any]) -> WindowRow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ class TestWindows:
     def test_the_arms_come_first_in_the_experiment_s_order(self, flapping: Report) -> None:
         arms = list(dict.fromkeys(row.arm for row in windows.windows(flapping)))
         assert arms == ["default-pool", "resilient", "probes"]
+
+    def test_a_page_holds_the_longest_of_very_many(self, flapping: Report) -> None:
+        told = flapping.judgement.told
+        few = told["windows"]["list"]
+        many = [{**few[0], "measured": n / 100, "to": None if n == 7 else 1.0} for n in range(300)]
+        changed = {**told, "windows": {"list": many, "left_out": 5}}
+        report = replace(flapping, judgement=replace(flapping.judgement, told=changed))
+        assert len(windows.windows(report)) == 200
+        assert any(row.open_ended for row in windows.windows(report))
+        assert windows.left_out(report) == 105
 
     def test_what_did_not_end_has_no_end(self, stuck_pool_folder: Path) -> None:
         report = load(stuck_pool_folder)
