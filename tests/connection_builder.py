@@ -122,7 +122,9 @@ def failover(
         if not any(o.kind == "role" and o.subject == member for o in run.observations):
             run.observe(0.1, "role", member, "writer" if member == old else "reader")
             run.observe(0.1, "postmaster", member, "2026-01-01T00:00:00Z")
-    run.fault("failover-cluster", at_s, ended_s=at_s + 3, requested_target="writer")
+    run.fault(
+        "failover-cluster", at_s, ended_s=at_s + 3, fault_id=round(at_s), requested_target="writer"
+    )
     run.observe(at_s + 0.1, "role", old, "unreachable")
     run.observe(at_s + 1, "role", new, "writer")
     run.observe(at_s + 2, "postmaster", old, "2026-01-01T00:01:00Z", width_s=1.95)

@@ -59,7 +59,7 @@ class Poisoning:
     arm: str
     injection: Injection
     instances: tuple[str, ...]
-    """The demoted writers that answered in the period."""
+    """The demoted writers on which connections were pinned; without any, those demoted in the period."""
     pinned: int
     remaining: int
     """Pinned when the period ended."""
@@ -124,12 +124,15 @@ def _poisonings(recording: Recording) -> Iterator[Poisoning]:
             period = injections[0].group
             astray = astray_within(told, period.from_ns, period.until_ns)
             if astray:
-                begun_ns = max(astray[0].began.at_ns, period.from_ns)
+                begun = (o.began.at_ns for o in astray if o.began.at_ns >= period.from_ns)
+                begun_ns = min(begun, default=period.from_ns)
                 mover = max(
                     (i for i in injections if i.requested_ns <= begun_ns),
                     key=lambda i: i.requested_ns,
                 )
-                yield _poisoning(recording, mover, arm, conns, astray)
+                found = _poisoning(recording, mover, arm, conns, astray)
+                if found.instances:
+                    yield found
 
 
 def find_pins(
@@ -147,12 +150,13 @@ def find_pins(
     row, possibly_from, certainly_from, certainly_to, possibly_to = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
+    kept = certainly_to > since_ns
     return Pins(
-        row=row,
-        possibly_from=np.maximum(possibly_from, since_ns),
-        certainly_from=np.maximum(certainly_from, since_ns),
-        certainly_to=certainly_to,
-        possibly_to=possibly_to,
+        row=row[kept],
+        possibly_from=np.maximum(possibly_from[kept], since_ns),
+        certainly_from=np.maximum(certainly_from[kept], since_ns),
+        certainly_to=certainly_to[kept],
+        possibly_to=possibly_to[kept],
     )
 
 
@@ -201,10 +205,15 @@ def _poisoning(
     inside = pins.certainly_from < until_ns
     pins = Pins(*(getattr(pins, name)[inside] for name in pins.__slots__))
     remains = pins.certainly_to > until_ns
-    since_ns = min(one.began.since_ns for one in astray)
     uses = _Uses.of(conns, pins)
     remaining = np.unique(pins.row[remains])
     ever = len(pins.row) > 0
+    fresh = [one for one in astray if one.began.at_ns >= injection.group.from_ns]
+    starts = [one.began.since_ns for one in fresh]
+    starts += [int(pins.possibly_from.min())] if ever else []
+    since_ns = max(min(starts, default=until_ns), injection.group.from_ns)
+    names, sat = conns.log.names, conns.opens["instance"][pins.row]
+    instances = {names[n] for n in np.unique(sat)} or {one.instance for one in fresh}
     to_ns = None if remains.any() or not ever else int(pins.possibly_to.max())
     lower_ns = 0
     if ever:
@@ -214,7 +223,7 @@ def _poisoning(
     return Poisoning(
         arm=arm,
         injection=injection,
-        instances=tuple(sorted({one.instance for one in astray})),
+        instances=tuple(sorted(instances)),
         pinned=len(np.unique(pins.row)),
         remaining=len(remaining),
         unused=int((~np.isin(remaining, uses.used)).sum()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from connection_builder import NEW, OLD, READ_ONLY, Pool, failover
+from connection_builder import NEW, OLD, READ_ONLY, THIRD, Pool, failover
 from fix_history import RunBuilder
 
 from chaos.checks.poisoned_pool import Poisoning, poisoned, poisonings
@@ -137,6 +137,32 @@ def test_a_refusal_shows_a_pin_before_the_probes_do(pool: Pool) -> None:
     one = of_arm(pool)
     assert (one.pinned, one.refused, one.remaining) == (1, 1, 0)
     assert one.measured_s == pytest.approx(0.1)
+
+
+def test_each_failover_has_its_own_pins(run_builder: RunBuilder) -> None:
+    """What the first one left is told of the second as well, until it is closed; nothing else is."""
+    failover(run_builder, 5.0, until_s=40.0)
+    failover(run_builder, 20.0, until_s=40.0, old=NEW, new=THIRD)
+    pool = Pool(run_builder)
+    work(pool, OLD, pool.connect(OLD, 7.5, closed_s=9.0), 7.6, 8.9, READ_ONLY)
+    work(pool, OLD, pool.connect(OLD, 7.5, closed_s=23.0), 7.6, 22.9, READ_ONLY)
+    work(pool, NEW, pool.connect(NEW, 22.5, closed_s=24.0), 22.6, 23.9, READ_ONLY)
+    recording = Recording(pool.run.write())
+    first, second = (p for p in poisonings(recording) if p.arm == "arm")
+    assert (first.instances, first.pinned, first.remaining) == ((OLD,), 2, 1)
+    assert (second.instances, second.pinned, second.remaining) == ((OLD, NEW), 2, 0)
+    assert second.measured_s == pytest.approx(4.0)
+    assert second.share_max == 1.0
+    assert second.refused == 42
+
+
+def test_a_reader_lost_after_a_failover_is_no_demotion(run_builder: RunBuilder) -> None:
+    failover(run_builder, 5.0, until_s=40.0)
+    run_builder.fault("delete-reader", 20.0, fault_id=2, ended_s=25.0)
+    pool = Pool(run_builder)
+    work(pool, NEW, pool.connect(NEW, 7.5), 7.6, 30.0)
+    (only,) = (p for p in poisonings(Recording(pool.run.write())) if p.arm == "arm")
+    assert (only.injection.fault, only.instances) == ("failover-cluster", (OLD,))
 
 
 def test_a_pool_of_another_endpoint_is_no_concern(pool: Pool) -> None:
