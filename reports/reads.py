@@ -52,7 +52,7 @@ def rows(report: Report) -> tuple[ReadRow, ...]:
     return tuple(
         _row(report, told, row, first=number == 0)
         for told in streams
-        for number, row in enumerate(told["rows"])
+        for number, row in enumerate(sorted(told["rows"], key=lambda row: str(row["instance"])))
     )
 
 
