@@ -161,7 +161,7 @@ class Populations:
         top = max(1.0, *(float(np.ceil(p.total.max() - 1e-6)) for p in peers))
         key = f"connections-{one.arm}-{one.endpoint}"
         said = {self._said(one, name): np.round(n, 1) for name, n in one.numbers.items()}
-        self.hover[key] = {name: found.tolist() for name, found in said.items() if found.any()}
+        self.hover[key] = {name: _short(found) for name, found in said.items() if found.any()}
         most = ", ".join(f"{n.max():g} {name}" for name, n in said.items())
         title = f"{one.arm} · {one.endpoint}"
         return Lane(
@@ -218,6 +218,11 @@ class Populations:
             full_title=f"what the resolver of {arm} answered for the cluster endpoint",
             boxes=tuple(boxes),
         )
+
+
+def _short(numbers: Floats) -> list[float | int]:
+    """Return numbers as the page needs them: it is read over networks."""
+    return [int(n) if n == int(n) else n for n in numbers.tolist()]
 
 
 def _passed(instants: Floats, until: Floats) -> Floats:

@@ -122,7 +122,8 @@ def told(recording: Recording, one: Poisoning) -> str:
 
 
 def _clauses(one: Poisoning, where: str) -> Iterator[str]:
-    said = f"{one.pinned} connections were pinned to {where}, the demoted writer, at worst"
+    writers = "writers" if len(one.instances) > 1 else "writer"
+    said = f"{one.pinned} connections were pinned to {where}, the demoted {writers}, at worst"
     yield f"{said} {one.share_max:.0%} of the pool"
     yield (
         f"{one.refused} operations were refused with 25006, {one.failed} of them failed in the end"
