@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chaos.checks.availability import served
-from chaos.checks.evidence import Trace
+from chaos.checks.evidence import Instants, Trace
 from chaos.checks.information import Felt, felt
 from chaos.checks.order_statistics import CONFIDENCE, nearest_rank, quantile_ranks
 from chaos.checks.poisoned_pool import poisonings
@@ -149,12 +150,13 @@ def _operations(recording: Recording, arm: str, first_ns: int) -> Iterator[tuple
         if told is None or trace is None:
             continue
         part = trace.within(first_ns, recording.until_ns)
-        attempts = trace.records["attempts"][part].astype(np.int64)
+        attempts = trace.records["attempts"][part]
+        sent = int(np.count_nonzero(attempts))
         counted["operations"] += told.operations
         counted["not_served"] += told.operations - told.served
         counted["failed"] += told.failed + told.unsent
         counted["unknown"] += told.unknown
-        counted["retries"] += int(np.maximum(attempts - 1, 0).sum())
+        counted["retries"] += int(attempts.sum(dtype=np.int64)) - sent
     operations = counted.pop("operations")
     for name, count in counted.items():
         yield (
@@ -183,25 +185,27 @@ def _latencies(recording: Recording, arm: str, first_ns: int) -> Iterator[tuple[
 
 
 def _latency(trace: Trace, first_ns: int, p: float) -> Measure:
-    early = trace.succeeded & (trace.ended <= first_ns)
-    taken = np.sort((trace.ended - trace.intended)[early] / NS)
+    part = slice(0, int(np.searchsorted(trace.intended, first_ns)))
+    early = trace.succeeded[part] & (trace.ended[part] <= first_ns)
+    due = trace.intended[part][early]
+    taken = (trace.ended[part][early] - due) / NS
     if not len(taken):
         return UNKNOWN
+    ordered = np.sort(taken)
     ranks = quantile_ranks(len(taken), p)
-    low = float(taken[ranks.low - 1])
-    high = float(taken[ranks.high - 1]) if ranks.confidence >= CONFIDENCE else math.inf
-    by_second = _by_second(trace, early, p)
+    low = float(ordered[ranks.low - 1])
+    high = float(ordered[ranks.high - 1]) if ranks.confidence >= CONFIDENCE else math.inf
+    by_second = _by_second(due, taken, p)
     if by_second:
         middle = quantile_ranks(len(by_second), 0.5)
         low, high = min(low, by_second[middle.low - 1]), max(high, by_second[middle.high - 1])
         if middle.confidence < CONFIDENCE:
             low, high = 0.0, math.inf
-    return Measure(float(taken[max(0, math.ceil(p * len(taken)) - 1)]), low, high)
+    return Measure(float(ordered[max(0, math.ceil(p * len(taken)) - 1)]), low, high)
 
 
-def _by_second(trace: Trace, early: np.typing.NDArray[np.bool_], p: float) -> list[float]:
+def _by_second(due: Instants, taken: NDArray[np.float64], p: float) -> list[float]:
     """Return the quantile of each second that has enough operations, ascending."""
-    due, taken = trace.intended[early], (trace.ended - trace.intended)[early] / NS
     cuts = np.flatnonzero(np.diff(due // NS)) + 1
     stretches = (s for s in np.split(taken, cuts) if len(s) >= _STRETCH_OPERATIONS_MIN)
     return sorted(nearest_rank(stretch.tolist(), p) for stretch in stretches)

@@ -32,6 +32,8 @@ from chaos.model.operation import PROBE_ARM, Outcome
 WAITED_S = 0.01
 """A wait for a connection above this is told: a free one is had in well under a millisecond."""
 _P99 = 99.0
+_US = 1_000_000
+_NS_A_US = 1_000
 
 
 def retry_table(recording: Recording) -> dict[str, Any]:
@@ -118,14 +120,15 @@ def _absorbed(trace: Trace, part: slice, absorbed: Flags) -> dict[str, Any]:
 
 def _waited(sent: Records) -> dict[str, Any]:
     """Tell what waiting for connections took; `longest_part`: it was over half of the operation."""
-    waited = sent["waited_us"].astype(np.float64) / 1e6
-    lasted = (sent["ended_ns"] - sent["started_ns"]) / NS
+    waited_us = sent["waited_us"]
+    over = sent[waited_us > WAITED_S * _US]
+    lasted_us = (over["ended_ns"] - over["started_ns"]) / _NS_A_US
     return {
-        "sum_s": float(waited.sum()),
-        "p99_s": float(np.percentile(waited, _P99)) if len(waited) else None,
-        "max_s": float(waited.max(initial=0.0)),
-        "over": int((waited > WAITED_S).sum()),
-        "longest_part": int(((waited > WAITED_S) & (waited > lasted / 2)).sum()),
+        "sum_s": int(waited_us.sum(dtype=np.int64)) / _US,
+        "p99_s": float(np.percentile(waited_us, _P99)) / _US if len(sent) else None,
+        "max_s": int(waited_us.max(initial=0)) / _US,
+        "over": len(over),
+        "longest_part": int((over["waited_us"] > lasted_us / 2).sum()),
     }
 
 

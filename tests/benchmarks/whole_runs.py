@@ -59,7 +59,7 @@ def undisturbed(hold_s: float) -> dict[str, Any]:
             window
             for repeat in verdict["repeats"]
             for window in repeat["windows"]
-            if window["measured"] > 0
+            if window["measured"]
         ],
         "why": "; ".join(
             f"{finding['check']} {finding['arm']}: {finding['why']}"
