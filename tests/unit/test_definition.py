@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.cli.loading import loaded_from
 from chaos.definition.load import find, load, shipped
 from chaos.errors import DefinitionError
 
@@ -115,4 +116,4 @@ def test_an_unknown_experiment_names_the_nearest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_shipped_experiment_is_valid_and_bears_its_file_s_name(name: str) -> None:
-    assert load(shipped()[name], arms=ARMS).name == name
+    assert loaded_from(name)[0].name == name
