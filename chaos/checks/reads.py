@@ -88,25 +88,53 @@ class _Writes:
         places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return places, np.asarray(self.ids[places] == ids)
 
+    @cached_property
+    def _earliest(self) -> Mapping[int, tuple[Instants, Instants]]:
+        """For each process: its acknowledged ids, and when the first of each or a later one was told."""
+        found: dict[int, tuple[Instants, Instants]] = {}
+        for block in _blocks(self.told_ids):
+            low, high = np.searchsorted(
+                self.told_ids, [block * IDS_OF_A_PROCESS, (block + 1) * IDS_OF_A_PROCESS]
+            )
+            earliest = bulk.room(int(high - low) + 1, np.int64)
+            earliest[-1], earliest[:-1] = NEVER, self.told_ended[low:high]
+            np.minimum.accumulate(earliest[::-1], out=earliest[::-1])
+            found[block] = self.told_ids[low:high], earliest
+        return found
+
+    @cached_property
+    def _told_in_order(self) -> Instants:
+        """When writes were acknowledged, ascending, and never twice."""
+        ended = bulk.room(len(self.told_ended) + 2, np.int64)
+        ended[:-2], ended[-2:] = self.told_ended, NEVER
+        ended.sort()
+        return ended
+
     def first_told_above(self, seen: Instants) -> Instants:
         """Return when the first of the process's writes with a greater id was acknowledged."""
         first = np.full(len(seen), NEVER, dtype=np.int64)
-        blocks = self.told_ids // IDS_OF_A_PROCESS
-        for block in np.unique(seen // IDS_OF_A_PROCESS).tolist():
-            low, high = np.searchsorted(blocks, [block, block + 1])
-            earliest = np.minimum.accumulate(self.told_ended[low:high][::-1])[::-1]
-            here = seen // IDS_OF_A_PROCESS == block
-            above = np.searchsorted(self.told_ids[low:high], seen[here], side="right")
-            first[here] = np.append(earliest, NEVER)[above]
+        blocks = seen // IDS_OF_A_PROCESS
+        for block in np.unique(blocks).tolist():
+            if block in self._earliest:
+                ids, earliest = self._earliest[block]
+                here = blocks == block
+                first[here] = earliest[np.searchsorted(ids, seen[here], side="right")]
         return first
 
     def first_told_after(self, begun: Instants, own_ended: Instants) -> Instants:
         """Return the first acknowledgement from an instant on, but for one that ended at `own_ended`."""
-        ended = np.sort(self.told_ended)
-        padded = np.append(ended, [NEVER, NEVER])
+        ended = self._told_in_order
         after = np.searchsorted(ended, begun)
-        first = padded[after]
-        return np.asarray(np.where(first == own_ended, padded[after + 1], first))
+        first = ended[after]
+        return np.asarray(np.where(first == own_ended, ended[after + 1], first))
+
+
+def _blocks(ids: Instants) -> list[int]:
+    """Return the processes that ids are of."""
+    found: set[int] = set()
+    for part in bulk.pieces(len(ids)):
+        found |= set(np.unique(ids[part] // IDS_OF_A_PROCESS).tolist())
+    return sorted(found)
 
 
 @dataclass(frozen=True)
@@ -141,20 +169,33 @@ class SeenReads:
 
         The earlier one had ended before it began.
         """
-        found = np.full(len(self.since), -1, dtype=np.intp)
-        blocks = self.seen // IDS_OF_A_PROCESS
-        for block in np.unique(blocks).tolist():
-            rows = np.flatnonzero(blocks == block)
-            by_end = rows[np.argsort(self.ended[rows], kind="stable")]
-            seen = self.seen[by_end]
-            newest = np.maximum.accumulate(seen)
+        found = bulk.room(len(self.since), np.int64)
+        found[:] = -1
+        for block in _blocks(self.seen):
+            rows = bulk.where(
+                len(self.seen),
+                lambda part, block=block: self.seen[part] // IDS_OF_A_PROCESS == block,  # type: ignore[misc]
+            )
+            by_end = bulk.taken(rows, np.argsort(bulk.taken(self.ended, rows), kind="stable"))
+            ended, seen = bulk.taken(self.ended, by_end), bulk.taken(self.seen, by_end)
+            newest = bulk.taken(self.seen, by_end)
+            np.maximum.accumulate(newest, out=newest)
             # The row that brought the newest id so far.
-            brought = np.maximum.accumulate(np.where(seen == newest, np.arange(len(seen)), 0))
-            count = np.searchsorted(self.ended[by_end], self.since[rows] - self.error_ns)
-            known = count > 0
-            best = by_end[brought[count[known] - 1]]
-            back = self.seen[best] > self.seen[rows[known]]
-            found[rows[known][back]] = best[back]
+            brought = bulk.made(
+                len(seen),
+                np.int64,
+                lambda part, seen=seen, newest=newest: np.where(  # type: ignore[misc]
+                    seen[part] == newest[part], np.arange(part.start, part.stop), 0
+                ),
+            )
+            np.maximum.accumulate(brought, out=brought)
+            for part in bulk.pieces(len(rows)):
+                here = rows[part]
+                count = np.searchsorted(ended, self.since[here] - self.error_ns)
+                known = count > 0
+                best = by_end[brought[count[known] - 1]]
+                back = self.seen[best] > self.seen[here[known]]
+                found[here[known][back]] = best[back]
         return found
 
     @cached_property
@@ -264,6 +305,15 @@ def _bounds(
     writes: _Writes, begun: Instants, seen: Instants, error_ns: int
 ) -> tuple[Instants, Instants]:
     """Return the staleness of each read: at least, and at most (-1 where nothing bounds it)."""
+    lower, upper = bulk.room(len(seen), np.int64), bulk.room(len(seen), np.int64)
+    for part in bulk.pieces(len(seen)):
+        lower[part], upper[part] = _bounds_of(writes, begun[part], seen[part], error_ns)
+    return lower, upper
+
+
+def _bounds_of(
+    writes: _Writes, begun: Instants, seen: Instants, error_ns: int
+) -> tuple[Instants, Instants]:
     oldest = writes.first_told_above(seen)
     lower = np.where(oldest < begun - error_ns, begun - error_ns - oldest, 0)
     places, known = writes.places(seen)
