@@ -12,6 +12,7 @@ from chaos.model.record import LineWriter, Observation
 
 FLUSH_EVERY_S = 0.25
 LAG_EVERY_NS = NS
+_SCHEDSTAT = Path("/proc/self/schedstat")
 
 
 class Recorder:
@@ -19,7 +20,8 @@ class Recorder:
 
     Lag is the generator's own delay: how late it started an operation for which a user was free, or
     how late its loop woke up. It bounds what the arm's latencies owe to the load generator. With it
-    goes the CPU time that the process used: Python runs on one processor at a time.
+    goes what the process used of a processor, and for how long it wanted one that others had: Python
+    runs on one at a time, so the two together are at most all of the time.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Recorder:
         self._lag_ns = 0
         self._lag_since_ns = now_ns
         self._cpu_ns = time.process_time_ns()
+        self._queued_ns = _queued_ns()
 
     def late(self, lag_ns: int) -> None:
         """Note a delay of the generator itself."""
@@ -105,6 +108,7 @@ class Recorder:
     def _write_lag(self, now_ns: int) -> None:
         cpu_ns = time.process_time_ns()
         used_ns, passed_ns = cpu_ns - self._cpu_ns, max(1, now_ns - self._lag_since_ns)
+        queued_ns = _queued_ns()
         self._observations.append(
             Observation(
                 at_ns=now_ns,
@@ -112,9 +116,24 @@ class Recorder:
                 kind="lag",
                 subject=self._arm,
                 value=f"{self._lag_ns / 1e6:.1f}",
-                detail={"cpu_share": round(used_ns / passed_ns, 3)},
+                detail={
+                    "cpu_share": round(used_ns / passed_ns, 3),
+                    "queued_share": round((queued_ns - self._queued_ns) / passed_ns, 3),
+                },
             )
         )
         self._lag_ns = 0
         self._lag_since_ns = now_ns
         self._cpu_ns = cpu_ns
+        self._queued_ns = queued_ns
+
+
+def _queued_ns() -> int:
+    """Return how long the main thread has been ready to run while others had the processors.
+
+    Linux's scheduler counts it: the second number of `/proc/PID/schedstat`. Elsewhere 0.
+    """
+    try:
+        return int(_SCHEDSTAT.read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -46,6 +46,7 @@ class GeneratorRow:
     arm: str
     lag: str
     cpu: str
+    queued: str
     never_sent: tuple[str, ...]
 
 
@@ -71,7 +72,8 @@ def generators(report: Report) -> tuple[GeneratorRow, ...]:
         GeneratorRow(
             arm=row["arm"],
             lag=MISSING if row["lag_ms_max"] is None else duration(row["lag_ms_max"] / 1e3),
-            cpu=MISSING if row["cpu_share_max"] is None else f"{row['cpu_share_max']:.0%}",
+            cpu=_share(row["cpu_share_max"]),
+            queued=_share(row["queued_share_max"]),
             never_sent=tuple(_unsent(report, one) for one in row["never_sent"]),
         )
         for row in report.judgement.told.get("generators") or ()
@@ -102,6 +104,10 @@ def _rows(report: Report, told: Sequence[Mapping[str, Any]]) -> Iterator[Latency
 
 def _spelled(value_ms: float | None) -> str:
     return MISSING if value_ms is None else duration(value_ms / 1e3)
+
+
+def _share(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.0%}"
 
 
 def _unsent(report: Report, one: Mapping[str, Any]) -> str:

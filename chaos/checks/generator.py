@@ -5,8 +5,8 @@ cluster would have answered. Three things show it, each in the stretch that is a
 
 lag      its loop woke up, or began an operation for which a user was free, so late that this adds up
          to half of the stretch (told about once a second)
-CPU      it used all that one processor gives for half of the stretch, and was late for it: Python
-         runs on one at a time
+CPU      for half of the stretch it used all that one processor gives, or would have had others left
+         it one, and was late for it: Python runs on one at a time
 users    half of the operations that were due had to wait for a free user, or were never sent, and when
          the first of them began to wait every user was at an operation that was answered as usual
 
@@ -31,7 +31,7 @@ from chaos.model.record import Observation
 SHARE = 0.5
 """Of a stretch or of its operations: from here on the generator may have made it what it was."""
 CPU_SHARE_MAX = 0.95
-"""Of one processor; a process that uses more has nothing left."""
+"""Of one processor; a process that uses, or wants, more has nothing left."""
 # An operation that began this soon after it was due did not wait for a user.
 _AT_ONCE_NS = NS // 50
 # As long as this it waited so that its client would notice.
@@ -40,7 +40,7 @@ _WAITED_NS = round(SLOW_S / 2 * NS)
 _BEFORE_S = 5.0
 # All of a processor matters once it lasts, and once the generator is as late as this for it.
 _BUSY_S = 3.0
-_LATE_S = 0.1
+_LATE_S = 0.05
 
 
 def generator_was_slow(recording: Recording, arm: str, from_ns: int, to_ns: int) -> str | None:
@@ -55,9 +55,14 @@ def generator_was_slow(recording: Recording, arm: str, from_ns: int, to_ns: int)
     if late_s >= SHARE * length_ns / NS:
         return f"the traffic generator itself fell {late_s:.3f} s behind"
     for told in _by_worker(recording, arm):
-        busy_s = sum(_overlap_ns(o, from_ns, to_ns) for o in told if _at_its_limit(o)) / NS
-        if busy_s >= SHARE * length_ns / NS:
-            return f"the traffic generator used a whole processor for {busy_s:.1f} s of it"
+        starved = [o for o in told if _starved(o) and _overlap_ns(o, from_ns, to_ns)]
+        wanted_s = sum(_overlap_ns(o, from_ns, to_ns) for o in starved) / NS
+        if starved and wanted_s >= SHARE * length_ns / NS:
+            got = sum(map(cpu_share, starved)) / len(starved)
+            return (
+                f"the traffic generator wanted a whole processor for {wanted_s:.1f} s of it and had "
+                f"{got:.0%} of one"
+            )
     for crowd in crowds(recording, arm, from_ns, to_ns):
         if crowd.share >= SHARE:
             return f"the traffic generator was too small: {crowd}"
@@ -175,8 +180,18 @@ def cpu_share(lag: Observation) -> float:
     return float(lag.detail.get("cpu_share") or 0.0)
 
 
+def queued_share(lag: Observation) -> float:
+    """Return for what share of the time it was ready to run while others had the processors."""
+    return float(lag.detail.get("queued_share") or 0.0)
+
+
 def _at_its_limit(lag: Observation) -> bool:
     return cpu_share(lag) >= CPU_SHARE_MAX and float(lag.value) / 1e3 > _LATE_S
+
+
+def _starved(lag: Observation) -> bool:
+    wanted = cpu_share(lag) + queued_share(lag)
+    return wanted >= CPU_SHARE_MAX and float(lag.value) / 1e3 > _LATE_S
 
 
 def _by_worker(recording: Recording, arm: str) -> Sequence[Sequence[Observation]]:

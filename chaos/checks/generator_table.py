@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chaos.checks.generator import cpu_share
+from chaos.checks.generator import cpu_share, queued_share
 from chaos.checks.recording import Recording
 from chaos.model.operation import PROBE_ARM
 
@@ -30,6 +30,7 @@ def generator_table(recording: Recording) -> list[dict[str, Any]]:
                 if told
                 else None,
                 "cpu_share_max": max(shares, default=None),
+                "queued_share_max": max(map(queued_share, told), default=None) if shares else None,
                 "never_sent": list(_never_sent(recording, arm)),
             }
         )

@@ -78,7 +78,8 @@ class Observation:
     api        cluster             "ok", or why the RDS API did not answer
     alive      observer            its sample count; written about once a second
     lag        arm                 ms by which its load generator was late at most, since `since_ns`;
-                                   detail: cpu_share (CPU time of its process over that time)
+                                   detail: cpu_share, queued_share (of that time its process used a
+                                   processor, or was ready to and others had them all)
     worker     "worker N"          joined | lost | back | delivered; detail: host, why,
                                    last_heard_ns, operations
     clock      "worker N"          seconds by which its clock is ahead of the runner's; detail:

@@ -216,3 +216,4 @@ def test_a_generator_that_stood_still_is_named(told: Told, tmp_path: Path) -> No
     late = [o for o in told.observations if o.kind == "lag" and o.subject == HELD]
     assert max(float(o.value) for o in late) > (HELD_S - 0.1) * 1e3
     assert all(0 <= o.detail["cpu_share"] < 2 for o in late)
+    assert all(0 <= o.detail["queued_share"] < 1.1 for o in late)

@@ -193,7 +193,23 @@ class TestProcessor:
             Recording(load_history(run.folder)), "arm", to_ns(6.0), to_ns(10.0)
         )
         assert why is not None
-        assert "whole processor for 4.0 s" in why
+        assert "wanted a whole processor for 4.0 s of it and had 99% of one" in why
+
+    def test_a_generator_that_others_left_no_processor_is_not_the_cluster(
+        self, tmp_path: Path
+    ) -> None:
+        """It used little, and would have used all: what it felt was its own machine's doing."""
+        run = outage_run(tmp_path)
+        run.observations = [o for o in run.observations if o.kind != "lag"]
+        for second in range(21):
+            run.observe(
+                float(second), "lag", "arm", "90.0", width_s=1.0, cpu_share=0.12,
+                queued_share=0.86 if second >= 6 else 0.4,
+            )  # fmt: skip
+        recording = Recording(run.write())
+        why = generator_was_slow(recording, "arm", to_ns(6.0), to_ns(12.0)) or ""
+        assert "wanted a whole processor for 6.0 s of it and had 12% of one" in why
+        assert generator_was_slow(recording, "arm", to_ns(1.0), to_ns(6.0)) is None
 
     @pytest.mark.parametrize(
         ("lag_ms", "seconds", "share"),
