@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from fix_history import failover_run
 from fix_report import write_verdict
@@ -137,6 +139,39 @@ def test_capacity_is_a_lane_above_the_operations_and_a_section(tmp_path: Path) -
     assert "a datapoint each 1.000 s" in said
     assert "scale-capacity 2 instance-1 8 to 16 ACU 2 8 at most 2.000 s" in said
     assert "Latency and failures at each capacity" in said
+
+
+def keys(value: Any, names: Collection[str] = ()) -> set[str]:
+    """All keys within a value; what is below one of `names` is by name, which is no key."""
+    if isinstance(value, list):
+        return {key for inner in value for key in keys(inner, names)}
+    if not isinstance(value, dict):
+        return set()
+    found = set(value)
+    for key, inner in value.items():
+        by_name = key in names and isinstance(inner, dict)
+        found |= keys(list(inner.values()) if by_name else inner, names)
+    return found
+
+
+def documented(page: str) -> set[str]:
+    """All words of a page of the documents that stand as keys in its tables."""
+    lines = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([a-z_0-9]+)`", row)}
+
+
+def test_every_key_that_these_sections_are_made_of_is_documented(tmp_path: Path) -> None:
+    run = scaled(tmp_path)
+    with_reads(run)
+    run.event(19.0, "load", state="pausing")
+    run.event(20.0, "load", state="resumed")
+    found = told(run).judgement.told
+    assert found["reads"][-1]["furthest_back"] is not None
+    assert found["serverless"]["resumes"]
+    assert keys(found["reads"]) <= documented("data.md")
+    assert keys(found["serverless"], {"series"}) <= documented("serverless.md")
+    assert set(asdict(ReaderLedger())) <= documented("data.md")
 
 
 def test_another_cluster_has_no_such_section(tmp_path: Path) -> None:
