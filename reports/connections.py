@@ -65,6 +65,8 @@ class SeatRow:
     instance: str
     opened: str
     first_of_arm: bool
+    roles: str = ""
+    """What its instance was when they were opened, and is now."""
     left: str = ""
     most: str = ""
     oldest: str = ""
@@ -208,6 +210,7 @@ def _seats(report: Report, told: Sequence[Mapping[str, Any]]) -> Iterator[SeatRo
         yield SeatRow(
             instance=report.short(one["instance"]) or "not known",
             opened=count(one["opened"]),
+            roles=f"{_opened_as(one)} → {one['role_now'] or 'not seen'}",
             left=count(one["left"]),
             most=count(one["most_at_once"]),
             oldest=duration(one["age_s_max"]),
@@ -216,6 +219,13 @@ def _seats(report: Report, told: Sequence[Mapping[str, Any]]) -> Iterator[SeatRo
             refused=count(one["refused_read_only"]),
             **about,
         )
+
+
+def _opened_as(one: Mapping[str, Any]) -> str:
+    told = one["opened_as"]
+    if len(told) == 1:
+        return str(next(iter(told)))
+    return ", ".join(f"{count(number)} {role}" for role, number in told.items())
 
 
 def _readers(report: Report, one: Mapping[str, Any]) -> Iterator[ReaderRow]:

@@ -8,7 +8,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chaos.checks.recording import Recording
-from chaos.model.connections import Connections, changes
+from chaos.model.connections import Connections, Flags, changes
+from chaos.model.operation import Role
 
 _read: WeakKeyDictionary[Recording, dict[str, Connections | None]] = WeakKeyDictionary()
 
@@ -25,8 +26,10 @@ def connections_of(recording: Recording, arm: str) -> Connections | None:
 def connections(recording: Recording) -> list[dict[str, Any]]:
     """Return what became of each arm's connections, for `verdict.json`.
 
-    One entry for each arm, endpoint and instance: how many were opened, closed and left open, the
-    most at one time, what they carried; and one without an instance for those that failed.
+    One entry for each arm, endpoint and instance: how many were opened, closed and left open, what
+    the instance was by SQL when they were opened (`opened_as`) and when it was last asked
+    (`role_now`), the most at one time, what they carried; and one without an instance for those that
+    failed to open.
     """
     told: list[dict[str, Any]] = []
     for arm in recording.arms:
@@ -41,6 +44,7 @@ def _account(recording: Recording, arm: str, found: Connections) -> list[dict[st
     served, failed, refused = found.carried()
     left = found.live_at(recording.until_ns)
     age_s = found.age_s(recording.until_ns)
+    roles = recording.state("role", recording.until_ns)
     told: list[dict[str, Any]] = []
     for endpoint in sorted({names[n] for n in np.unique(found.opens["endpoint"])}):
         for instance in found.instances():
@@ -53,7 +57,9 @@ def _account(recording: Recording, arm: str, found: Connections) -> list[dict[st
                     "arm": arm,
                     "endpoint": endpoint,
                     "instance": instance,
+                    "role_now": roles.get(instance, ""),
                     "opened": int(rows.sum()),
+                    "opened_as": _opened_as(found, rows),
                     "closed": int((found.closed[rows] <= recording.until_ns).sum()),
                     "left": int((rows & left).sum()),
                     "most_at_once": int(live.max(initial=0)),
@@ -78,3 +84,8 @@ def _account(recording: Recording, arm: str, found: Connections) -> list[dict[st
             }
         )
     return told
+
+
+def _opened_as(found: Connections, rows: Flags) -> dict[str, int]:
+    numbers, counts = np.unique(found.opens["role"][rows], return_counts=True)
+    return {Role(n).name.lower(): int(c) for n, c in zip(numbers, counts, strict=True)}

@@ -10,7 +10,7 @@ from connection_builder import NEW, OLD, READ_ONLY, THIRD, Pool, failover
 from fix_history import FAILOVER_EXPERIMENT, RunBuilder
 from fix_report import write_verdict
 
-from chaos.model.operation import Kind
+from chaos.model.operation import Kind, Role
 from reports import html
 from reports.connections import Section, section
 from reports.drawing import Axis, Lane
@@ -32,8 +32,8 @@ def poisoned_run(folder: Path) -> RunBuilder:
     pool, readers = Pool(run, "resilient"), Pool(run, "resilient", endpoint="reader")
     pool.connect(OLD, 1.0, closed_s=10.1)
     pool.connect(OLD, 1.0)
-    stuck = pool.connect(OLD, 12.4)
-    well = pool.connect(NEW, 13.1)
+    stuck = pool.connect(OLD, 12.4, role=Role.READER)
+    well = pool.connect(NEW, 13.1, role=Role.WRITER)
     pool.fail(11.0)
     readers.connect(THIRD, 1.0, pid=50)
     for turn in range(60):
@@ -87,6 +87,7 @@ def test_both_witnesses_and_the_landings_are_told(told: Section) -> None:
 def test_connections_and_readers_are_told_by_instance(told: Section) -> None:
     old, new, reader, failed = told.seats
     assert (old.instance, old.opened, old.left, old.refused) == ("instance-1", "3", "2", "60")
+    assert (old.roles, new.roles) == ("2 unknown, 1 reader → reader", "writer → writer")
     assert (new.served, reader.endpoint, failed.opened) == ("60", "reader", "1 never opened")
     assert any("reads before" in doubt for doubt in told.doubts)
 
