@@ -247,7 +247,7 @@ def _interruption(
         operation=finding.operation,
         measured=_felt(report, finding),
         at_least=_at_least(report, finding),
-        repeats=_repeats(lengths, unended),
+        repeats=_repeats(lengths, unended, sum(one.measured is None for one in distinct)),
         uncertainty=uncertainty(finding.uncertainty_s) if length and not open_ended else MISSING,
         from_=instant(finding.from_s - zero_s) if length and finding.from_s else MISSING,
         to=instant(finding.to_s - zero_s) if length and finding.to_s else MISSING,
@@ -278,11 +278,13 @@ def _at_least(report: Report, finding: Finding) -> str:
     return f"at least {duration(max(_length(report, finding) - off, 0.0))}"
 
 
-def _repeats(lengths: list[float], unended: int) -> str:
+def _repeats(lengths: list[float], unended: int, unmeasured: int) -> str:
     if len(lengths) == 1:
         return ""
     if unended:  # of those nobody knows the length, nor of all of them the median
         return f"worst of {len(lengths)}, {unended} not recovered"
+    if unmeasured:
+        return f"worst of {len(lengths)}, {unmeasured} {NOT_MEASURED}"
     if not any(lengths):
         return f"in any of {len(lengths)}"
     return f"worst of {len(lengths)}, median {duration(statistics.median(lengths))}"

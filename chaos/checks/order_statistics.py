@@ -33,17 +33,17 @@ class Ranks:
 
 @lru_cache(maxsize=4096)
 def binomial_cdf(count: int, n: int, p: float) -> float:
-    """Return the probability of at most `count` successes in `n` trials that succeed with `p`."""
+    """Return the probability of at most `count` successes in `n` trials that succeed with `p`.
+
+    `n` is 1000 at most.
+    """
     if count < 0:
         return 0.0
     if count >= n:
         return 1.0
-    terms = (
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        + k * math.log(p) + (n - k) * math.log1p(-p)
-        for k in range(count + 1)
-    )  # fmt: skip
-    return min(1.0, math.fsum(math.exp(term) for term in terms))
+    # Whole numbers and powers: exact for a coin, and within a double's range up to `_EXACT_MAX`.
+    terms = (math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(count + 1))
+    return min(1.0, math.fsum(terms))
 
 
 def quantile_ranks(n: int, p: float, confidence: float = CONFIDENCE) -> Ranks:
