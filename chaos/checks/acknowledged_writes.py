@@ -167,8 +167,8 @@ def _acknowledged(recording: Recording, arm: str, since_ns: int, until_ns: int) 
         if stream_arm == arm and kind in {Kind.WRITE, Kind.TRANSACTION}:
             trace = recording.trace(arm, endpoint, kind)
             assert trace is not None
-            ended = trace.ended[trace.succeeded]
-            total += int(((ended >= since_ns) & (ended < until_ns)).sum())
+            told = trace.succeeded & (trace.ended >= since_ns) & (trace.ended < until_ns)
+            total += int(told.sum())
     return total
 
 

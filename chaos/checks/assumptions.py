@@ -18,6 +18,7 @@ from chaos.checks.generator import judge_generators
 from chaos.checks.recording import Recording, kind_of
 from chaos.checks.workers import judge_workers
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.operation import PROBE_ARM, Kind
 from chaos.model.steps import declared_injections
 from chaos.model.verdict import Finding, Verdict
@@ -145,8 +146,10 @@ def _design(recording: Recording, stream: StreamKey) -> Design | None:
 
 
 def _gaps(recording: Recording, trace: Trace, design: Design | None) -> Iterator[str]:
-    started, ended = trace.started[trace.succeeded], trace.ended[trace.succeeded]
-    period_s = float(np.median(np.diff(trace.intended))) / NS if len(trace.intended) > 1 else 0
+    started, ended = (bulk.kept(c, trace.succeeded) for c in (trace.started, trace.ended))
+    earlier, later = trace.intended[:-1], trace.intended[1:]
+    apart = bulk.made(len(later), np.int64, lambda part: later[part] - earlier[part])
+    period_s = float(np.median(apart, overwrite_input=True)) / NS if len(apart) else 0
     for number, injection in enumerate(recording.injections, 1):
         name = f"{injection.fault} {number}"
         at = injection.group.from_ns

@@ -29,6 +29,7 @@ from chaos.checks.evidence import Trace
 from chaos.checks.generator import generator_was_slow
 from chaos.checks.recording import STABLE_S, Recording
 from chaos.clock import NS
+from chaos.model import bulk
 
 BROWN_S = 0.25
 """A quarter of a second: ten times what an operation takes, and a person begins to notice it."""
@@ -71,8 +72,11 @@ def find_brownouts(
     `blacked_out` are its interruption windows and whatever else is to be left out, from and to, in
     order; `until_ns` is the end of the recording.
     """
-    taken = trace.ended - trace.intended
-    slow = trace.succeeded & ~trace.bad & (taken > round(brown_s * NS))
+    late_ns = round(brown_s * NS)
+    late = bulk.made(
+        len(trace.records), bool, lambda part: trace.ended[part] - trace.intended[part] > late_ns
+    )
+    slow = trace.succeeded & ~trace.bad & late
     prompt = trace.succeeded & ~trace.bad & ~slow
     found: list[Brownout] = []
     scattered = 0

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chaos.checks.arrivals import SERVICE, Design, designed
 from chaos.checks.recording import API, PROBES, Recording
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.operation import PROBE_ARM, Kind
 
 # Records are flushed every quarter of a second, observers speak once a second.
@@ -74,14 +76,22 @@ def _gap(
     if trace is None or not len(trace.records):
         yield what
         return
-    seen_until = np.maximum.accumulate(np.append(recording.since_ns, trace.ended))
-    due = np.append(trace.intended, recording.until_ns)
-    gaps = due - seen_until
-    for quiet in recording.quiet:
-        gaps -= np.maximum(np.minimum(due, quiet.to_ns) - np.maximum(seen_until, quiet.from_ns), 0)
+    seen_until, due = (bulk.room(len(trace.records) + 1, np.int64) for _ in range(2))
+    seen_until[0], seen_until[1:] = recording.since_ns, trace.ended
+    np.maximum.accumulate(seen_until, out=seen_until)
+    due[:-1], due[-1] = trace.intended, recording.until_ns
+
+    def unseen(part: slice) -> NDArray[np.int64]:
+        low, high = seen_until[part], due[part]
+        gaps = high - low
+        for quiet in recording.quiet:
+            gaps -= np.maximum(np.minimum(high, quiet.to_ns) - np.maximum(low, quiet.from_ns), 0)
+        return np.asarray(gaps)
+
+    gaps = bulk.made(len(due), np.int64, unseen)
     holes = [
         hole
-        for hole in np.flatnonzero(gaps > _SHORT_S * NS)
+        for hole in bulk.where(len(gaps), lambda part: gaps[part] > _SHORT_S * NS)
         if _due(recording, design, int(seen_until[hole]), int(due[hole])) > _DUE
     ]
     if holes:

@@ -32,6 +32,7 @@ from chaos.checks.order_statistics import CONFIDENCE, nearest_rank, quantile_ran
 from chaos.checks.poisoned_pool import poisonings
 from chaos.checks.recording import Recording
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.operation import PROBE_ARM, ConnectionEvent, Kind
 
 _Z = 1.959964
@@ -187,11 +188,13 @@ def _latencies(recording: Recording, arm: str, first_ns: int) -> Iterator[tuple[
 def _latency(trace: Trace, first_ns: int, p: float) -> Measure:
     part = slice(0, int(np.searchsorted(trace.intended, first_ns)))
     early = trace.succeeded[part] & (trace.ended[part] <= first_ns)
-    due = trace.intended[part][early]
-    taken = (trace.ended[part][early] - due) / NS
+    due = bulk.kept(trace.intended[part], early)
+    ended = bulk.kept(trace.ended[part], early)
+    taken = bulk.made(len(due), np.float64, lambda part: (ended[part] - due[part]) / NS)
     if not len(taken):
         return UNKNOWN
-    ordered = np.sort(taken)
+    ordered = bulk.made(len(taken), np.float64, lambda part: taken[part])
+    ordered.sort()
     ranks = quantile_ranks(len(taken), p)
     low = float(ordered[ranks.low - 1])
     high = float(ordered[ranks.high - 1]) if ranks.confidence >= CONFIDENCE else math.inf
@@ -206,7 +209,9 @@ def _latency(trace: Trace, first_ns: int, p: float) -> Measure:
 
 def _by_second(due: Instants, taken: NDArray[np.float64], p: float) -> list[float]:
     """Return the quantile of each second that has enough operations, ascending."""
-    cuts = np.flatnonzero(np.diff(due // NS)) + 1
+    seconds = bulk.made(len(due), np.int64, lambda part: due[part] // NS)
+    earlier, later = seconds[:-1], seconds[1:]
+    cuts = bulk.where(len(later), lambda part: later[part] != earlier[part]) + 1
     stretches = (s for s in np.split(taken, cuts) if len(s) >= _STRETCH_OPERATIONS_MIN)
     return sorted(nearest_rank(stretch.tolist(), p) for stretch in stretches)
 

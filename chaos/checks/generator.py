@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from chaos.checks.evidence import Trace
 from chaos.checks.recording import SLOW_S, Recording
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.operation import PROBE_ARM, Kind
 from chaos.model.record import Observation
 
@@ -140,10 +141,15 @@ class _Queue:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        at_once = (trace.started - trace.intended <= _AT_ONCE_NS) & ~trace.dropped
-        self._at_once = np.flatnonzero(at_once)
+        self._at_once = bulk.where(
+            len(trace.records),
+            lambda part: (
+                (trace.started[part] - trace.intended[part] <= _AT_ONCE_NS) & ~trace.dropped[part]
+            ),
+        )
         # Up to each row, when all had returned: what is under way at an instant comes after it.
-        self._returned = np.maximum.accumulate(trace.ended)
+        self._returned = bulk.column(trace.records, "ended_ns")
+        np.maximum.accumulate(self._returned, out=self._returned)
 
     def spells(self, waiting: NDArray[np.intp]) -> list[list[int]]:
         """Cut rows that waited where one between them did not wait at all."""

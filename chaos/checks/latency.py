@@ -20,6 +20,7 @@ from chaos.checks.evidence import Trace
 from chaos.checks.injections import Injection
 from chaos.checks.recording import Recording
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.operation import PROBE_ARM
 
 PERCENTILES = {"p50": 500, "p90": 900, "p99": 990, "p99.9": 999}
@@ -61,7 +62,8 @@ def latency_table(recording: Recording) -> list[dict[str, Any]]:
 def percentiles(latencies_ns: NDArray[np.int64]) -> dict[str, float | None]:
     """Return the percentiles and the maximum of some latencies, in milliseconds; None: too few."""
     n = len(latencies_ns)
-    ordered = np.sort(latencies_ns)
+    ordered = bulk.made(n, np.int64, lambda part: latencies_ns[part])
+    ordered.sort()
     found: dict[str, float | None] = {}
     for name, permille in PERCENTILES.items():
         rank = -(-n * permille // 1000)  # rounded up
@@ -73,14 +75,16 @@ def percentiles(latencies_ns: NDArray[np.int64]) -> dict[str, float | None]:
 
 def _taken(trace: Trace, part: slice) -> dict[str, Any]:
     served = trace.succeeded[part]
-    ended = trace.ended[part][served]
+    due, started, ended = (
+        bulk.kept(column[part], served) for column in (trace.intended, trace.started, trace.ended)
+    )
     return {
         "operations": len(served),
         "n": int(served.sum()),
         "not_served": int((~served & ~trace.dropped[part]).sum()),
         "never_sent": int(trace.dropped[part].sum()),
-        "corrected_ms": percentiles(ended - trace.intended[part][served]),
-        "raw_ms": percentiles(ended - trace.started[part][served]),
+        "corrected_ms": percentiles(np.subtract(ended, due, out=due)),
+        "raw_ms": percentiles(np.subtract(ended, started, out=started)),
     }
 
 
