@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chaos.checks.base import Check
 from chaos.checks.connections import connections_of
@@ -178,6 +178,12 @@ class ReaderSkew(Check):
         description="Most reads of one instance, in multiples of the mean of all readers.",
     )
 
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.share_max is None and self.skew_max is None:
+            raise ValueError("reader-skew needs a bound; give share_max or skew_max, or both")
+        return self
+
     def judge(self, recording: Recording) -> list[Finding]:
         """Return a finding for each arm and each bound."""
         arms = (self.arm,) if self.arm is not None else recording.arms
@@ -189,10 +195,6 @@ class ReaderSkew(Check):
             for limit, unit in ((self.share_max, "ratio"), (self.skew_max, "times the mean"))
             if limit is not None
         ]
-        if not bounds:
-            why = "neither share_max nor skew_max is given"
-            yield self._finding(arm, Verdict.UNKNOWN, why)
-            return
         shares = before_and_after(recording, arm)
         doubt = _doubt(shares)
         if shares is None or shares[1] is None or doubt:
