@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +62,12 @@ def serve(config: dict[str, Any], access: DatabaseAccess, runtime: Runtime) -> i
         _tell("error", f"cannot record in {folder}: {error.strerror}")
         return 1
     Resolving(arm, access.endpoints, recorder.keep).install()
-    return Generator(config, access, recorder, runtime).run()
+    try:
+        generator = Generator(config, access, recorder, runtime)
+    except Exception as error:  # noqa: BLE001 - a driver of a user's own, say; told, not traced
+        _tell("error", _defect(error))
+        return 1
+    return generator.run()
 
 
 class Generator:
@@ -247,7 +253,7 @@ class Generator:
 
     def _user_failed(self, error: BaseException) -> None:
         """Give up: an error that no database gave is a defect, and traffic must not go on."""
-        self._ends.put(f"defect: {error!r}")
+        self._ends.put(_defect(error))
 
     def _drain(self) -> None:
         deadline_ns = time.monotonic_ns() + int(DRAIN_S_MAX * NS)
@@ -269,6 +275,13 @@ class Generator:
             return 0
         _tell("error", why)
         return 1
+
+
+def _defect(error: BaseException) -> str:
+    """Say where an error came from that no database gave: a user's own driver may be wrong."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" in {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"defect{at}: {error!r}"
 
 
 def _cannot_record(error: OSError) -> str:
