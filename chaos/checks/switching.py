@@ -157,7 +157,8 @@ def _heard(recording: Recording) -> dict[str, dict[Any, list[Observation]]]:
                 witness = PROBES
             if witness:
                 workers = found.setdefault(witness, {})
-                workers.setdefault(seen.detail.get("process"), []).append(seen)
+                process = (seen.detail.get("worker"), seen.detail.get("process"))
+                workers.setdefault(process, []).append(seen)
         _read[recording] = found
     return _read[recording]
 
