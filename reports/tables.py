@@ -224,7 +224,8 @@ def _streams(report: Report) -> list[list[Finding]]:
             place = order.get(found.arm, len(order)), found.arm
             about = _ENDPOINTS.get(found.endpoint, len(_ENDPOINTS)), found.endpoint
             bound = (found.limit is None, found.limit or 0.0)
-            groups.setdefault((*place, *about, found.operation, *bound), []).append(found)
+            key = (*place, *about, found.operation, *bound, found.over)
+            groups.setdefault(key, []).append(found)
     return [groups[key] for key in sorted(groups)]
 
 
@@ -308,6 +309,8 @@ def _felt(report: Report, finding: Finding) -> str:
         return f"not recovered within the recording (≥ {duration(report.at_least_s(finding))})"
     if finding.measured is None:
         return NOT_MEASURED
+    if finding.over:
+        return f"{finding.over} at most {duration(finding.measured)}"
     return f"at most {duration(finding.measured)}" if finding.measured else "not interrupted"
 
 

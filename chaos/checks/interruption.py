@@ -126,12 +126,13 @@ class Interruption(StreamCheck):
         else:
             at_least, at_most = nearest_rank(lowers, p), nearest_rank(uppers, p)
         known = at_most < math.inf
-        return self.finding(
+        finding = self.finding(
             verdict,
             f"{told}: {why}",
             measured=at_most if known else None,
             uncertainty_s=at_most - at_least if known else None,
         )
+        return replace(finding, over=self.over_repeats)
 
     def _watched(self, recording: Recording, injection: Injection, finding: Finding) -> Finding:
         """Return a finding; no pass where the recording ends before service could prove stable."""

@@ -45,6 +45,8 @@ class Finding:
     uncertainty_s: float | None = None
     from_s: float | None = None
     to_s: float | None = None
+    over: str = ""
+    """`median` or `p90`: it is about that of several repeats, and has no two instants."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the finding as `verdict.json` spells it (`from`, `to`)."""

@@ -123,6 +123,16 @@ class TestWindows:
         assert writes.median.startswith("1.4")
         assert "the worst of n bounds no other" in said(report)
 
+    def test_a_quantile_that_was_asked_for_is_called_one(self, tmp_path: Path) -> None:
+        run = failover_run(tmp_path / "run", repeats=3)
+        asked = {**run.experiment["objectives"][0], "over_repeats": "median"}
+        run.experiment = {**run.experiment, "objectives": [asked]}
+        report = load(write_verdict(run.write()))
+        (row,) = [r for r in tables.interruptions(report) if r.limit != MISSING]
+        assert row.measured.startswith("median at most 1.4")
+        assert (row.verdict, row.from_) == ("unknown", MISSING)
+        assert "5 are needed to know the median" in row.why
+
     def test_one_run_has_no_statistics(self, flapping: Report) -> None:
         assert windows.over_repeats(flapping) == ()
         assert "Over the repeats" not in said(flapping)
