@@ -126,15 +126,8 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
     findings += _guarded("poisoned-pool", lambda: inform_of_pools(recording, objectives))
     findings += _guarded("reads", lambda: inform_reads(recording, objectives))
     findings += _guarded("topology", lambda: judge_topology(recording))
-    parts: dict[str, Any] = {}
-    for key, part in PARTS.items():
-        parts[key] = None
-
-        def made(key: str = key, part: Callable[[Recording], Any] = part) -> list[Finding]:
-            parts[key] = part(recording)
-            return []
-
-        findings += _guarded(key, made)
+    parts, broken = _parts(recording)
+    findings += broken
     environment, experiment = history.environment, history.experiment
     return Judgement(
         run=str(environment.get("run") or history.folder.name),
@@ -152,6 +145,20 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
         statistics={"interruption": over_repeats(shown)},
         parts=parts,
     )
+
+
+def _parts(recording: Recording) -> tuple[dict[str, Any], list[Finding]]:
+    """Return every part, and a finding for each that could not be made."""
+    parts: dict[str, Any] = dict.fromkeys(PARTS)
+    broken: list[Finding] = []
+    for key, part in PARTS.items():
+
+        def made(key: str = key, part: Callable[[Recording], Any] = part) -> list[Finding]:
+            parts[key] = part(recording)
+            return []
+
+        broken += _guarded(key, made)
+    return parts, broken
 
 
 def _guarded(check: str, judged: Callable[[], list[Finding]]) -> list[Finding]:

@@ -14,7 +14,7 @@ from chaos.checks.acknowledged_writes import AcknowledgedWrites
 from chaos.checks.assumptions import PREFIX
 from chaos.checks.base import Check
 from chaos.checks.interruption import Interruption
-from chaos.checks.judge import Judgement, judge
+from chaos.checks.judge import PARTS, Judgement, judge
 from chaos.checks.recording import Recording
 from chaos.checks.restored import Restored
 from chaos.model.history import History
@@ -340,6 +340,20 @@ class TestJudge:
         finding = named(judgement, "broken")
         assert finding.verdict is Verdict.UNKNOWN
         assert "ZeroDivisionError: 1/0" in finding.why
+        assert judgement.verdict is Verdict.UNKNOWN
+
+    def test_a_part_that_cannot_be_made_is_null_and_a_finding_says_why(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(recording: Recording) -> object:
+            raise ZeroDivisionError("no window here")
+
+        monkeypatch.setattr("chaos.checks.judge.PARTS", {**PARTS, "windows": broken})
+        judgement = judge(outage_run(tmp_path).write(), [WRITES])
+        assert judgement.as_json()["windows"] is None
+        assert judgement.as_json()["retries"] is not None
+        finding = named(judgement, "windows")
+        assert "ZeroDivisionError: no window here" in finding.why
         assert judgement.verdict is Verdict.UNKNOWN
 
     def test_no_objective_is_unknown(self, tmp_path: Path) -> None:
