@@ -214,11 +214,13 @@ def _poisoning(
     since_ns = max(min(starts, default=until_ns), injection.group.from_ns)
     names, sat = conns.log.names, conns.opens["instance"][pins.row]
     instances = {names[n] for n in np.unique(sat)} or {one.instance for one in fresh}
-    to_ns = None if remains.any() or not ever else int(pins.possibly_to.max())
+    # Of traffic from other machines, whose clocks are known to within this only.
+    error_ns = conns.log.clock_error_ns
+    to_ns = None if remains.any() or not ever else int(pins.possibly_to.max()) + error_ns
     lower_ns = 0
     if ever:
         last_ns = min(int(pins.certainly_to.max()), until_ns)
-        lower_ns = max(0, last_ns - int(pins.certainly_from.min()))
+        lower_ns = max(0, last_ns - int(pins.certainly_from.min()) - 2 * error_ns)
     steps = _steps(conns, pins, since_ns, until_ns)
     return Poisoning(
         arm=arm,
@@ -227,7 +229,7 @@ def _poisoning(
         pinned=len(np.unique(pins.row)),
         remaining=len(remaining),
         unused=int((~np.isin(remaining, uses.used)).sum()),
-        from_ns=int(pins.possibly_from.min()) if ever else None,
+        from_ns=int(pins.possibly_from.min()) - error_ns if ever else None,
         to_ns=to_ns,
         lower_ns=lower_ns,
         until_ns=until_ns,

@@ -37,6 +37,13 @@ class Told:
     uncertainty_s: float | None
     why: str = ""
 
+    def blurred(self, error_ns: int) -> Told:
+        """Return it as told by a clock that may be so wrong."""
+        if self.at_s is None or self.uncertainty_s is None:
+            return self
+        error_s = error_ns / NS
+        return Told(self.at_s + error_s, self.uncertainty_s + 2 * error_s, self.why)
+
     def as_json(self) -> dict[str, Any]:
         """Return it as `verdict.json` holds it."""
         fields: dict[str, Any] = {"at_s": self.at_s, "uncertainty_s": self.uncertainty_s}
@@ -115,7 +122,8 @@ def landings(recording: Recording, found: Connections, promotion: Promotion) -> 
     """Return the connections through the cluster endpoint that landed on the old writer, in order."""
     until_ns = _until(recording, promotion)
     rows = found.through(CLUSTER) & found.on(promotion.before)
-    rows &= (found.opened >= promotion.change.at_ns) & (found.opened < until_ns)
+    certain_ns = promotion.change.at_ns + found.log.clock_error_ns
+    rows &= (found.opened >= certain_ns) & (found.opened < until_ns)
     return [
         Landing(
             backend_pid=int(found.opens["backend_pid"][row]),
@@ -139,10 +147,12 @@ def answers(recording: Recording, promotion: Promotion) -> Iterator[Answers]:
             _answers(recording, promotion, each, book) for each in heard.get(witness, {}).values()
         ]
         if told:
+            log = recording.history.arms.get(witness)
+            error_ns = log.clock_error_ns if log else 0
             yield Answers(
                 witness=witness,
-                first_right=_earliest([first for first, _ in told]),
-                last_stale=_latest([last for _, last in told]),
+                first_right=_earliest([first for first, _ in told]).blurred(error_ns),
+                last_stale=_latest([last for _, last in told]).blurred(error_ns),
             )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from connection_builder import NEW, OLD, READ_ONLY, THIRD, Pool, failover
 from fix_history import RunBuilder
@@ -11,12 +13,14 @@ from pydantic import ValidationError
 
 from chaos.checks.connections import connections, connections_of
 from chaos.checks.instants import instants
+from chaos.checks.poisoned_pool import poisonings
 from chaos.checks.recording import Recording
 from chaos.checks.skew import ReaderSkew, skew
 from chaos.checks.switching import switching
 from chaos.checks.switching_roles import roles
 from chaos.checks.switching_topology import judge_topology
 from chaos.model.operation import Kind, Role
+from chaos.model.shares import SHARE_DTYPE
 from chaos.model.verdict import Verdict
 
 UNTIL_S = 20.0
@@ -100,6 +104,29 @@ def test_the_latest_of_an_arm_s_workers_counts(run: RunBuilder) -> None:
         resolved(run, right_s, "127.0.0.2", last_s=right_s - 0.3, process=process)
     (arm,) = of_promotion(run)["answers"]
     assert (arm["first_right"]["at_s"], arm["last_stale"]["at_s"]) == (12.0, 14.0)
+
+
+def test_what_another_machine_s_clock_told_is_less_certain(run: RunBuilder) -> None:
+    """Its clock may be wrong by 0.2 s: bounds move outwards, a landing must be certain."""
+    pool = Pool(run)
+    pool.connect(OLD, 11.1, closed_s=11.3)
+    pid = pool.connect(OLD, 12.4, closed_s=14.0)
+    pool.use(OLD, pid, 12.5, error=READ_ONLY)
+    pool.connect(NEW, 13.2)
+    resolved(run, 0.5, "127.0.0.1", last_s=0.0)
+    resolved(run, 13.0, "127.0.0.2", last_s=12.4)
+    history = run.write()
+    shares = np.zeros(1, dtype=SHARE_DTYPE)
+    shares["error_ns"] = 200_000_000
+    log = replace(history.arms["arm"], shares=shares)
+    recording = Recording(replace(history, arms={**history.arms, "arm": log}))
+    (told,) = switching(recording)
+    (arm,) = told["answers"]
+    assert arm["last_stale"] == {"at_s": 13.2, "uncertainty_s": pytest.approx(1.0)}
+    assert [one["count"] for one in told["landed"] if one["arm"] == "arm"] == [1]
+    (poisoned,) = (p for p in poisonings(recording) if p.arm == "arm")
+    assert poisoned.measured_s == pytest.approx(14.2 - 12.19)
+    assert poisoned.measured_s - poisoned.uncertainty_s == pytest.approx(14.0 - 12.4 - 0.4)
 
 
 def test_who_landed_on_the_old_writer_is_counted_and_listed(run: RunBuilder) -> None:
