@@ -9,7 +9,7 @@ from typing import Any
 from chaos.model.ledger import ReaderLedger
 from reports import naming
 from reports.read import Report
-from reports.words import MISSING, count, duration, instant, uncertainty
+from reports.words import MISSING, count, duration, instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,6 @@ class ReadRow:
     lacking: str
     p99: str
     worst: str
-    uncertainty: str
     at: str
     back: str
     stale: bool
@@ -136,7 +135,6 @@ def _row(
         lacking=count(row["lacking"]),
         p99=duration(row["staleness_s_p99"]),
         worst=duration(row["staleness_s_worst"]),
-        uncertainty=uncertainty(row["uncertainty_s"]),
         at=_instant(report, row["at_s"]) if row["staleness_s_worst"] else MISSING,
         back=count(row["back"]),
         stale=row["lacking"] > 0,

@@ -45,9 +45,10 @@ def reads_shown(recording: Recording) -> list[dict[str, Any]]:
     """Return, for each arm and endpoint, staleness by instance and period and what went back.
 
     Of each row: `reads`; `lacking`, those that certainly lacked an acknowledged write;
-    `staleness_s_p99` and `staleness_s_worst`, both upper bounds, with `uncertainty_s` of the worst and
-    `at_s`, when that read began; `back`, the reads that certainly showed less than an earlier one.
-    The 99th percentile of fewer than 100 reads is None.
+    `staleness_s_p99` and `staleness_s_worst`, with `uncertainty_s` of the worst and `at_s`, when that
+    read began; `overlapped`, the reads that may lack a write which overlapped the newest they showed,
+    and `staleness_s_at_most`, the worst of all if they did; `back`, those that certainly showed less than
+    an earlier one. The 99th percentile of fewer than 100 reads is None.
     """
     return [_stream(recording, reads) for _, reads in sorted(recording.reads.items())]
 
@@ -82,16 +83,20 @@ def _rows(recording: Recording, reads: SeenReads) -> Iterator[dict[str, Any]]:
 
 def _row(recording: Recording, reads: SeenReads, chosen: Flags) -> dict[str, Any]:
     rows = np.flatnonzero(chosen)
-    most = np.maximum(reads.lower_ns[rows], reads.upper_ns[rows])
-    worst = int(np.argmax(most))
+    stale, upper = reads.stale_ns[rows], reads.upper_ns[rows]
+    worst = int(np.argmax(stale))
     enough = len(rows) >= _P99_READS_MIN
     return {
         "reads": len(rows),
         "lacking": int(np.count_nonzero(reads.lacking[rows])),
-        "staleness_s_p99": float(np.quantile(most, 0.99, method="higher")) / NS if enough else None,
-        "staleness_s_worst": float(most[worst]) / NS,
-        "uncertainty_s": float(most[worst] - reads.lower_ns[rows[worst]]) / NS,
+        "staleness_s_p99": float(np.quantile(stale, 0.99, method="higher")) / NS
+        if enough
+        else None,
+        "staleness_s_worst": float(stale[worst]) / NS,
+        "uncertainty_s": float(stale[worst] - reads.lower_ns[rows[worst]]) / NS,
         "at_s": recording.seconds(int(reads.since[rows[worst]])),
+        "overlapped": int(np.count_nonzero(upper > stale)),
+        "staleness_s_at_most": float(max(upper.max(), stale[worst])) / NS,
     }
 
 

@@ -5,20 +5,23 @@ are given in order within one process of an arm; commits overtake each other, so
 committed first. What follows from one read that began at `since` and showed `m`, and nothing else:
 
 lacks   it does not show any write of the same process with a greater id. One of those that had been
-        acknowledged before `since` was withheld from the application for certain: the read is stale
-        by at least the time since the oldest of these acknowledgements (`lower`).
+        acknowledged before `since` was withheld from the application for certain.
 shows   an instance shows commits in their order, so whatever was acknowledged before `m` was even
-        begun is there too. What may be missing was acknowledged after that: the read is stale by at
-        most the time since the first such acknowledgement (`upper`).
+        begun is there too. Only writes that overlapped `m` may be missing unnoticed.
 back    an earlier read through the same endpoint had ended before `since` and showed a greater id of
         the same process: what the application had seen was gone again.
 
-*Staleness* of a read is how long before it began the application had been told of the oldest write that
-it does not show; 0 where it shows all. The truth is within [`lower`, `upper`]. A read that was retried
-began with the attempt that succeeded. Where an arm has several processes, a read tells of the one whose
-id it showed, the one with the greatest number that has written. Where their clocks are those of several
-machines, their error widens the bounds. A write that a promotion lost counts until a later one is seen;
-the ledger says that it is lost.
+*Staleness* of a read is how long before it began the application had been told of the first write that
+was begun after the newest one it shows; 0 where it had been told of none. `stale_ns` is that. `upper_ns`
+adds the writes that overlapped the newest shown: should one of them be missing, the application had
+been told of the oldest that is by so much, at most. Once a later write is acknowledged both agree
+again, up to the time that writes take.
+
+A read that was retried began with the attempt that succeeded. Where an arm has several processes, a
+read tells of the one whose id it showed, the one with the greatest number that has written. Where their
+clocks are those of several machines, `error_ns` is by how much two instants together may be wrong:
+`stale_ns` and `upper_ns` are more by it, so never below the truth, and `lower_ns`, which is certain,
+is less. A write that a promotion lost counts until a later one is seen; the ledger says that it is lost.
 """
 
 from __future__ import annotations
@@ -142,7 +145,7 @@ class SeenReads:
     """The reads of one arm through one endpoint that showed a write, in order of `since`.
 
     Instants and staleness in nanoseconds; `upper_ns` is -1 where the write that was shown was never
-    recorded, so that nothing bounds it.
+    recorded, so that nothing tells which overlapped it.
     """
 
     arm: str
@@ -153,6 +156,7 @@ class SeenReads:
     seen: Instants
     instance: NDArray[np.uint16]
     lower_ns: Instants
+    stale_ns: Instants
     upper_ns: Instants
     writes: _Writes
     error_ns: int
@@ -273,7 +277,7 @@ def reads_of(log: OperationLog) -> Iterator[SeenReads]:
     reads = bulk.taken(records, positions)
     seen = bulk.column(reads, "write_id")
     error_ns = 2 * log.clock_error_ns
-    lower, upper = _bounds(writes, begun, seen, error_ns)
+    lower, stale, upper = _bounds(writes, begun, seen, error_ns)
     for endpoint in np.unique(reads["endpoint"]).tolist():
         here = reads["endpoint"] == endpoint
         yield SeenReads(
@@ -285,6 +289,7 @@ def reads_of(log: OperationLog) -> Iterator[SeenReads]:
             seen=bulk.kept(seen, here),
             instance=bulk.kept(reads["instance"], here),
             lower_ns=bulk.kept(lower, here),
+            stale_ns=bulk.kept(stale, here),
             upper_ns=bulk.kept(upper, here),
             writes=writes,
             error_ns=error_ns,
@@ -303,23 +308,25 @@ def _begun(log: OperationLog, positions: NDArray[np.intp]) -> Instants:
 
 def _bounds(
     writes: _Writes, begun: Instants, seen: Instants, error_ns: int
-) -> tuple[Instants, Instants]:
-    """Return the staleness of each read: at least, and at most (-1 where nothing bounds it)."""
-    lower, upper = bulk.room(len(seen), np.int64), bulk.room(len(seen), np.int64)
+) -> tuple[Instants, Instants, Instants]:
+    """Return `lower_ns`, `stale_ns` and `upper_ns` of each read."""
+    stale, upper = bulk.room(len(seen), np.int64), bulk.room(len(seen), np.int64)
     for part in bulk.pieces(len(seen)):
-        lower[part], upper[part] = _bounds_of(writes, begun[part], seen[part], error_ns)
-    return lower, upper
+        stale[part], upper[part] = _bounds_of(writes, begun[part], seen[part], error_ns)
+    if not error_ns:
+        return stale, stale, upper
+    return np.maximum(stale - 2 * error_ns, 0), stale, upper
 
 
 def _bounds_of(
     writes: _Writes, begun: Instants, seen: Instants, error_ns: int
 ) -> tuple[Instants, Instants]:
-    oldest = writes.first_told_above(seen)
-    lower = np.where(oldest < begun - error_ns, begun - error_ns - oldest, 0)
+    latest = begun + error_ns
+    stale = latest - np.minimum(writes.first_told_above(seen), latest)
     places, known = writes.places(seen)
     if not known.any():
-        return lower, np.full(len(seen), -1, dtype=np.int64)
+        return stale, np.full(len(seen), -1, dtype=np.int64)
     own_ended = np.where(writes.told[places], writes.ended[places], -1)
     possible = writes.first_told_after(writes.started[places] - error_ns, own_ended)
-    at_most = np.where(possible < begun + error_ns, begun + error_ns - possible, 0)
-    return lower, np.where(known, np.maximum(lower, at_most), -1)
+    at_most = latest - np.minimum(possible, latest)
+    return stale, np.where(known, np.maximum(stale, at_most), -1)

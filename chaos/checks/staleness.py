@@ -16,11 +16,10 @@ from chaos.model.verdict import Finding, Verdict
 
 
 class Staleness(ReadCheck):
-    """No read lacks a write that its arm had been told is committed for longer than this.
+    """No read is stale for longer than this (chaos.checks.reads says what that is).
 
-    The staleness of a read is known between two bounds (chaos.checks.reads): it fails where the lower
-    one is beyond the limit, and passes where the upper one is within it. A reader that still lacked
-    acknowledged writes when the ledger was read after the run fails it too.
+    That is, no write begun after the newest one it shows had been acknowledged for longer. A reader that
+    still lacked acknowledged writes when the ledger was read after the run fails it too.
     """
 
     unit: ClassVar[str] = "s"
@@ -38,29 +37,21 @@ class Staleness(ReadCheck):
         return [*super().judge(recording), *self._afterwards(recording)]
 
     def judge_reads(self, recording: Recording, reads: SeenReads) -> Finding:
-        """Hold the bounds of the stalest read against the limit."""
-        least_ns = int(reads.lower_ns.max())
-        row = int(np.argmax(np.maximum(reads.lower_ns, reads.upper_ns)))
-        most_ns = int(max(reads.lower_ns[row], reads.upper_ns[row]))
+        """Hold the stalest read against the limit."""
+        row = int(np.argmax(reads.stale_ns))
+        most_ns, least_ns = int(reads.stale_ns[row]), int(reads.lower_ns[row])
         limit_ns = self.staleness_s_max * NS
-        if least_ns > limit_ns:
-            row = int(np.argmax(reads.lower_ns))
-            verdict, what = (
-                Verdict.FAIL,
-                f"lacked a write acknowledged {least_ns / NS:.3f} s before",
-            )
-        elif most_ns > limit_ns:
-            verdict, what = (
-                Verdict.UNKNOWN,
-                "may lack one that overlapped the newest it showed; what is certain is within the limit",
-            )
-        else:
-            verdict, what = Verdict.PASS, "was the stalest"
-        instance = reads.log.names[reads.instance[row]] or "an unnamed instance"
+        verdict = Verdict.PASS
+        if most_ns > limit_ns:
+            verdict = Verdict.FAIL if least_ns > limit_ns else Verdict.UNKNOWN
         since_ns = int(reads.since[row])
+        why = f"none of {len(reads.since)} reads lacked an acknowledged write"
+        if most_ns:
+            instance = reads.log.names[reads.instance[row]] or "an unnamed instance"
+            why = f"the stalest of {len(reads.since)} reads was one of {instance}"
         return self.finding(
             verdict,
-            f"a read of {instance} {what}, of {len(reads.since)} reads",
+            why,
             arm=reads.arm,
             endpoint=reads.endpoint,
             measured=most_ns / NS,

@@ -195,7 +195,7 @@ def rows(world: World) -> list[tuple[Read, SeenReads, int]]:
 def test_the_true_staleness_lies_within_its_bounds(world: World) -> None:
     for read, seen, row in rows(world):
         truth = world.staleness(read)
-        assert seen.lower_ns[row] <= truth <= seen.upper_ns[row]
+        assert seen.lower_ns[row] == seen.stale_ns[row] <= truth <= seen.upper_ns[row]
         assert not seen.lacking[row] or truth > 0, "a false alarm"
 
 

@@ -10,6 +10,7 @@ from run_builder import RunBuilder, to_ns
 from chaos.checks.base import Check
 from chaos.checks.judge import judge
 from chaos.checks.monotonic_reads import MonotonicReads
+from chaos.checks.read_table import reads_shown
 from chaos.checks.read_your_writes import ReadYourWrites
 from chaos.checks.recording import Recording
 from chaos.checks.staleness import Staleness
@@ -119,17 +120,20 @@ def test_a_reader_that_falls_behind_is_stale_and_lacks_writes(tmp_path: Path) ->
     assert (back.verdict, back.measured) == (Verdict.FAIL, 10)
 
 
-def test_a_write_that_overlapped_the_newest_shown_leaves_staleness_open(tmp_path: Path) -> None:
+def test_a_write_that_overlapped_the_newest_shown_tells_nothing(tmp_path: Path) -> None:
     """Nobody knows whether a read that shows 300 shows 299, acknowledged while 300 was under way."""
     run = Reads(tmp_path)
     run.read_all()
     run.put(Kind.WRITE, 299, 20.0, 0.010)
     run.put(Kind.WRITE, 300, 20.005, 0.010)
     run.read(23.0, 300)
-    finding = found(run, Staleness(staleness_s_max=1))
-    assert finding.verdict is Verdict.UNKNOWN
-    assert finding.measured == finding.uncertainty_s == pytest.approx(2.99)
-    assert "may lack one that overlapped" in finding.why
+    recording = Recording(run.write())
+    (finding,) = Staleness(staleness_s_max=1).judge(recording)
+    assert (finding.verdict, finding.measured) == (Verdict.PASS, 0)
+    (told,) = reads_shown(recording)
+    (row,) = [row for row in told["rows"] if row["period"] == "after"]
+    assert (row["lacking"], row["overlapped"]) == (0, 1)
+    assert row["staleness_s_at_most"] == pytest.approx(2.99)
 
 
 def test_a_retried_read_began_with_the_attempt_that_succeeded(tmp_path: Path) -> None:
