@@ -47,8 +47,8 @@ def reads_shown(recording: Recording) -> list[dict[str, Any]]:
     Of each row: `reads`; `lacking`, those that certainly lacked an acknowledged write;
     `staleness_s_p99` and `staleness_s_worst`, with `uncertainty_s` of the worst and `at_s`, when that
     read began; `overlapped`, the reads that may lack a write which overlapped the newest they showed,
-    and `staleness_s_at_most`, the worst of all if they did; `back`, those that certainly showed less than
-    an earlier one. The 99th percentile of fewer than 100 reads is None.
+    and `staleness_s_at_most`, the worst of all if they did; `back`, those that certainly showed less
+    than an earlier one. The 99th percentile of fewer than 100 reads is None.
     """
     return [_stream(recording, reads) for _, reads in sorted(recording.reads.items())]
 
