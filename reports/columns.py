@@ -168,12 +168,16 @@ def gaps(records: Records, origin_ns: int, start_s: float, end_s: float) -> tupl
     """Return the stretches of a recording in which no operation was intended."""
     if not len(records):
         return ((start_s, end_s),)
-    at = _seconds(records, origin_ns)
-    between = np.diff(at)
-    usual = float(np.median(between)) if len(between) else 0.0
+    cuts = bulk.room(len(records) + 2, np.float64)
+    cuts[0], cuts[-1] = start_s, end_s
+    for part in bulk.pieces(len(records)):
+        cuts[part.start + 1 : part.stop + 1] = _seconds(records[part], origin_ns)
+    earlier, later = cuts[1:-2], cuts[2:-1]
+    between = bulk.made(len(later), np.float64, lambda part: later[part] - earlier[part])
+    usual = float(np.median(between, overwrite_input=True)) if len(between) else 0.0
     threshold = max(_GAP_ARRIVALS * usual, _GAP_S_MIN)
-    cuts = np.concatenate(([start_s], at, [end_s]))
-    wide = np.flatnonzero(np.diff(cuts) > threshold)
+    before, after = cuts[:-1], cuts[1:]
+    wide = bulk.where(len(after), lambda part: after[part] - before[part] > threshold)
     return tuple((float(cuts[i]), float(cuts[i + 1])) for i in wide)
 
 
