@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from chaos.checks.reads import IDS_OF_A_PROCESS, SeenReads, reads_of
 from chaos.model.history import load_operations
 from chaos.model.operation import Failure, Kind, OperationWriter, Outcome
+from chaos.model.shares import NO_SHARES, SHARE_DTYPE, Shares
 
 SIMULATIONS = settings(max_examples=60)
 ARM_IDS = 3 * 10**12
@@ -73,7 +74,7 @@ class World:
             and earlier.seen != -1
         )
 
-    def recorded(self) -> dict[str, SeenReads]:
+    def recorded(self, shares: Shares = NO_SHARES) -> dict[str, SeenReads]:
         """The reads as an arm would have recorded them, by endpoint."""
         with tempfile.TemporaryDirectory() as folder:
             with OperationWriter(Path(folder), "arm") as writer:
@@ -104,9 +105,8 @@ class World:
                         write_id=read.seen,
                         failures=[failure] if retried else [],
                     )
-            return {
-                reads.endpoint: reads for reads in reads_of(load_operations(Path(folder), "arm"))
-            }
+            log = replace(load_operations(Path(folder), "arm"), shares=shares)
+            return {reads.endpoint: reads for reads in reads_of(log)}
 
 
 def simulate(
@@ -251,6 +251,31 @@ def test_readers_that_show_everything_are_never_blamed(world: World) -> None:
         assert not seen.lacking.any()
         assert not len(seen.back)
         assert (seen.upper_ns >= 0).all()
+
+
+@SIMULATIONS
+@given(WORLDS, st.integers(0, 6), st.sampled_from([-1, 1]))
+def test_clocks_that_differ_cause_no_false_alarm(world: World, error: int, sign: int) -> None:
+    """Reads were recorded by a clock that is ahead or behind by as much as is known that it may be."""
+    away = [
+        replace(
+            read,
+            started=read.started + sign * error,
+            first_started=read.first_started + sign * error,
+            ended=read.ended + sign * error,
+        )
+        for read in world.reads
+    ]
+    shares = np.array([(0, 0, 0, error, 0)], dtype=SHARE_DTYPE)
+    recorded = World(world.writes, away).recorded(shares)
+    for endpoint, seen in recorded.items():
+        true = [r for r in world.reads if r.endpoint == endpoint and r.seen != -1]
+        true.sort(key=lambda r: r.started)
+        for row, read in enumerate(true):
+            truth = world.staleness(read)
+            assert seen.lower_ns[row] <= truth <= seen.upper_ns[row]
+            assert not seen.lacking[row] or truth > 0
+            assert seen.before[row] < 0 or world.went_back(read)
 
 
 def test_a_read_of_an_unrecorded_write_has_no_upper_bound() -> None:
