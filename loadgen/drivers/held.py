@@ -5,7 +5,7 @@ It is opened when first needed and again when it has broken; nothing else is don
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -33,7 +33,6 @@ class HeldDriver:
         self._parameters = way.parameters()
         self._statements = Statements()
         self._holders: list[Holder] = []
-        self._shared: Holder | None = None
 
     def for_user(self) -> Holder:
         """Return one more user's own."""
@@ -43,8 +42,7 @@ class HeldDriver:
 
     def session(self) -> Holder:
         """Return a connection that belongs to no user; closed when it is given back."""
-        self._shared = self._shared or _Once(self._open, self._statements)
-        return self._shared.session()
+        return _Once(self._open, self._statements).session()
 
     def trouble(self, error: BaseException) -> Trouble:
         """Say what an error of psycopg means."""
@@ -65,7 +63,7 @@ class Holder:
 
     errors: tuple[type[BaseException], ...] = (psycopg.Error,)
 
-    def __init__(self, connect: Any, statements: Statements) -> None:
+    def __init__(self, connect: Callable[[], SeatedConnection], statements: Statements) -> None:
         self._connect = connect
         self._statements = statements
         self._connection: SeatedConnection | None = None
