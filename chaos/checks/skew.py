@@ -20,6 +20,8 @@ from chaos.checks.base import Check
 from chaos.checks.connections import connections_of
 from chaos.checks.recording import Recording
 from chaos.clock import NS
+from chaos.model import bulk
+from chaos.model.history import Records
 from chaos.model.operation import Kind, Outcome
 from chaos.model.verdict import Finding, Verdict
 
@@ -107,18 +109,13 @@ def returned(recording: Recording, arm: str) -> Iterator[Returned]:
     stream = recording.streams.get((arm, READER, Kind.READ))
     if log is None or stream is None:
         return
-    records = stream.records
-    served = records[records["outcome"] == Outcome.OK]
     for seen in recording.observed("role"):
         if seen.value != READER or seen.since_ns is None or seen.at_ns >= recording.until_ns:
             continue
         since_ns = seen.since_ns
-        later = served[served["ended_ns"] >= since_ns]
+        at_ns = None
         if seen.subject in log.names:
-            later = later[later["instance"] == log.names.index(seen.subject)]
-        else:
-            later = later[:0]
-        at_ns = int(later["ended_ns"].min()) if len(later) else None
+            at_ns = _first_answer(stream.records, log.names.index(seen.subject), since_ns)
         gone_ns = _gone(recording, seen.subject, seen.at_ns)
         if gone_ns < recording.until_ns and (at_ns is None or at_ns > gone_ns):
             continue  # it went again, and nobody had read from it meanwhile
@@ -129,6 +126,17 @@ def returned(recording: Recording, arm: str) -> Iterator[Returned]:
             back_ns=seen.at_ns,
             served_ns=at_ns if at_ns is not None and at_ns <= gone_ns else None,
         )
+
+
+def _first_answer(records: Records, instance: int, since_ns: int) -> int | None:
+    """Return when an instance first answered a read since; None: it did not."""
+    firsts = []
+    for part in bulk.pieces(len(records)):
+        piece = records[part]
+        mine = (piece["outcome"] == Outcome.OK) & (piece["instance"] == instance)
+        later = piece["ended_ns"][mine & (piece["ended_ns"] >= since_ns)]
+        firsts += [int(later.min())] if len(later) else []
+    return min(firsts, default=None)
 
 
 def _gone(recording: Recording, instance: str, after_ns: int) -> int:
