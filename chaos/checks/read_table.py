@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from chaos.checks.reads import Flags, SeenReads
 from chaos.checks.recording import Recording
 from chaos.checks.staleness import Staleness
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.verdict import Finding
 
 _UNASKED: tuple[ReadCheck, ...] = (
@@ -82,20 +84,23 @@ def _rows(recording: Recording, reads: SeenReads) -> Iterator[dict[str, Any]]:
 
 
 def _row(recording: Recording, reads: SeenReads, chosen: Flags) -> dict[str, Any]:
-    rows = np.flatnonzero(chosen)
-    stale, upper = reads.stale_ns[rows], reads.upper_ns[rows]
+    rows = bulk.where(len(chosen), lambda part: chosen[part])
+    stale, upper = bulk.taken(reads.stale_ns, rows), bulk.taken(reads.upper_ns, rows)
     worst = int(np.argmax(stale))
     enough = len(rows) >= _P99_READS_MIN
+    overlapped = bulk.where(len(rows), lambda part: upper[part] > stale[part])
+    ordered = bulk.taken(reads.stale_ns, rows)
+    ordered.sort()
     return {
         "reads": len(rows),
-        "lacking": int(np.count_nonzero(reads.lacking[rows])),
-        "staleness_s_p99": float(np.quantile(stale, 0.99, method="higher")) / NS
+        "lacking": int(np.count_nonzero(reads.lacking & chosen)),
+        "staleness_s_p99": float(ordered[math.ceil(0.99 * (len(rows) - 1))]) / NS
         if enough
         else None,
         "staleness_s_worst": float(stale[worst]) / NS,
         "uncertainty_s": float(stale[worst] - reads.lower_ns[rows[worst]]) / NS,
         "at_s": recording.seconds(int(reads.since[rows[worst]])),
-        "overlapped": int(np.count_nonzero(upper > stale)),
+        "overlapped": len(overlapped),
         "staleness_s_at_most": float(max(upper.max(), stale[worst])) / NS,
     }
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chaos.checks.injections import Injection
 from chaos.checks.recording import Recording, in_period
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.history import OperationLog
 from chaos.model.operation import Kind, Outcome
 from chaos.model.record import Observation
@@ -74,7 +75,7 @@ class Successes:
 
     def _try(self, choose: Callable[[NDArray[np.int64]], np.intp]) -> tuple[int, int]:
         operations, attempts = self.log.operations, self.log.attempts
-        position = self.positions[choose(operations["ended_ns"][self.positions])]
+        position = self.positions[choose(bulk.taken(operations["ended_ns"], self.positions))]
         failed = attempts["ended_ns"][attempts["operation"] == position]
         started = int(operations["started_ns"][position])
         return int(failed.max(initial=started)), int(operations["ended_ns"][position])
@@ -163,7 +164,8 @@ class Scene:
                 wanted &= (kinds == Kind.WRITE) | (kinds == Kind.TRANSACTION)
             if instance:
                 wanted &= named(operations["instance"], log, instance)
-            yield Successes(arm, log, np.flatnonzero(wanted))
+            rows = bulk.where(len(wanted), lambda part, wanted=wanted: wanted[part])  # type: ignore[misc]
+            yield Successes(arm, log, rows)
 
     def last_return(self, name: str, streams: list[tuple[str, str, Kind]], why: str) -> Instant:
         """Return when the last of some streams was served again for good."""

@@ -24,8 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.checks.base import Check
+from chaos.checks.evidence import NEVER
 from chaos.checks.recording import Recording
 from chaos.clock import NS
+from chaos.model import bulk
+from chaos.model.history import OperationLog
 from chaos.model.operation import Kind, Outcome
 from chaos.model.verdict import Finding, Verdict
 
@@ -34,6 +37,8 @@ _OVERLAP_S = 1.0
 _WRITER = "writer"
 
 Instants = NDArray[np.int64]
+Taken = list[tuple[Instants, Instants]]
+"""Starts and acknowledgements of writes, by arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,9 @@ def both(recording: Recording) -> Iterator[Both]:
                 old=old.instance, new=new.instance, from_ns=from_ns, to_ns=to_ns, writes=False
             )
     for reign in reigns:
-        for other_name, (started, ended) in taken.items():
+        for other_name, others in taken.items():
             if other_name != reign.instance and reign.instance in taken:
-                within = _between(reign, *taken[reign.instance], started, ended)
+                within = _between(reign, taken[reign.instance], others)
                 if within is not None:
                     yield Both(
                         old=reign.instance,
@@ -141,49 +146,61 @@ def _reigns(recording: Recording) -> Iterator[Reign]:
             yield Reign(instance, from_ns, to_ns)
 
 
-def _taken(recording: Recording) -> Mapping[str, tuple[Instants, Instants]]:
-    """Return the starts and acknowledgements of the writes that each instance took, by starts."""
-    found: dict[str, list[tuple[Instants, Instants]]] = {}
+def _taken(recording: Recording) -> Mapping[str, Taken]:
+    """Return the writes that each instance took; none where they were all one instance's."""
+    found: dict[str, Taken] = {}
     for log in recording.history.arms.values():
-        records = log.operations
-        writes = (records["kind"] == Kind.WRITE) | (records["kind"] == Kind.TRANSACTION)
+        for instance, some in _taken_of(log):
+            found.setdefault(instance, []).append(some)
+    return found if len(found) > 1 else {}
+
+
+def _taken_of(log: OperationLog) -> Iterator[tuple[str, tuple[Instants, Instants]]]:
+    records, error_ns = log.operations, log.clock_error_ns
+
+    def sure(part: slice) -> NDArray[np.bool_]:
+        kinds, outcomes = records["kind"][part], records["outcome"][part]
+        written = (kinds == Kind.WRITE) | (kinds == Kind.TRANSACTION)
         # One attempt alone: which instance an earlier, unanswered one reached is not known.
-        sure = writes & (records["outcome"] == Outcome.OK) & (records["attempts"] == 1)
-        error_ns = log.clock_error_ns
-        for number in np.unique(records["instance"][sure]).tolist():
-            chosen = records[sure & (records["instance"] == number)]
-            pair = (chosen["started_ns"] - error_ns, chosen["ended_ns"] + error_ns)
-            if log.names[number]:
-                found.setdefault(log.names[number], []).append(pair)
-    taken = {}
-    for name, pairs in found.items():
-        started = np.concatenate([pair[0] for pair in pairs])
-        order = np.argsort(started, kind="stable")
-        taken[name] = (started[order], np.concatenate([pair[1] for pair in pairs])[order])
-    return taken
+        return np.asarray(written & (outcomes == Outcome.OK) & (records["attempts"][part] == 1))
+
+    positions = bulk.where(len(records), sure)
+    instances = bulk.taken(records["instance"], positions)
+    for number in np.unique(instances).tolist():
+        if log.names[number]:
+            rows = bulk.kept(positions, instances == number)
+            started, ended = (
+                bulk.made(len(rows), np.int64, lambda part, c=column, r=rows: c[r[part]])  # type: ignore[misc]
+                for column in (records["started_ns"], records["ended_ns"])
+            )
+            started -= error_ns
+            ended += error_ns
+            yield log.names[number], (started, ended)
 
 
-def _between(
-    reign: Reign,
-    started: Instants,
-    ended: Instants,
-    other_started: Instants,
-    other_ended: Instants,
-) -> tuple[int, int] | None:
+def _between(reign: Reign, own: Taken, other: Taken) -> tuple[int, int] | None:
     """Return from when to when another instance took writes between two of a reigning one.
 
     That is from the start of the other's first write that began after one of this one's had been
     acknowledged, to the last of the other's that was acknowledged before one of this one's began; all
     of this one's within its reign.
     """
-    own = (started >= reign.from_ns) & (ended <= reign.to_ns)
-    if not own.any():
+    firsts, lasts = [], []
+    for started, ended in own:
+        within = (started >= reign.from_ns) & (ended <= reign.to_ns)
+        if within.any():
+            firsts.append(int(ended.min(where=within, initial=NEVER)))
+            lasts.append(int(started.max(where=within, initial=0)))
+    if not firsts:
         return None
-    first_ns, last_ns = int(ended[own].min()), int(started[own].max())
-    inside = (other_started > first_ns) & (other_ended < last_ns)
-    if not inside.any():
-        return None
-    return int(other_started[inside].min()), int(other_ended[inside].max())
+    first_ns, last_ns = min(firsts), max(lasts)
+    begun, told = [], []
+    for started, ended in other:
+        between = (started > first_ns) & (ended < last_ns)
+        if between.any():
+            begun.append(int(started.min(where=between, initial=NEVER)))
+            told.append(int(ended.max(where=between, initial=0)))
+    return (min(begun), max(told)) if begun else None
 
 
 def _finding(
