@@ -10,6 +10,7 @@ from pydantic import Field
 from chaos.checks.base import Check
 from chaos.checks.recording import Recording
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.ledger import ArmLedger, Ledger
 from chaos.model.operation import NO_WRITE_ID, Kind, Outcome
 from chaos.model.verdict import Finding, Verdict
@@ -177,10 +178,13 @@ def acknowledged_writes(recording: Recording, arm: str) -> int:
     log = recording.history.arms.get(arm)
     if log is None:
         return 0
-    records = log.operations
-    writes = (records["kind"] == Kind.WRITE) | (records["kind"] == Kind.TRANSACTION)
-    told = writes & (records["outcome"] == Outcome.OK) & (records["write_id"] != NO_WRITE_ID)
-    return int(told.sum())
+    records, total = log.operations, 0
+    for part in bulk.pieces(len(records)):
+        kinds, outcomes = records["kind"][part], records["outcome"][part]
+        writes = (kinds == Kind.WRITE) | (kinds == Kind.TRANSACTION)
+        told = writes & (outcomes == Outcome.OK) & (records["write_id"][part] != NO_WRITE_ID)
+        total += int(told.sum())
+    return total
 
 
 def _who_and_when(recording: Recording, counts: ArmLedger) -> str:

@@ -18,6 +18,7 @@ from chaos.checks.capacity_series import Level, capacity_at, levels
 from chaos.checks.evidence import Trace
 from chaos.checks.recording import Recording
 from chaos.clock import NS
+from chaos.model import bulk
 from chaos.model.history import OperationLog, Records
 from chaos.model.operation import PROBE_ARM
 from chaos.model.serverless import STEP_ACU
@@ -63,47 +64,50 @@ def by_capacity(recording: Recording) -> list[dict[str, Any]]:
 
 def _of_stream(trace: Trace, series: Series, about: dict[str, Any]) -> Iterator[dict[str, Any]]:
     acu = _capacities(trace, series)
-    latency_s = (trace.ended - trace.intended) / NS
-    rounded = np.round(acu / STEP_ACU) * STEP_ACU
-    there = np.isfinite(rounded)
-    groups: list[tuple[float | None, NDArray[np.bool_]]] = [
-        (float(level), rounded == level) for level in np.unique(rounded[there]).tolist()
-    ]
-    if not there.all():
-        groups.append((None, ~there))
-    for level, chosen in groups:
-        good = latency_s[chosen & trace.succeeded]
-        failed = int(np.count_nonzero(chosen & ~trace.succeeded))
+    seen = {level for part in bulk.pieces(len(acu)) for level in np.unique(acu[part]).tolist()}
+    untold = any(np.isnan(level) for level in seen)
+    levels_seen: list[float] = sorted(level for level in seen if not np.isnan(level))
+    for level in [*levels_seen, *([None] if untold else [])]:
+        chosen = np.isnan(acu) if level is None else acu == level
+        good = chosen & trace.succeeded
+        latency_ns = bulk.kept(trace.ended, good)
+        latency_ns -= bulk.kept(trace.intended, good)
         yield {
             **about,
             "acu": level,
             "operations": int(np.count_nonzero(chosen)),
-            "failed": failed,
-            "latency_ms_p50": _quantile_ms(good, 0.5, 1),
-            "latency_ms_p99": _quantile_ms(good, 0.99, _P99_MIN),
+            "failed": int(np.count_nonzero(chosen & ~trace.succeeded)),
+            "latency_ms_p50": _quantile_ms(latency_ns, 0.5, 1),
+            "latency_ms_p99": _quantile_ms(latency_ns, 0.99, _P99_MIN),
         }
 
 
 def _capacities(trace: Trace, series: Series) -> NDArray[np.float64]:
-    """Return the capacity of who answered each operation, when it was due; NaN where none is told."""
-    names = np.array(trace.log.names, dtype=object)
-    instances = np.asarray(trace.records["instance"], dtype=np.int64)
-    # 0 is no name: the last one before it stands in.
-    last = np.maximum.accumulate(np.where(instances > 0, np.arange(len(instances)), 0))
-    instances = instances[last]
-    told = np.full(len(instances), np.nan)
-    for number in np.unique(instances).tolist():
-        known = series.get(str(names[number]))
-        if known:
-            chosen = instances == number
-            told[chosen] = capacity_at(known, trace.intended[chosen])
+    """Return the capacity of who answered each operation, when it was due, to the half ACU.
+
+    NaN where none is told. Who answered none is stood in for by the last that answered before.
+    """
+    names, before = trace.log.names, 0
+    told = bulk.room(len(trace.intended), np.float64)
+    for part in bulk.pieces(len(told)):
+        instances = np.asarray(trace.records["instance"][part], dtype=np.int64)
+        last = np.maximum.accumulate(np.where(instances > 0, np.arange(len(instances)), -1))
+        instances = np.where(last >= 0, instances[last], before)
+        before = int(instances[-1])
+        some = np.full(len(instances), np.nan)
+        for number in np.unique(instances).tolist():
+            known = series.get(names[number])
+            if known:
+                chosen = instances == number
+                some[chosen] = capacity_at(known, trace.intended[part][chosen])
+        told[part] = np.round(some / STEP_ACU) * STEP_ACU
     return told
 
 
-def _quantile_ms(latency_s: NDArray[np.float64], share: float, least: int) -> float | None:
-    if len(latency_s) < least:
+def _quantile_ms(latency_ns: NDArray[np.int64], share: float, least: int) -> float | None:
+    if len(latency_ns) < least:
         return None
-    return float(np.quantile(latency_s, share, method="higher")) * 1e3
+    return float(np.quantile(latency_ns, share, method="higher")) / 1e6
 
 
 def disconnects(recording: Recording) -> list[Disconnects]:
@@ -125,21 +129,26 @@ def _broken(
     errors = [n for n, name in enumerate(log.names) if name.startswith(_BROKEN)]
     of_instance = log.names.index(instance) if instance in log.names else -1
 
-    def inside(records: Records) -> NDArray[np.bool_]:
-        here = np.zeros(len(records), dtype=bool)
+    def inside(records: Records, part: slice) -> NDArray[np.bool_]:
+        here = np.zeros(len(records["instance"][part]), dtype=bool)
         for from_ns, to_ns in stretches:
-            here |= (records["ended_ns"] >= from_ns) & (records["started_ns"] <= to_ns)
-        return np.asarray(here & (records["instance"] == of_instance))
+            here |= (records["ended_ns"][part] >= from_ns) & (records["started_ns"][part] <= to_ns)
+        return np.asarray(here & (records["instance"][part] == of_instance))
 
-    broken = log.attempts[inside(log.attempts) & np.isin(log.attempts["error"], errors)]
+    def met(records: Records, part: slice) -> NDArray[np.bool_]:
+        return inside(records, part) & np.isin(records["error"][part], errors)
+
+    attempts, operations = log.attempts, log.operations
+    asked = bulk.where(len(operations), lambda part: inside(operations, part))
+    broken = bulk.where(len(attempts), lambda part: met(attempts, part))
     # An operation without recorded attempts stands for its only one.
-    single = inside(log.operations) & np.isin(log.operations["error"], errors)
-    single[log.attempts["operation"][log.attempts["operation"] < len(single)]] = False
-    ended = np.concatenate([broken["ended_ns"], log.operations["ended_ns"][single]])
+    single = bulk.where(len(operations), lambda part: met(operations, part))
+    single = single[~np.isin(single, attempts["operation"])]
+    ended = np.concatenate([attempts["ended_ns"][broken], operations["ended_ns"][single]])
     return Disconnects(
         arm=arm,
         instance=instance,
-        operations=int(np.count_nonzero(inside(log.operations))),
+        operations=len(asked),
         broken=len(ended),
         first_ns=int(ended.min()) if len(ended) else None,
         last_ns=int(ended.max()) if len(ended) else None,

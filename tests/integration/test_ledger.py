@@ -331,12 +331,11 @@ def test_what_a_stale_reader_shows_is_known_to_be_old(target: Target, tmp_path: 
         return recorded(Kind.READ, instance, "SELECT max(write_id) FROM {table}")
 
     def shows(instance: str, number: int) -> None:
-        not_yet = (psycopg.errors.UndefinedTable, psycopg.OperationalError)
         wait_until(
             lambda: read(instance) == number,
             f"{instance} to show {number}",
             timeout_s=60,
-            errors=not_yet,
+            errors=(psycopg.errors.UndefinedTable, psycopg.OperationalError),
         )
 
     write(1)
@@ -355,8 +354,7 @@ def test_what_a_stale_reader_shows_is_known_to_be_old(target: Target, tmp_path: 
         [n for n, at in enumerate(reads.instance) if reads.log.names[at] == name][-1]
         for name in (stale, fresh)
     )
-    second = reads.writes.ended[1]
-    assert reads.lower_ns[of_stale] == reads.since[of_stale] - second > 0
+    assert reads.lower_ns[of_stale] == reads.since[of_stale] - reads.writes.ended[1] > 0
     assert reads.lower_ns[of_stale] == reads.upper_ns[of_stale]
     assert (reads.lower_ns[of_fresh], reads.upper_ns[of_fresh]) == (0, 0)
     ledger.drop(access, run)
