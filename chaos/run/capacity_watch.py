@@ -27,7 +27,7 @@ Points = Sequence[tuple[datetime, float]]
 
 
 class Capacities:
-    """Turns datapoints into observations: each change, and a sign of life every 10 s."""
+    """Turns datapoints into observations: each change, a sign of life every 10 s, and the last."""
 
     def __init__(self, emit: Callable[[Observation], None], anchor: Anchor) -> None:
         """Send each observation to `emit`; `anchor` places times of day on the run's axis."""
@@ -57,11 +57,20 @@ class Capacities:
         changed = known is None or known[1] != value
         if not changed and at_ns < self._spoken[instance] + _SPOKEN_EVERY_S * NS:
             return
+        self._speak(instance, at_ns, value, None if known is None else known[0])
+
+    def end(self) -> None:
+        """Say until when the last capacity of each instance is known."""
+        for instance, (at_ns, value) in self._last.items():
+            if at_ns > self._spoken[instance]:
+                self._speak(instance, at_ns, value, at_ns)
+
+    def _speak(self, instance: str, at_ns: int, value: float, since_ns: int | None) -> None:
         self._spoken[instance] = at_ns
         self._emit(
             Observation(
                 at_ns=at_ns + round(self._resolution_s * NS),
-                since_ns=known[0] if known is not None else None,
+                since_ns=since_ns,
                 kind="acu",
                 subject=instance,
                 value=f"{value:g}",
@@ -123,6 +132,7 @@ class CapacityWatch:
                 last = self._stop.is_set()
                 self._look()
                 if last:
+                    self._capacities.end()
                     return
                 self._stop.wait(EVERY_S)
         except Exception as error:  # noqa: BLE001 - handed to the runner by check()

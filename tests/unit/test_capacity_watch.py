@@ -60,6 +60,15 @@ def test_a_capacity_that_stays_is_told_every_ten_seconds() -> None:
     assert [o.at_ns for o in found] == [to_ns(1), to_ns(11), to_ns(21), to_ns(31)]
 
 
+def test_at_the_end_it_is_told_until_when_the_last_is_known() -> None:
+    found: list[Observation] = []
+    capacities = Capacities(found.append, ANCHOR)
+    capacities.add("i", told(*((at_s, 2) for at_s in range(8))), LATER_NS)
+    capacities.end()
+    capacities.end()
+    assert [(o.value, o.at_ns) for o in found] == [("2", to_ns(1)), ("2", to_ns(8))]
+
+
 def test_an_unfinished_datapoint_is_left_for_the_next_look() -> None:
     """Its average may still change."""
     found = seen(told((0, 2), (60, 3)), now_ns=to_ns(119))
