@@ -180,7 +180,8 @@ class SeenReads:
                 len(self.seen),
                 lambda part, block=block: self.seen[part] // IDS_OF_A_PROCESS == block,  # type: ignore[misc]
             )
-            by_end = bulk.taken(rows, np.argsort(bulk.taken(self.ended, rows), kind="stable"))
+            # Those that ended at once count together, so their order is all the same.
+            by_end = bulk.taken(rows, np.argsort(bulk.taken(self.ended, rows)))
             ended, seen = bulk.taken(self.ended, by_end), bulk.taken(self.seen, by_end)
             newest = bulk.taken(self.seen, by_end)
             np.maximum.accumulate(newest, out=newest)
