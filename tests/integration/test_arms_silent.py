@@ -22,7 +22,7 @@ from loadgen.traffic import STOP_S_MIN, Traffic
 pytestmark = [pytest.mark.seconds(25)]
 
 DEADLINE_S = 0.5
-HASTY = ("hasty", "hasty-holder", "hasty-pool")
+HASTY = ("hasty", "hasty-holder")
 DEADLINE = "----- DeadlineExceeded"
 STOPPED = "----- Stopped"
 SMALL = {"min_size": 1, "max_size": 3}
@@ -45,7 +45,6 @@ class Rig:
             for name, arm, changes in (
                 ("hasty", "asyncpg", {"deadline_s": DEADLINE_S, "pool": SMALL}),
                 ("hasty-holder", "held-connection", {"deadline_s": DEADLINE_S}),
-                ("hasty-pool", "psycopg-pool", {"deadline_s": DEADLINE_S, "pool": SMALL}),
                 ("patient", "asyncpg", {"pool": SMALL}),
             )
         )

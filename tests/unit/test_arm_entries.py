@@ -166,7 +166,8 @@ def test_an_arm_without_its_package_says_what_to_install(
 
 
 def test_what_no_driver_can_do_is_refused() -> None:
-    assert _wrong(find("aws-wrapper").changed({"deadline_s": 3})) == ["deadline_s"]
+    for arm in ("aws-wrapper", "psycopg-pool"):
+        assert _wrong(find(arm).changed({"deadline_s": 3})) == ["deadline_s"]
     plain: dict[str, Any] = {"name": "x", "description": "", "retry": Retry.none()}
     assert _wrong(Arm(**plain, driver="asyncpg", read_only_is_disconnect=True)) == [
         "read_only_is_disconnect"
