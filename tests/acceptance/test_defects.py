@@ -82,7 +82,7 @@ class Case:
 
 
 CASES = (
-    Case("two-writers", "single-writer", "were both writers by SQL for"),
+    Case("two-writers", "single-writer", "gameday-instance-1 and gameday-instance-"),
     Case("dns-never-moves", "interruption", "no recovery recorded", LONGER),
     Case(
         "readers-never-return",
