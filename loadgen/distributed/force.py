@@ -9,6 +9,7 @@ import ipaddress
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +32,7 @@ LISTEN_S_MAX = 30.0
 JOIN_LOCAL_S_MAX = 60.0
 STOP_S_MIN = 42.0
 """What `stop` needs at most: traffic drains, its last records are handed over."""
+_ABANDON_S_MAX = 10.0
 _LOCAL = "127.0.0.1"
 
 
@@ -100,13 +102,13 @@ class Force:
         try:
             self._gather()
         except BaseException:
-            self.close(1.0)
+            self._abandon()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         """End every process of it that is left."""
-        self.close(1.0)
+        self._abandon()
 
     def traffic(self, config: TrafficConfig, access: DatabaseAccess) -> ForceTraffic:
         """Make the traffic of the run, not started yet."""
@@ -174,6 +176,11 @@ class Force:
         if status != 0:
             why = master.last_error() or f"exit status {status}"
             raise HostError(f"{master.name} did not end properly: {why}; see {master.log}")
+
+    def _abandon(self) -> None:
+        """End what is left; the error that led here, if any, is the one to tell."""
+        with suppress(HostError):
+            self.close(_ABANDON_S_MAX)
 
     def _gather(self) -> None:
         listen = self.config.listen
