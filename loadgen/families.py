@@ -22,6 +22,10 @@ _LIBPQ_OF_OURS = frozenset(
     | {"application_name", "fallback_application_name", "options", "replication"}
 )
 """What the harness gives: where to connect, as whom, and how its sessions are told from others."""
+_SECRET = ("pass", "secret", "client_key", "server_key", "keylog", "token")
+"""Parts of names of settings that hold secrets, or have them written to a file."""
+_WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+_MAPPINGS = ("pool", "connection", "writer_connection", "reader_connection", "session")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +141,19 @@ def driver_of(arm: Arm) -> Any:
 def problems(arm: Arm) -> Iterator[tuple[str, str]]:
     """Yield what makes no sense about an arm: the setting (`pool`, `connection`...), and what.
 
-    What a driver of one's own takes is its author's to check.
+    What a driver of one's own takes is its author's to check, but for secrets: every setting is
+    written into the run's folder.
     """
+    for setting in _MAPPINGS:
+        for name in getattr(arm, setting):
+            if speaks_of_a_secret(name):
+                yield (
+                    setting,
+                    (
+                        f"{name} would be written into the run's folder; secrets belong in the "
+                        "environment, from where the client reads them itself"
+                    ),
+                )
     if arm.family == "own":
         return
     family = _BY_NAME.get(arm.family)
@@ -157,15 +172,22 @@ def problems(arm: Arm) -> Iterator[tuple[str, str]]:
         return
     yield from _unknown("pool", arm.pool, family.pool, f"the pool of {family.name}")
     for setting in ("connection", "writer_connection", "reader_connection"):
-        known = _connection_settings(family)
+        known = connection_settings(family)
         yield from _unknown(setting, getattr(arm, setting), known, f"connections of {family.name}")
     yield from _contradictions(arm, family)
+
+
+def speaks_of_a_secret(name: str) -> bool:
+    """Tell by its name whether a setting may hold a secret."""
+    return any(part in name.lower() for part in _SECRET)
 
 
 def _unknown(
     setting: str, given: Mapping[str, Any], known: Types, of: str
 ) -> Iterator[tuple[str, str]]:
     for name, value in given.items():
+        if speaks_of_a_secret(name):
+            continue  # which is told already
         if name not in known:
             allowed = ", ".join(sorted(known)) if len(known) < 20 else "libpq's parameters"  # noqa: PLR2004 - readable
             yield (
@@ -176,13 +198,23 @@ def _unknown(
         elif not isinstance(value, known[name]) or (
             isinstance(value, bool) and bool not in known[name]
         ):
-            wanted = " or ".join(t.__name__ for t in known[name])
+            types = [t for t in known[name] if t is not int or float not in known[name]]
+            wanted = " or ".join(_WORDS[t] for t in types)
             yield setting, f"{name} is {value!r}; it must be {wanted}"
 
 
-def _connection_settings(family: Family) -> Types:
+def connection_settings(family: Family) -> Types:
+    """Return what connections of a family take beside what the harness gives; no secrets.
+
+    Raises:
+        ImportError: it needs a package that is not installed.
+    """
     if family.connection is not None:
         return family.connection
+    return {n: t for n, t in _from_libraries(family).items() if not speaks_of_a_secret(n)}
+
+
+def _from_libraries(family: Family) -> Types:
     import psycopg.pq  # noqa: PLC0415 - only where an arm is checked
 
     libpq = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from loadgen.arm import Arm, Retry
 from loadgen.arms import CATALOGUE, find
 from loadgen.config import ArmTraffic
 from loadgen.configured import ArmRules, arm_of, described, keep_sources, needs_threads
-from loadgen.families import problems
+from loadgen.families import FAMILIES, Family, connection_settings, problems
 
 MINE = """\
 from loadgen.arm import Arm, Retry
@@ -62,7 +63,7 @@ def test_an_arm_of_the_catalogue_makes_sense_and_is_told_of(arm: Arm) -> None:
     assert arm.saves
     assert arm.costs
     assert arm.sources
-    assert arm_of(ArmTraffic(arm=arm.name)) is arm
+    assert arm_of(ArmTraffic(arm=arm.name)) == arm
 
 
 def test_the_document_has_a_row_of_every_arm() -> None:
@@ -110,7 +111,11 @@ def test_a_policy_may_be_named_alone(tmp_path: Path, name: str) -> None:
     [
         ("{arm: default-pol}", 13, "unknown arm 'default-pol'.*did you mean 'default-pool'"),
         ("{arm: pre-ping, pool: {pool_sise: 3}}", 29, "'pool_sise'.*did you mean 'pool_size'"),
-        ("{arm: pre-ping, pool: {pool_size: true}}", 29, "pool_size is True; it must be int"),
+        (
+            "{arm: pre-ping, pool: {pool_size: true}}",
+            29,
+            "pool_size is True; it must be a whole number",
+        ),
         ("{arm: pre-ping, pool: {pool_size: [1]}}", 41, "a setting is a number"),
         ("{arm: null-pool, pool: {pool_size: 3}}", 30, "keeps no connections"),
         ("{arm: psycopg-pool, pool: {max_size: 2}}", 33, "max_size is below min_size"),
@@ -154,6 +159,37 @@ def test_what_makes_no_sense_is_refused_where_it_stands(
         loaded(tmp_path, entry)
     assert f"experiment.yaml:8:{column}: workload.arms[0]" in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{arm: pre-ping, connection: {sslpassword: x}}",
+        "{arm: asyncpg, connection: {password: x}}",
+        "{arm: aws-wrapper, connection: {idp_password: x}}",
+        "{arm: pre-ping, connection: {SSLKEYLOGFILE: /tmp/keys}}",
+        "{arm: own, file: mine.py, pool: {api_token: x}}",
+        "{arm: small, file: mine.py, connection: {oauth_client_secret: x}}",
+        "{arm: kept, file: kept.py}",
+    ],
+)
+def test_a_setting_that_holds_a_secret_is_refused(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "kept.py").write_text(
+        "from loadgen.arm import Arm, Retry\n"
+        "A = Arm(name='kept', description='', retry=Retry.none(),"
+        " writer_connection={'sslpassword': 'x'})\n"
+    )
+    with pytest.raises(DefinitionError, match="secrets belong in the environment") as refused:
+        loaded(tmp_path, entry)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_no_setting_that_is_taken_speaks_of_a_secret(family: Family) -> None:
+    taken = {*family.pool, *connection_settings(family)}
+    secret = re.compile("pass|secret|client_key|server_key|keylog|token", re.IGNORECASE)
+    assert [name for name in taken if secret.search(name)] == []
 
 
 @pytest.mark.parametrize("arm", ["asyncpg", "aws-wrapper"])
