@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from chaos.clock import Clock, MonotonicClock
+from chaos.model.gone import NO_SQLSTATE
 from chaos.model.operation import NO_WRITE_ID, Failure, Kind, Outcome
 from loadgen.arm import Arm
 from loadgen.drivers.base import NOWHERE, Driver, Trouble
 from loadgen.outcome import (
     DEADLINE,
-    NO_SQLSTATE,
     STOPPED,
     DeadlineExceeded,
     Stage,
@@ -82,7 +82,10 @@ class Client:
         self._waited_ns = 0
         try:
             self._attempt()
-        except BaseException as error:  # noqa: BLE001 - recorded first, then raised again
+        except BaseException as error:
+            if self._stage is Stage.ANSWERED:
+                self._succeeded()
+                raise
             self._go_on_after(error)
         else:
             self._succeeded()
@@ -90,8 +93,11 @@ class Client:
     def cut_off(self) -> dict[str, Any]:
         """Return the record of an operation whose end nobody will wait for; for other threads.
 
-        What it does meanwhile cannot be stopped: a write may yet be made, so it is unknown.
+        What it does meanwhile cannot be stopped: a write may yet be made, so it is unknown. One that
+        was confirmed, and only gives its connection back, succeeded.
         """
+        if self._stage is Stage.ANSWERED:
+            return self._success()
         writes = self._work.kind in (Kind.WRITE, Kind.TRANSACTION)
         now_ns, seat = self._now(), self._seat
         cut = Failure(
@@ -118,30 +124,33 @@ class Client:
             "failures": failures,
         }
 
-    def _succeeded(self) -> None:
+    def _success(self) -> dict[str, Any]:
         ended_ns = self._now()
         work, seat, failures = self._work, self._seat, self._failures
-        self.record(
-            kind=work.kind,
-            endpoint=work.endpoint,
-            intended_ns=self._intended_ns,
-            started_ns=self._started_ns,
-            ended_ns=ended_ns,
-            outcome=Outcome.OK,
-            attempts=len(failures) + 1,
-            instance=seat.instance,
-            write_id=self._write_id,
-            backend_pid=seat.backend_pid,
-            waited_us=self._waited_ns // 1000,
-            failures=failures,
-        )
+        return {
+            "kind": work.kind,
+            "endpoint": work.endpoint,
+            "intended_ns": self._intended_ns,
+            "started_ns": self._started_ns,
+            "ended_ns": ended_ns,
+            "outcome": Outcome.OK,
+            "attempts": len(failures) + 1,
+            "instance": seat.instance,
+            "write_id": self._write_id,
+            "backend_pid": seat.backend_pid,
+            "waited_us": self._waited_ns // 1000,
+            "failures": failures,
+        }
+
+    def _succeeded(self) -> None:
+        self.record(**self._success())
         self._recorder.served.add(self._serves)
-        work.acknowledged(self._write_id)
+        self._work.acknowledged(self._write_id)
         if self._tokens is not None:
             self._tokens.put_back()
-        work.acknowledged(self._write_id)
-        if self._tokens is not None:
-            self._tokens.put_back()
+        self._stage = (
+            Stage.CONNECT
+        )  # of the next one, which may be cut off before its first attempt
 
     def _go_on_after(self, error: BaseException) -> None:
         """Retry as the arm does after a failed first attempt; record the operation's end."""
@@ -160,7 +169,10 @@ class Client:
                 tokens=self._tokens,
             )
         except BaseException as last:
-            self._failed(interrupted=not isinstance(last, Exception))
+            if self._stage is Stage.ANSWERED:
+                self._succeeded()
+            else:
+                self._failed(interrupted=not isinstance(last, Exception))
             if not isinstance(last, self._client_errors):
                 raise
         else:
@@ -173,7 +185,8 @@ class Client:
         try:
             self._attempt()
         except BaseException as error:
-            self._note(error, started_ns)
+            if self._stage is not Stage.ANSWERED:
+                self._note(error, started_ns)
             raise
 
     def _attempt(self) -> None:
@@ -203,8 +216,8 @@ class Client:
             if self._work.commits:
                 self._stage = Stage.COMMIT
                 session.commit()
-            self._stage = Stage.ANSWERED
             self._write_id = seen
+            self._stage = Stage.ANSWERED
         finally:
             session.close()
 

@@ -20,6 +20,14 @@ from enum import IntEnum
 
 import psycopg.errors
 
+from chaos.model.gone import (
+    CONNECTION_LOST,
+    CONNECTION_RESET,
+    CONNECTION_TIMEOUT,
+    NO_ROUTE,
+    NO_SQLSTATE,
+    SERVER_CLOSED,
+)
 from chaos.model.operation import Kind, Outcome
 
 
@@ -63,7 +71,6 @@ def outcome_of_operation(attempts: list[Outcome]) -> Outcome:
     return Outcome.UNKNOWN if Outcome.UNKNOWN in attempts else Outcome.FAILED
 
 
-NO_SQLSTATE = "-----"
 QUEUE_FULL = f"{NO_SQLSTATE} QueueFull"
 STOPPED = f"{NO_SQLSTATE} Stopped"
 DEADLINE = f"{NO_SQLSTATE} DeadlineExceeded"
@@ -81,14 +88,14 @@ _MESSAGES = (
     ("connection slots are reserved", "53300 TooManyConnections"),
     ("authentication failed", "28P01 InvalidPassword"),
     ("terminating connection due to administrator command", "57P01 AdminShutdown"),
-    ("server closed the connection unexpectedly", f"{NO_SQLSTATE} ServerClosedConnection"),
-    ("SSL connection has been closed unexpectedly", f"{NO_SQLSTATE} ServerClosedConnection"),
-    ("EOF detected", f"{NO_SQLSTATE} ServerClosedConnection"),
-    ("Broken pipe", f"{NO_SQLSTATE} ConnectionReset"),
+    ("server closed the connection unexpectedly", SERVER_CLOSED),
+    ("SSL connection has been closed unexpectedly", SERVER_CLOSED),
+    ("EOF detected", SERVER_CLOSED),
+    ("Broken pipe", CONNECTION_RESET),
     ("Connection refused", f"{NO_SQLSTATE} ConnectionRefused"),
-    ("Connection reset", f"{NO_SQLSTATE} ConnectionReset"),
-    ("timeout expired", f"{NO_SQLSTATE} ConnectionTimeout"),
-    ("Connection timed out", f"{NO_SQLSTATE} ConnectionTimeout"),
+    ("Connection reset", CONNECTION_RESET),
+    ("timeout expired", CONNECTION_TIMEOUT),
+    ("Connection timed out", CONNECTION_TIMEOUT),
     ("NXDOMAIN", f"{NO_SQLSTATE} NameNotFound"),
     ("Name or service not known", f"{NO_SQLSTATE} NameNotFound"),
     ("No address associated", f"{NO_SQLSTATE} NameNotFound"),
@@ -97,19 +104,21 @@ _MESSAGES = (
     ("failed to resolve host", f"{NO_SQLSTATE} NameServerFailed"),
     ("session is read-only", f"{NO_SQLSTATE} SessionReadOnly"),
     ("session is not read-only", f"{NO_SQLSTATE} SessionNotReadOnly"),
-    ("No route to host", f"{NO_SQLSTATE} NoRoute"),
-    ("Network is unreachable", f"{NO_SQLSTATE} NoRoute"),
-    ("the connection is lost", f"{NO_SQLSTATE} ConnectionLost"),
-    ("the connection is closed", f"{NO_SQLSTATE} ConnectionLost"),
+    ("No route to host", NO_ROUTE),
+    ("Network is unreachable", NO_ROUTE),
+    ("the connection is lost", CONNECTION_LOST),
+    ("connection is closed", CONNECTION_LOST),  # asyncpg says it without "the"
+    # asyncpg's pool takes a connection back as soon as it sees its end, before who uses it does.
+    ("connection has been released back to the pool", CONNECTION_LOST),
 )
 
 
 # Of drivers that stand on Python's sockets, whose messages tell less than their types.
 _TYPES = {
     "ConnectionRefusedError": f"{NO_SQLSTATE} ConnectionRefused",
-    "ConnectionResetError": f"{NO_SQLSTATE} ConnectionReset",
-    "BrokenPipeError": f"{NO_SQLSTATE} ConnectionReset",
-    "TimeoutError": f"{NO_SQLSTATE} ConnectionTimeout",
+    "ConnectionResetError": CONNECTION_RESET,
+    "BrokenPipeError": CONNECTION_RESET,
+    "TimeoutError": CONNECTION_TIMEOUT,
     "TargetServerAttributeNotMatched": f"{NO_SQLSTATE} SessionReadOnly",
 }
 

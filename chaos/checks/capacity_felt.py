@@ -19,12 +19,13 @@ from chaos.checks.evidence import Trace
 from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model import bulk
+from chaos.model.gone import GONE_BY_NAME, GONE_BY_STATE, GONE_IF_OPEN
 from chaos.model.history import OperationLog, Records
 from chaos.model.operation import PROBE_ARM
 from chaos.model.serverless import STEP_ACU
 
-_BROKEN = ("08", "57P0", "----- ConnectionLost", "----- ConnectionReset")
-"""Begin the names of errors that a connection which was open meets when it breaks."""
+_BROKEN = (*GONE_BY_STATE, *GONE_BY_NAME, *GONE_IF_OPEN)
+"""Begin the names of errors that an attempt on an open connection meets when it breaks."""
 _P99_MIN = 100
 
 Series = Mapping[str, Sequence[Level]]

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from chaos.clock import NS
 from chaos.model import bulk
+from chaos.model.gone import GONE_BY_NAME
 from chaos.model.history import OperationLog, Records, Stream
 from chaos.model.operation import Outcome
 
@@ -47,7 +48,6 @@ _PRESENT = (
 )
 # ...but these, and the server's farewells, may tell of a connection that broke earlier.
 _GONE = ("-----", "08", "57P01", "57P02", "57P05")
-_GONE_BY_NAME = ("----- ConnectionLost", "----- ConnectionReset")
 _ANSWERS_MAX = 1000
 _ANSWERS_MIN = 100
 
@@ -252,7 +252,7 @@ def _stale(log: OperationLog, records: Records) -> Flags:
     """Tell which failures may be those of a connection that was open and broke earlier."""
     gone = np.array(
         [
-            name.startswith(_GONE_BY_NAME)
+            name.startswith(GONE_BY_NAME)
             or (name.startswith(_GONE) and not name.startswith(_PRESENT))
             for name in log.names
         ]

@@ -29,6 +29,8 @@ from loadgen.tables import IDENTITY, IDENTITY_BY_ADDRESS
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 _CLOSE_S_MAX = 2.0
+_GIVE_BACK_S_MIN = 0.1
+"""How long giving a connection back may take where an attempt used up its deadline."""
 _LOST_CLASSES = ("08", "57P")
 _RETRIED_CLASSES = ("08", "40", "53", "55", "57")
 """Classes that psycopg calls OperationalError; asyncpg has no such name."""
@@ -43,6 +45,11 @@ class Seated(asyncpg.Connection):  # type: ignore[misc]
     """A connection that knows where it sits."""
 
     seat: Seat = NOWHERE
+
+    @property
+    def itself(self) -> Seated:
+        """This, not what the pool hands out, which knows nothing any more once it has broken."""
+        return self
 
 
 class AsyncpgDriver:
@@ -150,6 +157,7 @@ class AsyncpgSession:
         self._driver = driver
         self._pool: asyncpg.Pool | None = None
         self._connection: Any = None
+        self._below: Seated | None = None
         self._transaction: Any = None
         self._until_s: float | None = None
         if driver.deadline_s is not None:
@@ -178,15 +186,18 @@ class AsyncpgSession:
         """Give it back, rolled back unless committed."""
         self._driver.call(self._release())
 
-    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _in_time(self, work: Coroutine[Any, Any, T], least_s: float = 0.0) -> T:
+        until_s = self._until_s
+        if until_s is not None:
+            until_s = max(until_s, self._driver.loop.time() + least_s)
         try:
-            async with asyncio.timeout_at(self._until_s) as limit:
+            async with asyncio.timeout_at(until_s) as limit:
                 return await work
         except TimeoutError:
             if not limit.expired():
                 raise
-            if self._connection is not None:
-                self._connection.terminate()
+            if self._below is not None:
+                self._below.terminate()
             raise DeadlineExceeded(f"no answer within {self._driver.deadline_s:g} s") from None
 
     async def _acquire(self) -> None:
@@ -199,7 +210,7 @@ class AsyncpgSession:
             if not limit.expired():
                 raise
             raise PoolWaitExceeded(f"no connection was free within {limit_s:g} s") from None
-        self.seat = connection.seat
+        self._below, self.seat = connection.itself, connection.seat
 
     async def _execute(self, sql: str, arguments: list[Any], *, rows: bool) -> Rows:
         connection = self._connection
@@ -218,15 +229,16 @@ class AsyncpgSession:
             await transaction.commit()
 
     async def _release(self) -> None:
-        connection, pool = self._connection, self._pool
-        if connection is None or pool is None:
+        connection, pool, below = self._connection, self._pool, self._below
+        if below is None or pool is None:
             return
         transaction, self._transaction = self._transaction, None
         try:
-            if transaction is not None and not connection.is_closed():
-                await self._in_time(transaction.rollback())
+            if transaction is not None and not below.is_closed():
+                await self._in_time(transaction.rollback(), _GIVE_BACK_S_MIN)
         finally:
-            await pool.release(connection)
+            # A round trip, which resets the session.
+            await self._in_time(pool.release(connection), _GIVE_BACK_S_MIN)
 
 
 def _address(way: Way) -> str:

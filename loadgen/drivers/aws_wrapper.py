@@ -18,11 +18,11 @@ from aws_advanced_python_wrapper import errors as wrapper_errors
 from aws_advanced_python_wrapper.pep249 import Error as WrapperError
 from aws_advanced_python_wrapper.pep249 import OperationalError as WrapperOperationalError
 
+from chaos.model.gone import NO_SQLSTATE
 from loadgen.drivers.base import NOWHERE, Rows, Seat, Statement, Trouble
 from loadgen.drivers.psycopg_errors import first_line, trouble_of
 from loadgen.drivers.seated import IN_TRANSACTION, Statements
 from loadgen.drivers.way import Way
-from loadgen.outcome import NO_SQLSTATE
 from loadgen.seats import identify
 
 # It tells of each failover of each connection; the attempts are recorded already.
@@ -81,6 +81,8 @@ class Holder:
         self._statements = statements
         self._connection: AwsWrapperConnection | None = None
         self._below: Any = None
+        self._known_ns = 0
+        """When the connection below was last known to be the one it is."""
         self.seat: Seat = NOWHERE
 
     def session(self) -> Holder:
@@ -143,18 +145,26 @@ class Holder:
             )
             self._sit(began_ns)
         except BaseException as error:
-            way.seats.failed(began_ns, way.endpoint, error)
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            way.seats.failed(began_ns, way.endpoint, _of_driver(error) or error)
+            self.drop()
             raise
 
     def _look_below(self) -> None:
-        """Note that the wrapper has exchanged the connection, which began at an unknown instant."""
+        """Note that the wrapper has exchanged the connection, some time since it was last known.
+
+        One that does not even say where it leads to is let go, or its user would ask it for ever.
+        """
         assert self._connection is not None, "only an open wrapper has one below"
-        if self._connection.target_connection is not self._below:
-            self._left()
-            self._sit(self._way.seats.now())
+        if self._connection.target_connection is self._below:
+            self._known_ns = self._way.seats.now()
+            return
+        self._left()
+        try:
+            self._sit(self._known_ns)
+        except BaseException as error:
+            self._way.seats.failed(self._known_ns, self._way.endpoint, error)
+            self.drop()
+            raise
 
     def _sit(self, began_ns: int) -> None:
         assert self._connection is not None, "only an open wrapper has one below"
@@ -162,6 +172,7 @@ class Holder:
         identity = identify(below)
         self._below = below
         self.seat = self._way.seats.opened(began_ns, self._way.endpoint, identity)
+        self._known_ns = self.seat.opened_ns
 
     def _left(self) -> None:
         seat, self.seat = self.seat, NOWHERE
@@ -175,15 +186,27 @@ class _Once(Holder):
 
 
 def _trouble(error: BaseException) -> Trouble:
-    if not isinstance(error, WrapperError):
-        return trouble_of(error)
-    driver_error = getattr(error, "driver_error", None)
-    sqlstate = getattr(driver_error, "sqlstate", None)
+    below = _of_driver(error)
+    if below is not None:
+        return trouble_of(below)
     name = type(error).__name__
     return Trouble(
-        error=f"{sqlstate or NO_SQLSTATE} {name}",
+        error=f"{NO_SQLSTATE} {name}",
         message=first_line(str(error), name),
-        sqlstate=sqlstate,
         operational=isinstance(error, WrapperOperationalError),
         lost=isinstance(error, _MOVED),
     )
+
+
+def _of_driver(error: BaseException) -> psycopg.Error | None:
+    """Return the error of psycopg that an error is, or only wraps; None where it says more."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        if isinstance(at, psycopg.Error):
+            return at
+        if not isinstance(at, wrapper_errors.AwsWrapperError):
+            return None
+        at = at.driver_error or at.__cause__
+    return None

@@ -27,7 +27,7 @@ class PsycopgPoolDriver:
         """Prepare a pool; nothing is opened."""
         self._settings = dict(way.arm.pool)
         if self._settings.pop("check", False):
-            self._settings["check"] = ConnectionPool.check_connection
+            self._settings["check"] = _check
         self._connections = seated(way)
         self._parameters = way.parameters()
         self._statements = Statements()
@@ -58,6 +58,15 @@ class PsycopgPoolDriver:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close(timeout=_CLOSE_S_MAX)
+
+
+def _check(connection: SeatedConnection) -> None:
+    """Ask a connection whether it works; the pool forgets one that does not, without closing it."""
+    try:
+        ConnectionPool.check_connection(connection)
+    except BaseException:
+        connection.close()
+        raise
 
 
 class PooledSession:

@@ -15,6 +15,7 @@ from chaos.checks.judge import judge
 from chaos.checks.no_disconnects import NoDisconnects
 from chaos.checks.recording import Recording
 from chaos.checks.serverless import serverless
+from chaos.model.gone import GONE_BY_NAME, GONE_IF_OPEN
 from chaos.model.operation import Failure, Kind, OperationWriter, Outcome
 from chaos.model.verdict import Finding, Verdict
 
@@ -143,9 +144,10 @@ class TestDisconnects:
         finding = self.judged(self.scaled(tmp_path))
         assert (finding.verdict, finding.measured) == (Verdict.PASS, 0)
 
-    def test_a_connection_that_breaks_meanwhile_fails(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("error", [LOST, *GONE_BY_NAME, *GONE_IF_OPEN])
+    def test_a_connection_that_breaks_meanwhile_fails(self, tmp_path: Path, error: str) -> None:
         run = self.scaled(tmp_path)
-        run.failed(14.2, WRITER)
+        run.failed(14.2, WRITER, error)
         finding = self.judged(run)
         assert (finding.verdict, finding.measured) == (Verdict.FAIL, 1)
         assert finding.from_s == pytest.approx(14.2, abs=0.001)

@@ -76,6 +76,8 @@ def test_what_the_end_cut_off_late_is_one(tmp_path: Path) -> None:
         ("57P03 CannotConnectNow", 0.996),
         ("----- ConnectionLost", 0.0),
         ("----- ConnectionReset", 0.0),
+        ("----- ServerClosedConnection", 0.0),
+        ("----- ConnectionError", 0.0),
         ("57P01 AdminShutdown", 0.0),
         ("----- QueueFull", 0.0),
     ],

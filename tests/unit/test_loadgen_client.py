@@ -25,6 +25,7 @@ from loadgen.deadlines import limit
 from loadgen.drivers.base import Seat
 from loadgen.drivers.sqlalchemy_pool import SEAT_KEY, SqlalchemyDriver
 from loadgen.recorder import Recorder
+from loadgen.retry import Tokens
 from loadgen.tables import WriteIds, table_of
 from loadgen.work import InsertRow, ReadNewest, Work
 
@@ -114,19 +115,32 @@ def shutdown() -> OperationalError:
 class Rig:
     """One client of one arm on a stand-in engine, and what it recorded."""
 
-    def __init__(self, folder: Path, arm: Arm, script: Script, kind: Kind = Kind.WRITE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        arm: Arm,
+        script: Script,
+        kind: Kind = Kind.WRITE,
+        tokens: Tokens | None = None,
+    ) -> None:
         self.folder, self.arm = folder, arm
         self.clock = VirtualClock()
         self.engine = StandInEngine(script)
         self.recorder = Recorder(folder, arm.name, self.clock.now_ns())
         table = table_of("run")
-        work: Work = (
+        self.work: Work = (
             InsertRow(arm.name, table, WriteIds(1), keyed=arm.idempotent)
             if kind is Kind.WRITE
             else ReadNewest(arm.name, table)
         )
         self.client = Client(
-            arm, StandInDriver(self.engine), work, self.recorder, clock=self.clock, limit=limit
+            arm,
+            StandInDriver(self.engine),
+            self.work,
+            self.recorder,
+            clock=self.clock,
+            limit=limit,
+            tokens=tokens,
         )
 
     def perform(self) -> np.void:
@@ -266,6 +280,32 @@ def test_a_confirmed_write_stays_confirmed_when_giving_the_connection_back_fails
     record = made.perform()
     assert record["outcome"] == Outcome.OK
     assert record["attempts"] == 1
+
+
+def test_a_success_is_told_once_and_pays_back_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = Tokens(10, 0.25)
+    made = Rig(tmp_path, find("resilient"), [("commit", disconnect()), GOOD], tokens=tokens)
+    told: list[int] = []
+    monkeypatch.setattr(made.work, "acknowledged", told.append)
+    record = made.perform()
+    assert told == [record["write_id"]]
+    assert tokens.left == 10 - 1 + 0.25
+
+
+@pytest.mark.parametrize("before", [[], [("commit", disconnect())]], ids=["at once", "retried"])
+def test_a_confirmed_write_stays_confirmed_when_its_user_is_killed_after_it(
+    rig: Any, before: Script
+) -> None:
+    made = rig("resilient", *before, ("close", gevent.GreenletExit()))
+    with pytest.raises(gevent.GreenletExit):
+        made.perform()
+    record = made.only()
+    assert record["outcome"] == Outcome.OK
+    assert record["attempts"] == len(before) + 1
+    assert len(made.errors()) == len(before)
+    assert made.error() == ""
 
 
 def test_a_read_records_the_newest_write_that_it_saw(rig: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from chaos.model.gone import GONE_BY_NAME, GONE_BY_STATE, GONE_IF_OPEN
 from chaos.model.operation import Kind, Outcome
+from loadgen import outcome
 from loadgen.outcome import (
     Stage,
     name_of_error,
@@ -95,3 +97,43 @@ def test_errors_are_named_alike_whoever_reports_them(
     sqlstate: str | None, message: str, expected: str
 ) -> None:
     assert name_of_error(sqlstate, "OperationalError", message) == expected
+
+
+NOT_OF_OPEN_CONNECTIONS = {
+    "28P01 InvalidPassword",
+    "53300 TooManyConnections",
+    "----- ConnectionRefused",
+    "----- NameNotFound",
+    "----- NameServerFailed",
+    "----- SessionReadOnly",
+    "----- SessionNotReadOnly",
+}
+"""What only somebody hears who connects."""
+
+
+def test_every_name_given_to_the_end_of_a_connection_is_one_that_checks_know() -> None:
+    """A name that is added must be put in one of the two."""
+    gone = (*GONE_BY_STATE, *GONE_BY_NAME, *GONE_IF_OPEN)
+    given = {name for _, name in outcome._MESSAGES} | set(outcome._TYPES.values())
+    assert {name for name in given if not name.startswith(gone)} == NOT_OF_OPEN_CONNECTIONS
+
+
+@pytest.mark.parametrize(
+    ("type_name", "message"),
+    [
+        ("OperationalError", "consuming input failed: server closed the connection unexpectedly"),
+        ("OperationalError", "SSL connection has been closed unexpectedly"),
+        ("OperationalError", "consuming input failed: SSL SYSCALL error: EOF detected"),
+        ("OperationalError", "sending query failed: something new"),
+        ("InterfaceError", "connection is closed"),
+        (
+            "InterfaceError",
+            "cannot call Connection.fetch(): connection has been released back to the pool",
+        ),
+        ("ConnectionResetError", "[Errno 104] peer went away"),
+        ("FailoverSuccessError", ""),
+        ("TransactionResolutionUnknownError", "it is not known whether it was committed"),
+    ],
+)
+def test_the_end_of_a_connection_is_known_as_one(type_name: str, message: str) -> None:
+    assert name_of_error(None, type_name, message).startswith(GONE_BY_NAME)

@@ -38,6 +38,8 @@ class StandIn:
         self.seat = Seat("instance-1", 7, Role.WRITER, 0)
         self.entered, self.held = threading.Event(), threading.Event()
         self.held.set()
+        self.giving_back, self.taken_back = threading.Event(), threading.Event()
+        self.taken_back.set()
         self.fails = self.is_defective = False
 
     def session(self) -> StandIn:
@@ -54,7 +56,9 @@ class StandIn:
         if self.is_defective:
             raise ZeroDivisionError("ours")
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.giving_back.set()
+        self.taken_back.wait(WAIT_S)
 
     def trouble(self, error: BaseException) -> Trouble:
         return Trouble(
@@ -146,6 +150,25 @@ def test_an_operation_that_does_not_end_is_recorded_as_cut_off_and_never_again(
     wait_until(lambda: member not in rig.crew.busy, "the call to return", timeout_s=WAIT_S)
     assert len(rig.log().operations) == 1, "what it says now is not recorded any more"
     assert rig.failed == []
+
+
+def test_what_was_confirmed_is_no_failure_when_it_is_cut_off_while_its_connection_is_given_back(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path, users=1)
+    rig.driver.taken_back.clear()
+    rig.users.start([rig.crew])
+    assert rig.driver.giving_back.wait(WAIT_S)
+    (member,) = rig.crew.busy
+    rig.users.end(0.01)
+    log = rig.log()
+    (record,) = log.operations
+    assert record["outcome"] == Outcome.OK
+    assert (record["attempts"], log.names[record["error"]], len(log.attempts)) == (1, "", 0)
+    assert log.names[record["instance"]] == "instance-1"
+    rig.driver.taken_back.set()
+    wait_until(lambda: member not in rig.crew.busy, "the call to return", timeout_s=WAIT_S)
+    assert len(rig.log().operations) == 1
 
 
 def test_a_user_that_waits_to_try_again_ends_at_once_with_what_it_has(tmp_path: Path) -> None:
