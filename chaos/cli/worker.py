@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import typer
 from chaos.cli.options import AsJson, Quiet
 from chaos.cli.target import login
 from chaos.cli.terminal import Terminal
-from chaos.errors import DefinitionError, HostError
+from chaos.errors import DefinitionError, HostError, RunInterrupted
 from chaos.run.interrupt import InterruptibleClock, signals_to
 from chaos.worker import WorkerProcess
 from loadgen.distributed.force import (
@@ -27,6 +26,7 @@ from loadgen.distributed.force import (
     Force,
     ForceConfig,
     parsed_address,
+    strong_token,
 )
 
 Workers = Annotated[
@@ -57,16 +57,18 @@ def force_config(workers: int | None, listen: str | None) -> ForceConfig | None:
     """Return the workers that `gameday run` is to have; None: it sends its traffic itself.
 
     Raises:
-        DefinitionError: where to listen is not written as HOST:PORT, or nobody is waited for.
+        DefinitionError: where to listen is not written as HOST:PORT, nobody is waited for, or the
+            token in the environment is short.
     """
     if workers is None:
         if listen is not None:
             raise DefinitionError("--listen waits for workers; say for how many with --workers N")
         return None
+    chosen = os.environ.get(TOKEN_VARIABLE)
     return ForceConfig(
         workers=workers,
         listen=parsed_address(listen) if listen else None,
-        token=os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(16),
+        token=strong_token(chosen) if chosen else None,
     )
 
 
@@ -115,6 +117,19 @@ def worker(
     if not token:
         raise DefinitionError(f"no token; set {TOKEN_VARIABLE} to the one that the run told")
     terminal = Terminal(quiet=quiet)
+    _worked(host, port, strong_token(token), terminal)
+    if as_json:
+        terminal.object({"joined": f"{host}:{port}", "delivered": True})
+    return 0
+
+
+def _worked(host: str, port: int, token: str, terminal: Terminal) -> None:
+    """Be a worker from joining to the last record; leave a folder only where it is of use.
+
+    Raises:
+        HostError: it ended early; says why, and where its records and logs are.
+        RunInterrupted: a signal ended it; says where its records are, if there are any.
+    """
     folder = Path(tempfile.mkdtemp(prefix="gameday-worker-"))
     clock = InterruptibleClock()
     with signals_to(clock, terminal.tell):
@@ -132,19 +147,30 @@ def worker(
             folder / "logs" / "worker.log",
         )
         terminal.tell(f"joining {host}:{port}")
+        why = ""
+        interrupted: RunInterrupted | None = None
         try:
             why = _followed(process, terminal, clock)
+        except RunInterrupted as error:
+            interrupted = error
         finally:
             status = process.stop(_LEAVE_S_MAX)
-    if why or status:
+    if interrupted and _holds_operations(folder):
+        raise RunInterrupted(
+            f"{interrupted}; what this worker recorded, and may not have shipped, is in {folder}"
+        ) from interrupted
+    if not interrupted and (why or status):
         raise HostError(
             f"this worker ended early: {why or f'exit status {status}'}; what it recorded and did "
             f"not ship, and its logs, are in {folder}"
         )
     shutil.rmtree(folder, ignore_errors=True)
-    if as_json:
-        terminal.object({"joined": f"{host}:{port}", "delivered": True})
-    return 0
+    if interrupted:
+        raise interrupted
+
+
+def _holds_operations(folder: Path) -> bool:
+    return any(path.stat().st_size for path in (folder / "operations").glob("*.ops"))
 
 
 def _followed(process: WorkerProcess, terminal: Terminal, clock: InterruptibleClock) -> str:

@@ -24,6 +24,7 @@ from loadgen.config import TrafficConfig
 MASTER = "loadgen.distributed.master_process"
 WORKER = "loadgen.distributed.worker_process"
 TOKEN_VARIABLE = "GAMEDAY_WORKERS_TOKEN"  # noqa: S105 - the variable's name
+TOKEN_LENGTH_MIN = 16
 WORKERS_MAX = 100
 """Write ids have room for more (loadgen.tables.WriteIds); nobody needed them."""
 JOIN_S_MAX = 600.0
@@ -42,7 +43,8 @@ class ForceConfig:
 
     workers: int
     listen: tuple[str, int] | None = None
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
+    token: str | None = field(default=None, repr=False)
+    """As people chose it, so that nobody is told it; None: one is made, and told to people."""
 
     @property
     def on_this_machine(self) -> bool:
@@ -70,6 +72,22 @@ def parsed_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def strong_token(text: str) -> str:
+    """Return a token that people chose, if it is no short word.
+
+    What bears a code can be overheard, and tokens tried against it for as long as one likes.
+
+    Raises:
+        DefinitionError: it is short.
+    """
+    if len(text.strip()) < TOKEN_LENGTH_MIN:
+        raise DefinitionError(
+            f"{TOKEN_VARIABLE} has fewer than {TOKEN_LENGTH_MIN} characters, so that it could be "
+            "guessed; make one with: python -c 'import secrets; print(secrets.token_urlsafe())'"
+        )
+    return text
+
+
 class Force:
     """The workers of one run: `with Force(...)` they are there; `traffic` is what they send."""
 
@@ -83,6 +101,7 @@ class Force:
     ) -> None:
         """Describe them; `folder` is the run folder, `clock` what an interrupted wait raises from."""
         self.config = config
+        self._token = config.token or secrets.token_urlsafe()
         self._arms = arms
         self._folder = folder
         self._tell = tell
@@ -191,7 +210,7 @@ class Force:
             {
                 "host": host,
                 "port": port,
-                "token": self.config.token,
+                "token": self._token,
                 "workers": self.config.workers,
                 "folder": str(self._folder),
                 "arms": list(self._arms),
@@ -203,10 +222,7 @@ class Force:
             self._tell(f"starting {self.config.workers} workers on this machine")
             self._locals = [self._local(n, port) for n in range(1, self.config.workers + 1)]
         else:
-            self._tell(
-                f"waiting for {self.config.workers} workers; start each with "
-                f"{TOKEN_VARIABLE}={self.config.token} gameday worker --join {host}:{port}"
-            )
+            self._tell(self._invitation(f"gameday worker --join {host}:{port}"))
         timeout_s = JOIN_LOCAL_S_MAX if listen is None else JOIN_S_MAX
         try:
             wait_until(
@@ -218,6 +234,12 @@ class Force:
         except WaitTimeout as error:
             raise HostError(f"{error}; nothing was disturbed") from error
 
+    def _invitation(self, command: str) -> str:
+        waiting = f"waiting for {self.config.workers} workers; start each with"
+        if self.config.token is None:
+            return f"{waiting} {TOKEN_VARIABLE}={self._token} {command}"
+        return f"{waiting} {command}, and this run's {TOKEN_VARIABLE} in its environment"
+
     def _local(self, number: int, port: int) -> WorkerProcess:
         return WorkerProcess(
             f"worker {number}",
@@ -225,7 +247,7 @@ class Force:
             {
                 "host": _LOCAL,
                 "port": port,
-                "token": self.config.token,
+                "token": self._token,
                 "login": None,
                 "folder": str(self._folder / "workers" / str(number)),
                 "join_s_max": JOIN_LOCAL_S_MAX,

@@ -20,7 +20,7 @@ from fix_postgres import PlainPostgres
 from chaos.checks.judge import judge
 from chaos.checks.recording import Recording
 from chaos.clock import NS, Anchor, MonotonicClock
-from chaos.errors import HostError
+from chaos.errors import ExitCode, HostError
 from chaos.model.history import History, load_history, load_operations
 from chaos.model.operation import Kind
 from chaos.model.record import FORMAT, Event, LineWriter
@@ -217,13 +217,14 @@ def test_every_acknowledged_write_that_was_shipped_is_accounted_for(
 
 
 def test_who_does_not_know_the_token_is_not_taken_in(tmp_path: Path) -> None:
-    """The run waits on; the stranger's message counts for nothing."""
+    """The run waits on; the stranger's message counts for nothing, and it leaves nothing behind."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (tmp_path / "operations").mkdir()
+    (tmp_path / "scratch").mkdir()
     stranger = subprocess.Popen(
         [sys.executable, "-m", "chaos", "worker", "--join", f"127.0.0.1:{port}"],
-        env={**os.environ, TOKEN_VARIABLE: "guessed"},
+        env={**os.environ, TOKEN_VARIABLE: TOKEN[::-1], "TMPDIR": str(tmp_path / "scratch")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -242,7 +243,11 @@ def test_who_does_not_know_the_token_is_not_taken_in(tmp_path: Path) -> None:
     try:
         with pytest.raises(HostError, match="as it should be"):
             Force(config, (ARM,), tmp_path, told.append, UntilRefused()).__enter__()
+        stranger.terminate()
+        assert stranger.wait(60) == ExitCode.INTERRUPTED
     finally:
-        os.killpg(stranger.pid, signal.SIGKILL)
-        stranger.wait()
+        if stranger.poll() is None:
+            os.killpg(stranger.pid, signal.SIGKILL)
+            stranger.wait()
     assert not any("joined" in line for line in told)
+    assert list((tmp_path / "scratch").iterdir()) == []

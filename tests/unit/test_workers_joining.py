@@ -1,0 +1,133 @@
+"""Starting workers by hand: which token is good enough, who is told it, what is left behind."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.cli import main
+from chaos.cli import worker as command
+from chaos.clock import MonotonicClock
+from chaos.errors import DefinitionError, ExitCode, RunInterrupted
+from loadgen.distributed import force
+from loadgen.distributed.force import TOKEN_LENGTH_MIN, TOKEN_VARIABLE, Force, ForceConfig
+
+TOKEN = "k" * TOKEN_LENGTH_MIN
+JOIN = "127.0.0.1:5557"
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+
+
+class Interrupted:
+    """Stands for the process of a worker; a signal comes while it is listened to."""
+
+    recorded: bytes
+
+    def __init__(self, _name: str, _module: str, config: dict[str, Any], log: Path) -> None:
+        log.parent.mkdir(parents=True)
+        log.touch()
+        operations = Path(config["folder"]) / "operations"
+        operations.mkdir()
+        (operations / "default-pool.ops").write_bytes(self.recorded)
+
+    def take(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def stop(self, _timeout_s: float) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("recorded", [b"", b"one operation"])
+def test_an_interrupted_worker_leaves_only_what_it_recorded_and_says_where(
+    recorded: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Interrupted, "recorded", recorded, raising=False)
+    monkeypatch.setattr(command, "WorkerProcess", Interrupted)
+    with pytest.raises(RunInterrupted) as told:
+        command.worker(join=JOIN, token=TOKEN, quiet=True)
+    left = list(tmp_path.iterdir())
+    if recorded:
+        (folder,) = left
+        assert str(folder) in str(told.value)
+        assert (folder / "operations" / "default-pool.ops").read_bytes() == recorded
+    else:
+        assert left == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["worker", "--join", JOIN], ["run", "control", "--workers", "2"]]
+)
+def test_a_token_that_could_be_guessed_is_refused_on_both_sides(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN[1:])
+    monkeypatch.setenv("GAMEDAY_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("GAMEDAY_OUT", str(tmp_path / "runs"))
+    monkeypatch.setattr("sys.argv", ["gameday", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == ExitCode.USAGE
+    told = " ".join(capsys.readouterr().err.split())
+    assert "fewer than 16 characters" in told
+    assert "secrets.token_urlsafe()" in told
+    assert TOKEN[1:] not in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_that_is_long_enough_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    chosen = command.force_config(2, JOIN)
+    assert chosen is not None
+    assert chosen.token == TOKEN
+    with pytest.raises(DefinitionError, match="fewer than"):
+        force.strong_token(" " * TOKEN_LENGTH_MIN)
+
+
+class Master:
+    """Stands for the master's process: its workers have joined as soon as it is asked."""
+
+    given: dict[str, Any]
+
+    def __init__(self, name: str, _module: str, config: dict[str, Any], log: Path) -> None:
+        self.name, self.log = name, log
+        type(self).given = config
+        self._said = [{"state": "joined"}]
+
+    def await_ready(self, _timeout_s: float) -> dict[str, Any]:
+        return {"port": 5557}
+
+    def take(self) -> dict[str, Any] | None:
+        return self._said.pop() if self._said else None
+
+    def stop(self, _timeout_s: float) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_people_are_told_a_token_only_if_it_was_made_for_them(
+    token: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(force, "WorkerProcess", Master)
+    told: list[str] = []
+    config = ForceConfig(workers=1, listen=("10.0.0.5", 5557), token=token)
+    with Force(config, ("default-pool",), tmp_path, told.append, MonotonicClock()):
+        used = Master.given["token"]
+    (line,) = told
+    assert "gameday worker --join 10.0.0.5:5557" in line
+    assert len(used) >= TOKEN_LENGTH_MIN
+    if token is None:
+        assert f"{TOKEN_VARIABLE}={used} " in line
+    else:
+        assert used == token
+        assert token not in line
+        assert TOKEN_VARIABLE in line
