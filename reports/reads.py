@@ -59,9 +59,9 @@ def furthest_back(report: Report) -> tuple[str, ...]:
     """Return a sentence for each stream in which a read went back."""
     return tuple(
         f"{told['arm']}, {report.short(told['endpoint'])}: at {_instant(report, back['at_s'])} a read "
-        f"of {_instance(report, back['to_instance'])} had lost sight of {count(back['writes'])} "
-        f"acknowledged writes{_apart(back)} that one of {_instance(report, back['from_instance'])} had "
-        f"shown by {_instant(report, back['seen_s'])}"
+        f"of {_instance(report, back['to_instance'])} had lost sight of at least "
+        f"{count(back['writes'])} writes{_apart(back)} that one of "
+        f"{_instance(report, back['from_instance'])} had shown by {_instant(report, back['seen_s'])}"
         for told in _told(report)
         if (back := told["furthest_back"]) is not None
     )

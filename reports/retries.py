@@ -82,6 +82,7 @@ def _row(report: Report, row: dict[str, Any]) -> RetryRow:
     details = (
         ("retries", _absorbed(row["absorbed"])),
         ("users saw", naming.errors(seen["errors"])),
+        ("never sent", count(row["unsent"]) if row["unsent"] else ""),
         ("waiting", _waited(row["waited"])),
     )
     return RetryRow(

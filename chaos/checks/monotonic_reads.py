@@ -45,7 +45,7 @@ class MonotonicReads(ReadCheck):
             most_ns = int(reads.back_ns()[1][furthest])
             apart = f" and at most {most_ns / NS:.3f} s" if most_ns >= 0 else ""
             why += (
-                f"; furthest back by {writes[furthest]} acknowledged writes{apart}, from what "
+                f"; furthest back by at least {writes[furthest]} writes{apart}, from what "
                 f"{new or 'an unnamed instance'} had shown to what {old or 'an unnamed one'} did"
             )
         return self.finding(

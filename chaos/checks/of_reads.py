@@ -108,7 +108,7 @@ def too_few(recording: Recording, reads: SeenReads) -> str:
     for number, injection in enumerate(recording.injections, 1):
         at = injection.requested_ns
         for name, instants in (
-            ("reads that showed a write", reads.since),
+            ("reads", reads.since),
             ("acknowledged writes", reads.writes.told_ended),
         ):
             before = int(np.count_nonzero(instants < at))

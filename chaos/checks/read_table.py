@@ -18,6 +18,7 @@ from chaos.checks.recording import Recording
 from chaos.checks.staleness import Staleness
 from chaos.clock import NS
 from chaos.model import bulk
+from chaos.model.operation import NO_WRITE_ID
 from chaos.model.verdict import Finding
 
 _UNASKED: tuple[ReadCheck, ...] = (
@@ -46,7 +47,8 @@ def inform_reads(recording: Recording, checks: Sequence[Check]) -> list[Finding]
 def reads_shown(recording: Recording) -> list[dict[str, Any]]:
     """Return, for each arm and endpoint, staleness by instance and period and what went back.
 
-    Of each row: `reads`; `lacking`, those that certainly lacked an acknowledged write;
+    Of each stream: `showed_none`, the reads that found no row. Of each row: `reads`; `lacking`,
+    those that certainly lacked an acknowledged write;
     `staleness_s_p99` and `staleness_s_worst`, with `uncertainty_s` of the worst and `at_s`, when that
     read began; `overlapped`, the reads that may lack a write which overlapped the newest they showed,
     and `staleness_s_at_most`, the worst of all if they did; `back`, those that certainly showed less
@@ -60,6 +62,7 @@ def _stream(recording: Recording, reads: SeenReads) -> dict[str, Any]:
         "arm": reads.arm,
         "endpoint": reads.endpoint,
         "reads": len(reads.since),
+        "showed_none": int(np.count_nonzero(reads.seen == NO_WRITE_ID)),
         "unbounded": int(np.count_nonzero(reads.upper_ns < 0)),
         "rows": list(_rows(recording, reads)),
         "furthest_back": _furthest_back(recording, reads),
@@ -106,7 +109,7 @@ def _row(recording: Recording, reads: SeenReads, chosen: Flags) -> dict[str, Any
 
 
 def _furthest_back(recording: Recording, reads: SeenReads) -> dict[str, Any] | None:
-    """Return the read that had lost sight of most acknowledged writes; None where none went back."""
+    """Return the read that had certainly lost sight of most writes; None where none went back."""
     if not len(reads.back):
         return None
     writes = reads.back_writes()

@@ -1,27 +1,32 @@
 """What every read showed of its arm's writes: how stale it was, and whether it went back.
 
-A read returns the greatest write id of its arm that its instance shows (`write_id` of the record). Ids
-are given in order within one process of an arm; commits overtake each other, so a greater id may be
-committed first. What follows from one read that began at `since` and showed `m`, and nothing else:
+A read returns the greatest write id of its arm that its instance shows (`write_id` of the record), or
+none. Ids are given in order within one process of an arm, and those of a process with a greater number
+are greater; commits overtake each other, so a greater id may be committed first. What follows from
+one read that began at `since` and showed `m`, and nothing else:
 
-lacks   it does not show any write of the same process with a greater id. One of those that had been
-        acknowledged before `since` was withheld from the application for certain.
+lacks   it does not show any write with a greater id, of whichever process. One of those that had been
+        acknowledged before `since` was withheld from the application for certain. A read that showed
+        nothing lacks every write.
 shows   an instance shows commits in their order, so whatever was acknowledged before `m` was even
         begun is there too. Only writes that overlapped `m` may be missing unnoticed.
-back    an earlier read through the same endpoint had ended before `since` and showed a greater id of
-        the same process: what the application had seen was gone again.
+back    an earlier read through the same endpoint had ended before `since` and showed a greater id:
+        what the application had seen was gone again.
 
-*Staleness* of a read is how long before it began the application had been told of the first write that
-was begun after the newest one it shows; 0 where it had been told of none. `stale_ns` is that. `upper_ns`
-adds the writes that overlapped the newest shown: should one of them be missing, the application had
-been told of the oldest that is by so much, at most. Once a later write is acknowledged both agree
-again, up to the time that writes take.
+*Staleness* of a read is how long before it began the application had been told of the first write with
+an id above the newest one it shows; 0 where it had been told of none. `stale_ns` is that. `upper_ns`
+adds the writes that may be missing unnoticed: should one of them be, the application had been told of
+the oldest that is by so much, at most. Within one process both agree once a later write is
+acknowledged, up to the time that writes take.
 
-A read that was retried began with the attempt that succeeded. Where an arm has several processes, a
-read tells of the one whose id it showed, the one with the greatest number that has written. Where their
-clocks are those of several machines, `error_ns` is by how much two instants together may be wrong:
-`stale_ns` and `upper_ns` are more by it, so never below the truth, and `lower_ns`, which is certain,
-is less. A write that a promotion lost counts until a later one is seen; the ledger says that it is lost.
+Where an arm has several processes, a read returns an id of the one with the greatest number that has
+written. Nothing that the others wrote after `m` was begun has a greater id, so of all that it may be
+missing only `upper_ns` tells (`SeenReads.of_several`).
+
+A read that was retried began with the attempt that succeeded. Where the processes' clocks are those of
+several machines, `error_ns` is by how much two instants together may be wrong: `stale_ns` and
+`upper_ns` are more by it, so never below the truth, and `lower_ns`, which is certain, is less. A write
+that a promotion lost counts until a later one is seen; the ledger says that it is lost.
 """
 
 from __future__ import annotations
@@ -92,18 +97,12 @@ class _Writes:
         return places, np.asarray(self.ids[places] == ids)
 
     @cached_property
-    def _earliest(self) -> Mapping[int, tuple[Instants, Instants]]:
-        """For each process: its acknowledged ids, and when the first of each or a later one was told."""
-        found: dict[int, tuple[Instants, Instants]] = {}
-        for block in _blocks(self.told_ids):
-            low, high = np.searchsorted(
-                self.told_ids, [block * IDS_OF_A_PROCESS, (block + 1) * IDS_OF_A_PROCESS]
-            )
-            earliest = bulk.room(int(high - low) + 1, np.int64)
-            earliest[-1], earliest[:-1] = NEVER, self.told_ended[low:high]
-            np.minimum.accumulate(earliest[::-1], out=earliest[::-1])
-            found[block] = self.told_ids[low:high], earliest
-        return found
+    def _earliest(self) -> Instants:
+        """When the first of each acknowledged one and all with greater ids was told; at last never."""
+        earliest = bulk.room(len(self.told_ids) + 1, np.int64)
+        earliest[-1], earliest[:-1] = NEVER, self.told_ended
+        np.minimum.accumulate(earliest[::-1], out=earliest[::-1])
+        return earliest
 
     @cached_property
     def _told_in_order(self) -> Instants:
@@ -114,15 +113,8 @@ class _Writes:
         return ended
 
     def first_told_above(self, seen: Instants) -> Instants:
-        """Return when the first of the process's writes with a greater id was acknowledged."""
-        first = np.full(len(seen), NEVER, dtype=np.int64)
-        blocks = seen // IDS_OF_A_PROCESS
-        for block in np.unique(blocks).tolist():
-            if block in self._earliest:
-                ids, earliest = self._earliest[block]
-                here = blocks == block
-                first[here] = earliest[np.searchsorted(ids, seen[here], side="right")]
-        return first
+        """Return when the first write with a greater id was acknowledged, of whichever process."""
+        return self._earliest[np.searchsorted(self.told_ids, seen, side="right")]
 
     def first_told_after(self, begun: Instants, own_ended: Instants) -> Instants:
         """Return the first acknowledgement from an instant on, but for one that ended at `own_ended`."""
@@ -131,21 +123,46 @@ class _Writes:
         first = ended[after]
         return np.asarray(np.where(first == own_ended, ended[after + 1], first))
 
+    @cached_property
+    def _by_process(self) -> tuple[tuple[int, int, Instants], ...]:
+        """For each process: its block, the place of its first told id, when its were told, ascending."""
+        found, low = [], 0
+        while low < len(self.told_ids):
+            block = int(self.told_ids[low]) // IDS_OF_A_PROCESS
+            high = int(np.searchsorted(self.told_ids, (block + 1) * IDS_OF_A_PROCESS))
+            told = bulk.room(high - low, np.int64)
+            told[:] = self.told_ended[low:high]
+            told.sort()
+            found.append((block, low, told))
+            low = high
+        return tuple(found)
 
-def _blocks(ids: Instants) -> list[int]:
-    """Return the processes that ids are of."""
-    found: set[int] = set()
-    for part in bulk.pieces(len(ids)):
-        found |= set(np.unique(ids[part] // IDS_OF_A_PROCESS).tolist())
-    return sorted(found)
+    def told_between(self, older: Instants, newer: Instants, error_ns: int) -> Instants:
+        """Return how many writes with ids between two were told before the newer began, at least.
+
+        Of each process it is those told by then less those with ids up to the older one, though some
+        of these may have been told later. Where nobody knows when the newer began, it is none.
+        """
+        places, known = self.places(newer)
+        counted = np.zeros(len(newer), dtype=np.int64)
+        if not known.any():
+            return counted
+        begun = self.started[places] - error_ns
+        known &= self.first_told_above(newer) >= begun  # else it would not have been the greatest
+        first, last = older // IDS_OF_A_PROCESS, newer // IDS_OF_A_PROCESS
+        up_to_older = np.searchsorted(self.told_ids, older, side="right")
+        for block, low, told in self._by_process:
+            here = np.searchsorted(told, begun) - np.where(first == block, up_to_older - low, 0)
+            counted += np.where((first <= block) & (block <= last), here, 0)
+        return np.asarray(np.where(known, np.maximum(counted, 0), 0))
 
 
 @dataclass(frozen=True)
 class SeenReads:
-    """The reads of one arm through one endpoint that showed a write, in order of `since`.
+    """The reads of one arm through one endpoint, in order of `since`.
 
-    Instants and staleness in nanoseconds; `upper_ns` is -1 where the write that was shown was never
-    recorded, so that nothing tells which overlapped it.
+    Instants and staleness in nanoseconds. `seen` is `NO_WRITE_ID` where a read showed none; `upper_ns`
+    is -1 where the write that was shown was never recorded, so that nothing tells which overlapped it.
     """
 
     arm: str
@@ -168,40 +185,43 @@ class SeenReads:
         return np.asarray(self.lower_ns > 0)
 
     @cached_property
+    def of_several(self) -> bool:
+        """Whether several processes wrote for the arm: then `stale_ns` tells of the last one alone."""
+        shown = bulk.where(len(self.seen), lambda part: self.seen[part] != NO_WRITE_ID)
+        found = [
+            int(bound) // IDS_OF_A_PROCESS
+            for ids in (self.writes.ids, bulk.taken(self.seen, shown))
+            if len(ids)
+            for bound in (ids.min(), ids.max())
+        ]
+        return len(set(found)) > 1
+
+    @cached_property
     def before(self) -> NDArray[np.intp]:
-        """For each, the earlier read that showed the greatest id of its process; -1: none showed more.
+        """For each, the earlier read that showed the greatest id; -1: none showed more.
 
         The earlier one had ended before it began.
         """
-        found = bulk.room(len(self.since), np.int64)
-        found[:] = -1
-        for block in _blocks(self.seen):
-            rows = bulk.where(
-                len(self.seen),
-                lambda part, block=block: self.seen[part] // IDS_OF_A_PROCESS == block,  # type: ignore[misc]
-            )
-            # Those that ended at once count together, so their order is all the same.
-            by_end = bulk.taken(rows, np.argsort(bulk.taken(self.ended, rows)))
-            ended, seen = bulk.taken(self.ended, by_end), bulk.taken(self.seen, by_end)
-            newest = bulk.taken(self.seen, by_end)
-            np.maximum.accumulate(newest, out=newest)
-            # The row that brought the newest id so far.
-            brought = bulk.made(
-                len(seen),
-                np.int64,
-                lambda part, seen=seen, newest=newest: np.where(  # type: ignore[misc]
-                    seen[part] == newest[part], np.arange(part.start, part.stop), 0
-                ),
-            )
-            np.maximum.accumulate(brought, out=brought)
-            for part in bulk.pieces(len(rows)):
-                here = rows[part]
-                count = np.searchsorted(ended, self.since[here] - self.error_ns)
-                known = count > 0
-                best = by_end[brought[count[known] - 1]]
-                back = self.seen[best] > self.seen[here[known]]
-                found[here[known][back]] = best[back]
-        return found
+        # Those that ended at once count together, so their order is all the same.
+        by_end = np.argsort(self.ended)
+        ended, seen = bulk.taken(self.ended, by_end), bulk.taken(self.seen, by_end)
+        newest = bulk.taken(self.seen, by_end)
+        np.maximum.accumulate(newest, out=newest)
+        # The row that brought the newest id so far.
+        brought = bulk.made(
+            len(seen),
+            np.int64,
+            lambda part: np.where(seen[part] == newest[part], np.arange(part.start, part.stop), 0),
+        )
+        np.maximum.accumulate(brought, out=brought)
+
+        def showed_more(part: slice) -> NDArray[np.intp]:
+            count = np.searchsorted(ended, self.since[part] - self.error_ns)
+            best = by_end[brought[np.maximum(count, 1) - 1]]
+            back = (count > 0) & (self.seen[best] > self.seen[part])
+            return np.asarray(np.where(back, best, -1))
+
+        return bulk.made(len(seen), np.int64, showed_more)
 
     @cached_property
     def back(self) -> NDArray[np.intp]:
@@ -209,23 +229,25 @@ class SeenReads:
         return np.flatnonzero(self.before >= 0)
 
     def back_writes(self) -> Instants:
-        """Return how many acknowledged writes each read that went back had lost sight of, at least.
+        """Return how many writes each read that went back had lost sight of, at least.
 
-        One at least is gone for certain: the one that the earlier read had shown.
+        The one that the earlier read had shown, and all with ids between the two that had been told
+        before that one was begun, since these were there with it.
         """
-        newer = self.seen[self.before[self.back]]
-        ids = self.writes.told_ids
-        between = np.searchsorted(ids, newer, side="right") - np.searchsorted(
-            ids, self.seen[self.back], side="right"
-        )
-        return np.asarray(np.maximum(between, 1))
+
+        def lost(part: slice) -> Instants:
+            rows = self.back[part]
+            newer = self.seen[self.before[rows]]
+            return 1 + self.writes.told_between(self.seen[rows], newer, self.error_ns)
+
+        return bulk.made(len(self.back), np.int64, lost)
 
     def back_ns(self) -> tuple[Instants, Instants]:
         """Return how much older each was than what had been seen: at least and at most.
 
         That is the time between the commits of the two writes, each of which lies between the start of
         its operation and its acknowledgement, or the end of the read that showed it; -1 where one of
-        them was never recorded.
+        them was never recorded, or nothing was shown.
         """
         earlier = self.before[self.back]
         new_from, new_to = self._committed(earlier)
@@ -250,7 +272,7 @@ class SeenReads:
 
 
 def seen_reads(history: History) -> Mapping[tuple[str, str], SeenReads]:
-    """Return the reads that showed a write, by arm and endpoint; the probes show none."""
+    """Return the reads of arms that show what they wrote, by arm and endpoint; probes never do."""
     return {
         (reads.arm, reads.endpoint): reads
         for arm, log in history.arms.items()
@@ -260,15 +282,23 @@ def seen_reads(history: History) -> Mapping[tuple[str, str], SeenReads]:
 
 
 def reads_of(log: OperationLog) -> Iterator[SeenReads]:
-    """Yield the reads of one arm that showed a write, one item for each endpoint."""
+    """Yield the reads of one arm that succeeded, one item for each endpoint.
+
+    None where no read of the arm showed a write: whether they asked for one is not recorded, so nothing
+    follows. All reads of an arm ask alike: where one shows a write, those that show none found no row.
+    """
     records = log.operations
 
-    def shows(part: slice) -> Flags:
-        served = (records["kind"][part] == Kind.READ) & (records["outcome"][part] == Outcome.OK)
-        return np.asarray(served & (records["write_id"][part] != NO_WRITE_ID))
+    def served(part: slice) -> Flags:
+        return np.asarray(
+            (records["kind"][part] == Kind.READ) & (records["outcome"][part] == Outcome.OK)
+        )
 
-    positions = bulk.where(len(records), shows)
-    if not len(positions):
+    positions = bulk.where(len(records), served)
+    if not any(
+        (records["write_id"][positions[part]] != NO_WRITE_ID).any()
+        for part in bulk.pieces(len(positions))
+    ):
         return
     writes = _Writes.of(records)
     begun = _begun(log, positions)
@@ -325,9 +355,10 @@ def _bounds_of(
     latest = begun + error_ns
     stale = latest - np.minimum(writes.first_told_above(seen), latest)
     places, known = writes.places(seen)
+    otherwise = np.where(seen == NO_WRITE_ID, stale, -1)  # where nothing is shown, nothing overlaps
     if not known.any():
-        return stale, np.full(len(seen), -1, dtype=np.int64)
+        return stale, otherwise
     own_ended = np.where(writes.told[places], writes.ended[places], -1)
     possible = writes.first_told_after(writes.started[places] - error_ns, own_ended)
     at_most = latest - np.minimum(possible, latest)
-    return stale, np.where(known, np.maximum(stale, at_most), -1)
+    return stale, np.where(known, np.maximum(stale, at_most), otherwise)

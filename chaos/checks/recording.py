@@ -72,7 +72,7 @@ class Recording:
 
     @cached_property
     def reads(self) -> Mapping[tuple[str, str], SeenReads]:
-        """The reads that showed a write, by arm and endpoint."""
+        """The reads of arms that show what they wrote, by arm and endpoint."""
         return seen_reads(self.history)
 
     @property

@@ -7,7 +7,8 @@ first attempt   succeeded at once
 absorbed        succeeded after attempts that did not. The time that retries took lies between
                 `extra_s_min`, from the first start to the end of the last failed attempt, and
                 `extra_s`, until the success returned
-seen            failed or left unknown for the user, after retries or without any
+seen            failed or left unknown for the user, after retries or without any; what was never
+                sent (`unsent`) is not among them, nor among their errors
 waited          what attempts waited for a connection: in the pool's queue, and connecting
 amplification   attempts for each operation that was sent: what the database got to do
 applied twice   by the ledger of writes, of the whole run
@@ -96,7 +97,7 @@ def _counted(trace: Trace, part: slice) -> dict[str, Any]:
             "failed": int((unserved & (records["outcome"] == Outcome.FAILED)).sum()),
             "unknown": int((unserved & (records["outcome"] == Outcome.UNKNOWN)).sum()),
             "after_retries": int((unserved & again).sum()),
-            "errors": _by_name(trace, records["error"][~succeeded]),
+            "errors": _by_name(trace, records["error"][unserved]),
         },
         "waited": _waited(records, sent),
     }

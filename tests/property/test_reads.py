@@ -50,7 +50,10 @@ class Read:
 
 @dataclass(frozen=True)
 class World:
-    """A database with one writer and some readers, each of which shows a prefix of the commits."""
+    """A database with one writer and some readers, each of which shows a prefix of the commits.
+
+    One may show none of them ever.
+    """
 
     writes: list[Write]
     reads: list[Read]
@@ -72,6 +75,14 @@ class World:
             if earlier.endpoint == read.endpoint
             and earlier.ended <= read.started - strictly
             and earlier.seen != -1
+        )
+
+    def lost_sight_of(self, read: Read) -> int:
+        """The most writes that one read through its endpoint had shown and that are gone again."""
+        return max(
+            len(earlier.visible - read.visible)
+            for earlier in self.reads
+            if earlier.endpoint == read.endpoint and earlier.ended <= read.started
         )
 
     def recorded(self, shares: Shares = NO_SHARES) -> dict[str, SeenReads]:
@@ -112,6 +123,7 @@ class World:
 def simulate(
     seed: int,
     *,
+    empty: bool = False,
     processes: int,
     readers: int,
     lag: int,
@@ -144,7 +156,7 @@ def simulate(
     replayed: list[list[tuple[int, int]]] = []
     for _ in range(readers):
         at, shown = 0, []
-        for write in order:
+        for write in () if empty and not replayed else order:
             at = max(at, (write.committed or 0) + draw.randint(0, lag))
             shown.append((at, write.write_id))
         replayed.append(shown)
@@ -170,7 +182,8 @@ def simulate(
 WORLDS = st.builds(
     simulate,
     st.integers(0, 2**20),
-    processes=st.sampled_from([1, 1, 3]),
+    empty=st.sampled_from([False, False, True]),
+    processes=st.sampled_from([1, 2, 3]),
     readers=st.integers(1, 3),
     lag=st.sampled_from([0, 2, 20, 60]),
     concurrent=st.sampled_from([0, 3, 15]),
@@ -179,10 +192,10 @@ WORLDS = st.builds(
 
 
 def rows(world: World) -> list[tuple[Read, SeenReads, int]]:
-    """Each read that showed something, with its place in what was made of it."""
+    """Each read, with its place in what was made of it; none where no read showed anything."""
     found = []
     for endpoint, seen in world.recorded().items():
-        mine = [r for r in world.reads if r.endpoint == endpoint and r.seen != -1]
+        mine = [r for r in world.reads if r.endpoint == endpoint]
         mine.sort(key=lambda r: r.started)  # stable, as the recording is
         assert [r.started for r in mine] == seen.since.tolist()
         assert [r.seen for r in mine] == seen.seen.tolist()
@@ -208,14 +221,19 @@ def test_a_read_is_said_to_go_back_only_where_it_did(world: World) -> None:
         writes = seen.back_writes()
         assert len(low) == len(high) == len(writes) == len(seen.back)
         for number, row in enumerate(seen.back):
+            assert writes[number] >= 1
+            if seen.seen[row] == -1:
+                assert (low[number], high[number]) == (-1, -1)
+                continue
             newer, older = by_id[int(seen.seen[seen.before[row]])], by_id[int(seen.seen[row])]
             assert newer.committed is not None
             assert older.committed is not None
             assert low[number] <= max(0, newer.committed - older.committed) <= high[number]
-            assert writes[number] >= 1
     for read, seen, row in rows(world):
         if seen.before[row] >= 0:
             assert world.went_back(read), "a false alarm"
+            lost = seen.back_writes()[seen.back.tolist().index(row)]
+            assert 1 <= lost <= world.lost_sight_of(read)
 
 
 @SIMULATIONS
@@ -226,6 +244,21 @@ def test_what_happens_in_order_is_always_noticed(seed: int, readers: int) -> Non
     for read, seen, row in rows(world):
         assert seen.lower_ns[row] == world.staleness(read)
         assert (seen.before[row] >= 0) == world.went_back(read, strictly=True)
+
+
+@SIMULATIONS
+@given(WORLDS)
+def test_what_is_greater_and_was_told_is_never_overlooked(world: World) -> None:
+    """Of whichever process it is, and whether the read showed anything or not."""
+    for read, seen, row in rows(world):
+        told = [w.ended for w in world.writes if w.outcome is Outcome.OK and w.write_id > read.seen]
+        assert seen.lower_ns[row] == max(0, read.started - min(told, default=read.started))
+        assert (seen.before[row] >= 0) == any(
+            earlier.endpoint == read.endpoint
+            and earlier.ended < read.started
+            and earlier.seen > read.seen
+            for earlier in world.reads
+        )
 
 
 @SIMULATIONS
@@ -269,7 +302,7 @@ def test_clocks_that_differ_cause_no_false_alarm(world: World, error: int, sign:
     shares = np.array([(0, 0, 0, error, 0)], dtype=SHARE_DTYPE)
     recorded = World(world.writes, away).recorded(shares)
     for endpoint, seen in recorded.items():
-        true = [r for r in world.reads if r.endpoint == endpoint and r.seen != -1]
+        true = [r for r in world.reads if r.endpoint == endpoint]
         true.sort(key=lambda r: r.started)
         for row, read in enumerate(true):
             truth = world.staleness(read)

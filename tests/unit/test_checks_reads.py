@@ -15,7 +15,7 @@ from chaos.checks.read_your_writes import ReadYourWrites
 from chaos.checks.recording import Recording
 from chaos.checks.staleness import Staleness
 from chaos.model.ledger import Ledger, ReaderLedger
-from chaos.model.operation import Failure, Kind, OperationWriter, Outcome
+from chaos.model.operation import NO_WRITE_ID, Failure, Kind, OperationWriter, Outcome
 from chaos.model.verdict import Finding, Verdict
 
 ARM, PERIOD_S, UNTIL_S = "arm", 0.1, 20.0
@@ -63,7 +63,7 @@ class Reads(RunBuilder):
         self.operation(ARM, append)
 
     def read(self, at_s: float, seen: int, instance: str = FRESH, **more: float) -> None:
-        """Add one read that showed a write."""
+        """Add one read and what it showed."""
         self.put(
             Kind.READ,
             seen,
@@ -148,19 +148,107 @@ def test_a_retried_read_began_with_the_attempt_that_succeeded(tmp_path: Path) ->
     (back,) = MonotonicReads(backward_reads_max=3).judge(Recording(history))
     assert (back.verdict, back.measured) == (Verdict.PASS, 1)
     assert FRESH in back.why
-    assert "furthest back by 1 acknowledged writes and at most 0.105 s" in back.why
+    assert "furthest back by at least 1 writes and at most 0.105 s" in back.why
 
 
-def test_the_reads_of_a_process_say_nothing_of_another_one(tmp_path: Path) -> None:
-    """Its ids lie in another block: which of them a read showed cannot be told."""
+def test_a_write_of_a_later_process_is_missing_from_a_read_that_shows_an_earlier_one(
+    tmp_path: Path,
+) -> None:
+    """Ids of its block are greater than all of the blocks before it, and a read returns the greatest."""
     run = Reads(tmp_path)
     run.read_all()
-    run.put(Kind.WRITE, 10**9 + 1, 12.0, 0.005)
-    run.put(Kind.WRITE, 10**9 + 2, 12.1, 0.005)
-    run.read(13.05, 131)
-    run.read(13.06, 10**9 + 1)
-    finding = found(run, ReadYourWrites(lacking_reads_max=5))
-    assert finding.measured == 1
+    run.put(Kind.WRITE, 10**9 + 1, 18.0, 0.005)
+    run.put(Kind.WRITE, 10**9 + 2, 18.1, 0.005)
+    run.read(18.151, 10**9 + 2, STALE)
+    history = run.write()
+    (own,) = ReadYourWrites().judge(Recording(history))
+    assert (own.verdict, own.measured) == (Verdict.FAIL, 20), "18.05 s to 19.95 s"
+    (back,) = MonotonicReads().judge(Recording(history))
+    assert (back.verdict, back.measured) == (Verdict.FAIL, 18), "18.25 s to 19.95 s"
+    (stale,) = Staleness(staleness_s_max=1).judge(Recording(history))
+    assert stale.measured == pytest.approx(19.95 - 18.005)
+    assert stale.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(("limit_s", "verdict"), [(5.0, Verdict.UNKNOWN), (15.0, Verdict.PASS)])
+def test_reads_of_several_processes_pass_only_by_their_upper_bound(
+    tmp_path: Path, limit_s: float, verdict: Verdict
+) -> None:
+    """All show the one write of the last process: what the first wrote since may be missing."""
+    run = Reads(tmp_path)
+    run.put(Kind.WRITE, 10**9 + 1, 8.0, 0.001)
+    for number in range(1, 200):
+        at_s = number * PERIOD_S + 0.05
+        run.read(at_s, number + 1 if at_s < 8 else 10**9 + 1)
+    finding = found(run, Staleness(staleness_s_max=limit_s))
+    assert (finding.verdict, finding.measured) == (verdict, 0)
+    said = "those of others may have been missing for up to 11.945 s" in finding.why
+    assert said == (verdict is Verdict.UNKNOWN)
+
+
+def test_reads_of_several_processes_without_an_upper_bound_are_unknown(tmp_path: Path) -> None:
+    run = Reads(tmp_path)
+    run.read_all()
+    run.read(20.5, 10**9 + 7)
+    finding = found(run, Staleness(staleness_s_max=100))
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "1 reads showed one that was never recorded" in finding.why
+
+
+def test_a_reader_that_shows_no_row_lacks_everything(tmp_path: Path) -> None:
+    """It has the table and none of the rows: it fails all three, beside a reader that is well."""
+    run = Reads(tmp_path)
+    run.read_all()
+    for at_s in (4.06, 15.06):
+        run.read(at_s, NO_WRITE_ID, STALE)
+    recording = Recording(run.write())
+    (own,) = ReadYourWrites().judge(recording)
+    assert (own.verdict, own.measured) == (Verdict.FAIL, 2)
+    (stale,) = Staleness(staleness_s_max=1).judge(recording)
+    assert stale.verdict is Verdict.FAIL
+    assert stale.measured == pytest.approx(15.06 - 0.005), "the first write was told at 0.005 s"
+    assert STALE in stale.why
+    (back,) = MonotonicReads().judge(recording)
+    assert (back.verdict, back.measured) == (Verdict.FAIL, 2)
+    assert "furthest back by at least 151 writes, from what" in back.why
+    (told,) = reads_shown(recording)
+    assert (told["reads"], told["showed_none"], told["unbounded"]) == (201, 2, 0)
+
+
+def test_nothing_is_right_before_the_first_write_was_told(tmp_path: Path) -> None:
+    run = Reads(tmp_path)
+    run.read_all()
+    for at_s in (-1.0, 0.001, 0.004):
+        run.read(at_s, NO_WRITE_ID, STALE)
+    recording = Recording(run.write())
+    for check in (Staleness(staleness_s_max=1), MonotonicReads(), ReadYourWrites()):
+        (finding,) = check.judge(recording)
+        assert (finding.verdict, finding.measured) == (Verdict.PASS, 0)
+
+
+def test_reads_that_never_show_a_write_are_no_evidence(tmp_path: Path) -> None:
+    """Whether they asked for one is not recorded; neither an alarm nor a pass follows."""
+    run = Reads(tmp_path)
+    for number in range(1, 200):
+        run.read(number * PERIOD_S + 0.05, NO_WRITE_ID)
+    recording = Recording(run.write())
+    for check in (Staleness(staleness_s_max=1), MonotonicReads(), ReadYourWrites()):
+        (finding,) = check.judge(recording)
+        assert (finding.verdict, finding.measured) == (Verdict.UNKNOWN, None)
+
+
+def test_what_the_earlier_read_may_not_have_shown_was_not_lost_sight_of(tmp_path: Path) -> None:
+    """230 is told before 240 begins; 231 to 239 overlap it, so nobody knows whether 240 came first."""
+    run = Reads(tmp_path)
+    run.read_all()
+    run.put(Kind.WRITE, 230, 23.0, 0.005)
+    for write_id in range(231, 240):
+        run.put(Kind.WRITE, write_id, 23.01, 1.0)
+    run.put(Kind.WRITE, 240, 23.02, 0.005)
+    run.read(25.0, 240)
+    run.read(25.1, 200, STALE)
+    (told,) = reads_shown(Recording(run.write()))
+    assert told["furthest_back"]["writes"] == 2, "230 and 240"
 
 
 def test_reads_of_too_few_writes_prove_nothing(tmp_path: Path) -> None:
@@ -169,7 +257,7 @@ def test_reads_of_too_few_writes_prove_nothing(tmp_path: Path) -> None:
         run.read(number * PERIOD_S + 0.05, number + 1)
     finding = found(run, MonotonicReads())
     assert finding.verdict is Verdict.UNKNOWN
-    assert "only 0 reads that showed a write before and 10 after injection 1" in finding.why
+    assert "only 0 reads before and 10 after injection 1" in finding.why
 
 
 def test_without_reads_nothing_is_known(tmp_path: Path) -> None:

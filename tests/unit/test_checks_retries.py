@@ -127,6 +127,8 @@ class TestRetries:
         told = row(run)
         assert told["unsent"] > 100
         assert told["attempts"] == told["operations"] - told["unsent"]
+        seen = told["seen"]
+        assert sum(seen["errors"].values()) == seen["failed"] + seen["unknown"]
         assert told["amplification"] == 1.0
 
     def test_writes_applied_twice_come_from_a_complete_ledger_alone(self, tmp_path: Path) -> None:
