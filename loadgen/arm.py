@@ -120,6 +120,14 @@ class Retry:
         made: Retry = getattr(cls, Policy(given.pop("policy")).value)(**given)
         return made
 
+    def share(self, of: int) -> Retry:
+        """Return what each of `of` workers keeps to, so that a budget is that of all together.
+
+        Each has one token at least, as it has one user at least: with less it could never try again.
+        """
+        least = min(1.0, self.tokens_max)
+        return replace(self, tokens_max=max(least, self.tokens_max / of))
+
     @property
     def settings(self) -> dict[str, Any]:
         """What distinguishes it, for people and for reports."""

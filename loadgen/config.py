@@ -30,6 +30,8 @@ class ArmTraffic:
     """How long a user pauses after an operation before it takes the next arrival."""
     queue_max: int = 1000
     """Arrivals of a stream that may wait for a user; more are recorded as failed, never sent."""
+    workers: int = 1
+    """How many workers send the arm's traffic between them: each has this part of its retry budget."""
 
     def share(self, of: int) -> ArmTraffic:
         """Return what each of `of` workers sends, so that all of them together send this."""
@@ -40,6 +42,7 @@ class ArmTraffic:
             operations_per_s=self.operations_per_s and self.operations_per_s / of,
             users=math.ceil(self.users / of),
             queue_max=math.ceil(self.queue_max / of),
+            workers=of,
         )
 
 

@@ -7,6 +7,7 @@ process as JSON (`ArmTraffic.client`), where `arm_of` makes the arm of it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,16 @@ class ArmRules(Collection[str]):
 
 
 def arm_of(traffic: ArmTraffic) -> Arm:
-    """Make the arm whose traffic it is; runs the user's file, if it is from one.
+    """Make the arm whose traffic it is, as each worker runs it; runs the user's file, if it is from one.
 
     Raises:
         DefinitionError: there is no such arm, or its file is wrong.
     """
+    arm = _whole_arm(traffic)
+    return replace(arm, retry=arm.retry.share(traffic.workers))
+
+
+def _whole_arm(traffic: ArmTraffic) -> Arm:
     client = traffic.client
     if not client:
         return find(traffic.arm)

@@ -128,15 +128,17 @@ def _pool(report: Report, one: Mapping[str, Any]) -> PoolRow:
     ever, left = one["pinned"] > 0, one["remaining"]
     measured = duration(one["measured"]) if ever else "not at all"
     refused = f"{count(one['refused'])}, {count(one['failed'])} for good" if one["refused"] else "0"
+    if one.get("unplaced"):  # not told by older versions
+        refused += f"; {count(one['unplaced'])} elsewhere"
     return PoolRow(
         arm=one["arm"],
         instances=", ".join(report.short(i) for i in one["instances"]),
         pinned=count(one["pinned"]),
         share=f"{one['share_max']:.0%}",
-        measured=f"{measured}, to the end" if left else measured,
+        measured=measured,
         uncertainty=uncertainty(one["uncertainty_s"]) if ever else MISSING,
         from_=_at(report, one["from"]),
-        to=_at(report, one["to"], "not seen" if left else MISSING),
+        to=_at(report, one["to"], "the end" if left else MISSING),
         refused=refused,
         left=f"{count(left)}, {count(one['unused'])} unused" if one["unused"] else count(left),
         alarm=left > 0,

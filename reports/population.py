@@ -97,7 +97,7 @@ class Populations:
             log = self._report.history.arms[arm]
             if not len(log.connections):
                 continue
-            conns = Connections.of(log)
+            conns = Connections.of(log, self._book)
             for endpoint in (CLUSTER, READER):
                 stays = {i: self._stay(conns, endpoint, i) for i in conns.instances()}
                 stays = {i: stay for i, stay in stays.items() if len(stay.opened)}

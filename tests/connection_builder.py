@@ -27,6 +27,8 @@ class Pool:
     run: RunBuilder
     arm: str = "arm"
     endpoint: str = "cluster"
+    by_address: bool = False
+    """Whether the server has no identifier, so that connections know its address alone."""
     _next_pid: int = field(default=100)
 
     def connect(
@@ -40,6 +42,7 @@ class Pool:
         pid: int | None = None,
     ) -> int:
         """Let a connection be ready at an instant, and closed at another; return its process id."""
+        address = f"127.0.0.{instance[-1]}"
         if pid is None:
             pid = self._next_pid
             self._next_pid += 1
@@ -47,13 +50,13 @@ class Pool:
         def append(operations: OperationWriter) -> None:
             about: dict[str, Any] = {
                 "endpoint": self.endpoint,
-                "instance": instance,
+                "instance": address if self.by_address else instance,
                 "backend_pid": pid,
                 "role": role,
             }
             operations.connection(
                 event=ConnectionEvent.OPENED, began_ns=to_ns(at_s - took_s), at_ns=to_ns(at_s),
-                address=f"127.0.0.{instance[-1]}", **about,
+                address=address, **about,
             )  # fmt: skip
             if closed_s is not None:
                 operations.connection(

@@ -8,19 +8,20 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chaos.checks.recording import Recording
-from chaos.model.connections import Connections, Flags, changes
+from chaos.model.connections import Connections, Flags, addresses, changes
 from chaos.model.operation import Role
 
-_read: WeakKeyDictionary[Recording, dict[str, Connections | None]] = WeakKeyDictionary()
+_read: WeakKeyDictionary[Recording, dict[str, Connections]] = WeakKeyDictionary()
 
 
 def connections_of(recording: Recording, arm: str) -> Connections | None:
     """Return an arm's connections; None where the run recorded none of it. Read once a recording."""
-    arms = _read.setdefault(recording, {})
-    if arm not in arms:
-        log = recording.history.arms.get(arm)
-        arms[arm] = Connections.of(log) if log is not None and len(log.connections) else None
-    return arms[arm]
+    if recording not in _read:
+        book, logs = addresses(recording.history), recording.history.arms
+        _read[recording] = {
+            of: Connections.of(log, book) for of, log in logs.items() if len(log.connections)
+        }
+    return _read[recording].get(arm)
 
 
 def connections(recording: Recording) -> list[dict[str, Any]]:

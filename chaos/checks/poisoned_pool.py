@@ -78,6 +78,9 @@ class Poisoning:
     """Operations that a pinned connection refused with 25006 at least once."""
     failed: int
     """Of these, those that failed in the end."""
+    unplaced: int
+    """Operations that were refused with 25006 through the cluster endpoint, on no connection that is
+    known to have sat on a demoted writer."""
     first_refused_ns: int | None
     last_refused_ns: int | None
     answered: int
@@ -167,6 +170,8 @@ def _first_refusals(conns: Connections, since_ns: int) -> tuple[Instants, Instan
     started, ended = (np.full(len(conns), STILL_OPEN, dtype=np.int64) for _ in range(2))
     np.minimum.at(started, failed.owner[refused], failed.started[refused])
     np.minimum.at(ended, failed.owner[refused], failed.ended[refused])
+    # Some clients close the connection before they tell of the refusal.
+    ended = np.minimum(ended, np.where(ended == STILL_OPEN, ended, conns.closed - 1))
     return started, ended
 
 
@@ -212,8 +217,7 @@ def _poisoning(
     starts = [one.began.since_ns for one in fresh]
     starts += [int(pins.possibly_from.min())] if ever else []
     since_ns = max(min(starts, default=until_ns), injection.group.from_ns)
-    names, sat = conns.log.names, conns.opens["instance"][pins.row]
-    instances = {names[n] for n in np.unique(sat)} or {one.instance for one in fresh}
+    instances = conns.instances(pins.row) or tuple({one.instance for one in fresh})
     # Of traffic from other machines, whose clocks are known to within this only.
     error_ns = conns.log.clock_error_ns
     to_ns = None if remains.any() or not ever else int(pins.possibly_to.max()) + error_ns
@@ -236,6 +240,7 @@ def _poisoning(
         share_max=max((pinned / live for _, pinned, live in steps if live), default=0.0),
         steps=_thinned(steps),
         refused=len(uses.refused),
+        unplaced=_unplaced(conns, astray, injection.group.from_ns, until_ns),
         failed=int((conns.log.operations["outcome"][uses.refused] != Outcome.OK).sum()),
         first_refused_ns=uses.first_refused_ns,
         last_refused_ns=uses.last_refused_ns,
@@ -256,19 +261,38 @@ class _Uses:
 
     @classmethod
     def of(cls, conns: Connections, pins: Pins) -> _Uses:
-        begins = np.full(len(conns), STILL_OPEN, dtype=np.int64)
-        np.minimum.at(begins, pins.row, pins.possibly_from)
+        possibly, certainly = (np.full(len(conns), STILL_OPEN, dtype=np.int64) for _ in range(2))
+        np.minimum.at(possibly, pins.row, pins.possibly_from)
+        np.minimum.at(certainly, pins.row, pins.certainly_from)
         failed = conns.failed
-        mine = failed.ended >= np.append(begins, STILL_OPEN)[failed.owner]
-        served = conns.served(begins)
-        ended = failed.ended[mine & failed.read_only]
+        refused = failed.read_only & (failed.ended >= np.append(possibly, STILL_OPEN)[failed.owner])
+        # A refusal shows a pin; whatever else ended before it was certain may have met the writer.
+        mine = refused | (failed.ended >= np.append(certainly, STILL_OPEN)[failed.owner])
+        served = conns.served(certainly)
+        ended = failed.ended[refused]
         return cls(
             used=np.union1d(failed.owner[mine], np.flatnonzero(served)),
-            refused=np.unique(failed.operation[mine & failed.read_only]),
+            refused=np.unique(failed.operation[refused]),
             first_refused_ns=int(ended.min()) if len(ended) else None,
             last_refused_ns=int(ended.max()) if len(ended) else None,
             answered=int(served.sum()),
         )
+
+
+def _unplaced(conns: Connections, astray: Sequence[Astray], since_ns: int, until_ns: int) -> int:
+    """Count the operations through the cluster endpoint that were refused on no demoted writer.
+
+    A connection to one is a pin, or its end is known.
+    """
+    failed = conns.failed
+    if CLUSTER not in conns.log.names or not failed.read_only.any():
+        return 0
+    lost = failed.read_only & (failed.ended >= since_ns) & (failed.ended < until_ns)
+    for one in astray:
+        lost &= ~np.append(conns.on(one.instance), np.False_)[failed.owner]
+    operations = np.unique(failed.operation[lost])
+    endpoints = conns.log.operations["endpoint"][operations]
+    return int((endpoints == conns.log.names.index(CLUSTER)).sum())
 
 
 def _operations(conns: Connections, since_ns: int, until_ns: int) -> int:
@@ -323,6 +347,7 @@ def poisoned(recording: Recording) -> list[dict[str, Any]]:
             "until": recording.seconds(one.until_ns),
             "refused": one.refused,
             "failed": one.failed,
+            "unplaced": one.unplaced,
             "first_refused": _seconds(recording, one.first_refused_ns),
             "last_refused": _seconds(recording, one.last_refused_ns),
             "answered": one.answered,

@@ -25,8 +25,9 @@ class PoisonedPool(Check):
 
     By default none may be left when the next fault begins or the recording ends; with
     `poisoned_s_max` none for longer than that after it came to sit there. Unknown without a
-    connection log, a demoted writer that answers, 20 operations after it; or where what is left
-    carried nothing, so that nobody knows whether the pool would still hand it out.
+    connection log, a demoted writer that answers, 20 operations after it; where what is left
+    carried nothing, so that nobody knows whether the pool would still hand it out; or where a write
+    was refused on a connection of which nobody knows that it sat on a demoted writer.
     """
 
     check: Literal["poisoned-pool"] = "poisoned-pool"
@@ -39,7 +40,10 @@ class PoisonedPool(Check):
         """Return a finding for each arm and each injection that demoted a writer."""
         arms = (self.arm,) if self.arm is not None else recording.arms
         found = poisonings(recording)
-        findings = [self._finding(recording, one) for one in found if one.arm in arms]
+        findings = [
+            self._finding(recording, one, why)
+            for one, why in told(recording, [one for one in found if one.arm in arms])
+        ]
         told_of = {one.arm for one in found}
         findings += [self._nothing(recording, arm) for arm in arms if arm not in told_of]
         return findings or [
@@ -56,9 +60,9 @@ class PoisonedPool(Check):
             limit=self.poisoned_s_max,
         )  # fmt: skip
 
-    def _finding(self, recording: Recording, one: Poisoning) -> Finding:
+    def _finding(self, recording: Recording, one: Poisoning, happened: str) -> Finding:
         verdict, doubt = self._verdict(one)
-        why = "; ".join(part for part in (doubt, told(recording, one)) if part)
+        why = "; ".join(part for part in (doubt, happened) if part)
         return finding(recording, one, verdict, why, self.poisoned_s_max)
 
     def _verdict(self, one: Poisoning) -> tuple[Verdict, str]:
@@ -72,22 +76,26 @@ class PoisonedPool(Check):
         limit = self.poisoned_s_max
         if limit is not None and one.measured_s - one.uncertainty_s > limit:
             return Verdict.FAIL, ""
-        if one.remaining:
-            return Verdict.UNKNOWN, "whether the pool would hand out what is left is not known"
-        if limit is not None and one.measured_s > limit:
-            return Verdict.UNKNOWN, "the limit lies within the uncertainty"
-        return Verdict.PASS, ""
+        doubt = ""
+        if one.unplaced:
+            doubt = "whether they sat on a demoted writer is not known of all that refused"
+        elif one.remaining:
+            doubt = "whether the pool would hand out what is left is not known"
+        elif limit is not None and one.measured_s > limit:
+            doubt = "the limit lies within the uncertainty"
+        return (Verdict.UNKNOWN if doubt else Verdict.PASS), doubt
 
 
 def inform(recording: Recording, checks: Sequence[Check]) -> list[Finding]:
     """Return a finding without a verdict for each poisoned pool that no objective speaks of."""
     judged = [check for check in checks if isinstance(check, PoisonedPool)]
     arms = {check.arm for check in judged}
-    return [
-        finding(recording, one, None, told(recording, one), None)
+    unjudged = [
+        one
         for one in poisonings(recording)
-        if None not in arms and one.arm not in arms and one.pinned
+        if None not in arms and one.arm not in arms and (one.pinned or one.unplaced)
     ]
+    return [finding(recording, one, None, why, None) for one, why in told(recording, unjudged)]
 
 
 def finding(
@@ -110,18 +118,27 @@ def finding(
     )
 
 
-def told(recording: Recording, one: Poisoning) -> str:
-    """Return what happened to a pool as one sentence, with the remedy where something is left."""
-    where = " and ".join(one.instances)
-    if not one.pinned:
-        return f"no connection of the pool sat on {where} once it was demoted"
-    parts = list(_clauses(one, where))
-    if one.remaining:
-        parts.append(f"remedy: {remedy_of(recording, one.arm)}")
-    return "; ".join(parts)
+def told(recording: Recording, found: Sequence[Poisoning]) -> Iterator[tuple[Poisoning, str]]:
+    """Yield each with what happened as one sentence; the first of an arm that left some, a remedy."""
+    helped: set[str] = set()
+    for one in found:
+        parts = list(_clauses(one, " and ".join(one.instances)))
+        if one.remaining and one.arm not in helped:
+            helped.add(one.arm)
+            parts.append(f"remedy: {remedy_of(recording, one.arm)}")
+        yield one, "; ".join(parts)
 
 
 def _clauses(one: Poisoning, where: str) -> Iterator[str]:
+    if one.unplaced:
+        yield (
+            f"{one.unplaced} operations were refused with 25006 on connections that are not known"
+            f" to have sat on {where} once it was demoted"
+        )
+    if not one.pinned:
+        known = "is known to have sat" if one.unplaced else "sat"
+        yield f"no connection of the pool {known} on {where} once it was demoted"
+        return
     writers = "writers" if len(one.instances) > 1 else "writer"
     said = f"{one.pinned} connections were pinned to {where}, the demoted {writers}, at worst"
     yield f"{said} {one.share_max:.0%} of the pool"

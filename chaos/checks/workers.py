@@ -33,13 +33,14 @@ class Worker:
     """By how much an instant of it may be wrong at most, having been moved to the runner's clock."""
     jumped_ns: int
     operations: int
+    """How many of it were collected."""
     joined_ns: int | None
     lost_ns: int | None
     """When it was last heard of before it was lost for good."""
     why: str
     """Why it was taken to be lost."""
     delivered: int | None
-    """How many operations it had handed over when it said that there are no more."""
+    """How many operations its own files held when it said that all were handed over."""
 
     @property
     def name(self) -> str:
@@ -99,7 +100,7 @@ def _faults(recording: Recording, one: Worker, *, completed: bool) -> Iterator[s
     elif completed and one.delivered is None:
         yield f"{one.name} did not say that it handed over all its records"
     elif one.delivered is not None and one.delivered != one.operations:
-        yield f"{one.name} handed over {one.delivered} operations, {one.operations} are there"
+        yield f"{one.name} recorded {one.delivered} operations, {one.operations} were collected"
     if one.jumped_ns:
         yield (
             f"the clock of {one.name} jumped by {one.jumped_ns / NS:.3f} s: was its machine "
@@ -111,7 +112,8 @@ def _worker(recording: Recording, number: int) -> Worker:
     subject = f"worker {number}"
     seen = list(recording.observed("worker", subject))
     clocks = list(recording.observed("clock", subject))
-    shares = [log.shares[log.shares["worker"] == number] for log in recording.history.arms.values()]
+    logs = recording.history.arms.values()
+    shares = [log.shares[log.shares["worker"] == number] for log in logs]
     error_ns = max((int(part["error_ns"].max(initial=0)) for part in shares), default=0)
     lost = seen[-1] if seen and seen[-1].value == "lost" else None
     delivered = _last(seen, "delivered")
@@ -122,7 +124,10 @@ def _worker(recording: Recording, number: int) -> Worker:
         offset_ns=int(clocks[-1].detail["offset_ns"]) if clocks else None,
         error_ns=max([error_ns, *(int(o.detail["error_ns"]) for o in clocks)]),
         jumped_ns=max((int(o.detail["jumped_ns"]) for o in clocks), default=0),
-        operations=int(sum(np.sum(part["count"]) for part in shares)),
+        operations=sum(
+            int(np.clip(len(log.operations) - part["first"], 0, part["count"]).sum())
+            for log, part in zip(logs, shares, strict=True)
+        ),
         joined_ns=joined.at_ns if joined else None,
         lost_ns=int(lost.detail["last_heard_ns"]) if lost else None,
         why=str(lost.detail["why"]) if lost else "",

@@ -11,8 +11,9 @@ One that its client never closed lives on to the end of the recording: an idle o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
@@ -61,10 +62,12 @@ class Connections:
     """The log's records of their opening: backend process, endpoint, instance, address, role."""
     failures: Records
     """The log's records of connections that never came to be; `address` names the error."""
+    book: Mapping[str, str] = field(default_factory=dict)
+    """Which instance each address belongs to: a server that is not Aurora tells its address only."""
 
     @classmethod
-    def of(cls, log: OperationLog) -> Connections:
-        """Read an arm's connection log."""
+    def of(cls, log: OperationLog, book: Mapping[str, str] | None = None) -> Connections:
+        """Read an arm's connection log; `book` is what `addresses` tells."""
         told = log.connections
         opens = told[told["event"] == ConnectionEvent.OPENED]
         opens = opens[np.argsort(opens["at_ns"], kind="stable")]
@@ -76,6 +79,7 @@ class Connections:
             closed=_closed(opens, closes),
             opens=opens,
             failures=told[told["event"] == ConnectionEvent.FAILED],
+            book=book or {},
         )
 
     def __len__(self) -> int:
@@ -86,12 +90,19 @@ class Connections:
         return self._named("endpoint", endpoint)
 
     def on(self, instance: str) -> Flags:
-        """Tell which sit on an instance."""
-        return self._named("instance", instance)
+        """Tell which sit on an instance, by its name or by its address."""
+        seats = np.unique(self.opens["instance"])
+        named = [n for n in seats if instance in {self.log.names[n], self._instance_of(n)}]
+        return np.isin(self.opens["instance"], named)
 
-    def instances(self) -> tuple[str, ...]:
-        """Return the instances on which any of them sat."""
-        return tuple(sorted({self.log.names[n] for n in np.unique(self.opens["instance"])}))
+    def instances(self, rows: Any = slice(None)) -> tuple[str, ...]:
+        """Return the instances on which any of them sat, or any of some rows."""
+        seats = np.unique(self.opens["instance"][rows])
+        return tuple(sorted({self._instance_of(n) for n in seats}))
+
+    def _instance_of(self, number: int) -> str:
+        name = self.log.names[number]
+        return self.book.get(name, name)
 
     def live_at(self, at_ns: int) -> Flags:
         """Tell which were open at an instant."""
@@ -181,18 +192,37 @@ def changes(opened: Instants, closed: Instants) -> tuple[Instants, Counts]:
 
 
 def addresses(history: History) -> Mapping[str, str]:
-    """Return which instance each address was seen to belong to, by the probes and by connections."""
+    """Return which instance each address was seen to belong to, by the probes and by connections.
+
+    Where a server told its address instead of a name, that and the address that was connected to
+    (they differ behind a translation) are the instance's that the probes found at either.
+    """
     book: dict[str, str] = {}
     for seen in history.of_kind("dns"):
         instance = seen.value if seen.subject in {"cluster", "reader"} else seen.subject
-        for address in seen.detail.get("addresses") or ():
-            if instance and "," not in instance:
-                book[str(address)] = instance
+        for address in map(str, seen.detail.get("addresses") or ()):
+            if instance and "," not in instance and not _is_address(instance):
+                book[address] = instance
     for log in history.arms.values():
-        for address, instance in np.unique(log.connections[["address", "instance"]]):
-            if address and instance:
-                book[log.names[address]] = log.names[instance]
+        for pair in np.unique(log.connections[["address", "instance"]]):
+            address, instance = (log.names[number] for number in pair)
+            if not address or not instance:
+                continue
+            if not _is_address(instance):
+                book[address] = instance
+            elif address in book:
+                book.setdefault(instance, book[address])
+            elif instance in book:
+                book[address] = book[instance]
     return book
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _closed(opens: Records, closes: Records) -> Instants:

@@ -81,7 +81,7 @@ class Observation:
                                    detail: cpu_share, queued_share (of that time its process used a
                                    processor, or was ready to and others had them all)
     worker     "worker N"          joined | lost | back | delivered; detail: host, why,
-                                   last_heard_ns, operations
+                                   last_heard_ns, operations (that its own files hold)
     clock      "worker N"          seconds by which its clock is ahead of the runner's; detail:
                                    offset_ns, error_ns, jumped_ns, exchanges
     sum        arm                 what its accounts add up to on an instance, by the arm's own reads;

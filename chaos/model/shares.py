@@ -1,8 +1,9 @@
 """Which worker carried out which operations of an arm, and how well its clock is known.
 
 Where several machines sent an arm's traffic, `ARM.workers` lies beside `ARM.ops`: one fixed-width
-record for each run of operations that came from one worker at once. Their instants were moved to the
-runner's clock by `offset_ns`, and are wrong by `error_ns` at most. Without the file every instant was
+record for each run of operations that came from one worker at once, also where it is of none and only
+attempts or connections came. Their instants were moved to the runner's clock by `offset_ns`, and are
+wrong by `error_ns` at most. Without the file every instant was
 read on the machine of the runner, whose processes share one clock.
 """
 

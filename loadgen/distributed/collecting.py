@@ -39,7 +39,6 @@ class Sender:
     alignment: Alignment
     received: int = 0
     """Number of the next parcel to apply."""
-    operations: int = 0
     offset_ns: int | None = None
     """In use: kept as long as it is nearly as good as the best, so that one worker's instants keep
     their distances."""
@@ -104,7 +103,6 @@ class Collection:
             )
             known.names += [arm.name(text) for text in names_in(next(parts))]
             arm.append(sender, known, entry["first"], (operations, attempts, connections))
-            sender.operations += len(operations)
         for line in next(parts).splitlines():
             self.observe(_moved(Observation(**json.loads(line)), sender))
         sender.received += 1
@@ -175,7 +173,8 @@ class _JointArm:
         which = np.searchsorted(known.firsts, attempts["operation"], side="right") - 1
         moved = np.array(known.places) - np.array(known.firsts)
         attempts["operation"] += moved[which]
-        if len(operations):
+        if any(len(table) for table in tables):
+            # Without operations it still tells how wrong the other instants are.
             share = SHARE.pack(self._count, len(operations), offset_ns, error_ns, sender.number)
             append_whole(self._shares, share)
         # What operations refer to comes first, as in every log.

@@ -151,7 +151,7 @@ class Master:
             self._lose(member, note.fields["why"])
             member.gone = True
         else:
-            member.state = State(note.fields["state"])
+            member.says(note.fields)
         self._settle()
 
     def _answer(self, member: Member, hello: Note) -> None:
@@ -189,7 +189,8 @@ class Master:
                 break
             gevent.sleep(WATCH_EVERY_S)
         for member in self._present():
-            self._observe(member, "delivered", operations=member.sender.operations)
+            if member.recorded is not None:
+                self._observe(member, "delivered", operations=member.recorded)
         self._end.set("")
 
     def _give(self, order: Note) -> None:

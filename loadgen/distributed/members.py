@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from loadgen.distributed.channel import Channel
 from loadgen.distributed.collecting import Sender
@@ -36,11 +38,19 @@ class Member:
     host: str = ""
     number: int = 0
     state: State = State.ASKING
+    recorded: int | None = None
+    """How many operations its own files hold, as it said when it had handed all over."""
     heard_ns: int = 0
     lost: str = ""
     """Why it is taken to be lost; empty: it is not."""
     gone: bool = False
     """It said itself that it gives up, so it does not come back."""
+
+    def says(self, fields: Mapping[str, Any]) -> None:
+        """Take what it says that it is: its `state`, and once all is delivered its `operations`."""
+        self.state = State(fields["state"])
+        if self.state is State.DELIVERED:
+            self.recorded = int(fields["operations"])
 
     @property
     def name(self) -> str:

@@ -78,6 +78,16 @@ class Shipment:
             self._parcel = self._packed()
         return self._parcel
 
+    @property
+    def recorded(self) -> int:
+        """How many operations the files of this worker hold, whatever was taken of them.
+
+        Raises:
+            OSError: the folder is gone.
+        """
+        files = (self._folder / "operations").glob("*.ops")
+        return sum(path.stat().st_size // OPERATION.size for path in files)
+
     def confirmed(self, number: int) -> None:
         """Let the next parcel follow, if this is the one under way."""
         if self._parcel is not None and number == self._number:

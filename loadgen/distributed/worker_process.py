@@ -208,7 +208,8 @@ class Worker:
             parcel = self._shipment.parcel
             if parcel is None:
                 if self._done == "stopped":
-                    self._say(Note("state", {"state": "delivered"}))
+                    fields = {"state": "delivered", "operations": self._shipment.recorded}
+                    self._say(Note("state", fields))
                 gevent.sleep(SHIP_EVERY_S)
                 continue
             self._confirmed.clear()

@@ -163,6 +163,15 @@ def test_every_worker_sent_its_share_with_ids_of_its_own(history: History) -> No
     assert int(log.shares["count"].sum()) == len(log.operations)
 
 
+def test_a_worker_says_what_its_own_files_hold_and_all_of_it_was_collected(
+    history: History,
+) -> None:
+    (said,) = (o for o in history.of_kind("worker") if o.value == "delivered")
+    shares = history.arms[ARM].shares
+    mine = shares[shares["worker"] == int(said.subject.removeprefix("worker "))]
+    assert said.detail["operations"] == int(mine["count"].sum()) > 0
+
+
 def test_a_clock_of_another_machine_is_known_within_its_stated_error(
     day: Day, history: History
 ) -> None:

@@ -15,8 +15,10 @@ from chaos.model.history import OperationLog, load_operations
 from chaos.model.operation import ConnectionEvent, Failure, Kind, OperationWriter, Outcome, Role
 from chaos.model.record import LineWriter, Observation, read_observations
 from loadgen.distributed import shipping
-from loadgen.distributed.clock import Alignment, Exchange
+from loadgen.distributed.channel import RUNNER, Channel
+from loadgen.distributed.clock import DRIFT_MAX, Alignment, Exchange
 from loadgen.distributed.collecting import Collection, Sender
+from loadgen.distributed.members import Member, State
 from loadgen.distributed.shipping import Shipment
 
 ARM = "arm"
@@ -118,7 +120,7 @@ def test_nothing_is_lost_doubled_or_changed_but_the_clock(
             assert len(set(moved)) == 1  # distances within an operation are kept
         assert int(log.shares["count"].sum()) == len(recorded)
         for machine in machines:
-            assert machine.sender.operations == len(machine.recorded)
+            assert machine.shipment.recorded == len(machine.recorded)
 
 
 def test_a_connection_closes_as_the_one_that_was_opened(tmp_path: Path) -> None:
@@ -145,6 +147,44 @@ def test_a_connection_closes_as_the_one_that_was_opened(tmp_path: Path) -> None:
     first, second = load_operations(run / "operations", ARM).connections
     assert second["began_ns"] == first["at_ns"]
     assert first["at_ns"] - first["began_ns"] == 5
+
+
+def test_a_parcel_without_operations_still_tells_how_wrong_its_instants_are(tmp_path: Path) -> None:
+    """Such as the first of a run, in which connections were opened and nothing was sent yet."""
+    (tmp_path / "own" / "operations").mkdir(parents=True)
+    machine = Machine(tmp_path / "own", 1, 50 * NS)
+    run = tmp_path / "run"
+    run.mkdir()
+    machine.writer.connection(
+        event=ConnectionEvent.OPENED, began_ns=70 * NS, at_ns=70 * NS, endpoint="cluster",
+        instance="i-1", address="::1", backend_pid=7, role=Role.WRITER,
+    )  # fmt: skip
+    machine.writer.flush()
+    machine.ship(Collection(run, [ARM]))
+    log = load_operations(run / "operations", ARM)
+    # Twenty seconds after the only exchange.
+    assert log.clock_error_ns >= 20 * NS * DRIFT_MAX
+    assert abs(int(log.connections["at_ns"][0]) - 20 * NS) <= log.clock_error_ns
+    assert log.shares["count"].tolist() == [0]
+
+
+def test_a_worker_counts_what_it_recorded_and_not_what_was_taken(tmp_path: Path) -> None:
+    """One parcel was confirmed and never applied: that can be told from what was collected."""
+    (tmp_path / "own" / "operations").mkdir(parents=True)
+    machine = Machine(tmp_path / "own", 1, 50 * NS)
+    run = tmp_path / "run"
+    run.mkdir()
+    collection = Collection(run, [ARM])
+    machine.record(NS, ("i-1", "", 0, 0))
+    machine.ship(collection)
+    machine.record(2 * NS, ("i-1", "", 0, 0))
+    assert machine.shipment.parcel is not None
+    machine.shipment.confirmed(1)
+    assert not machine.ship(collection)
+    member = Member("w", Channel("token", "w", RUNNER), machine.sender)
+    member.says({"state": "delivered", "operations": machine.shipment.recorded})
+    assert (member.state, member.recorded) == (State.DELIVERED, 2)
+    assert len(load_operations(run / "operations", ARM).operations) == 1
 
 
 def test_observations_are_moved_and_name_their_worker(tmp_path: Path) -> None:

@@ -214,3 +214,85 @@ def test_a_poisoned_pool_is_told_where_no_objective_asks(pool: Pool) -> None:
     assert shown["steps"][-1][1:] == [1, 1]
     assert (shown["remaining"], shown["to"]) == (1, None)
     assert shown["refused"] == shown["failed"] == 74
+
+
+@pytest.mark.parametrize("through", ["its own name", "the cluster's"])
+def test_an_instance_that_tells_its_address_alone_is_known_by_the_name_server(
+    pool: Pool, through: str
+) -> None:
+    """A PostgreSQL that is not Aurora: the probes were told to whom the address belongs."""
+    subject, value = (OLD, "127.0.0.1") if through == "its own name" else ("cluster", OLD)
+    pool.run.observe(0.2, "dns", subject, value, addresses=["127.0.0.1"])
+    pool.run.observe(0.2, "dns", NEW, "127.0.0.2", addresses=["127.0.0.2"])
+    pool.by_address = True
+    stuck = pool.connect(OLD, 12.4)
+    work(pool, "127.0.0.1", stuck, 12.5, 19.9, READ_ONLY)
+    work(pool, "127.0.0.2", pool.connect(NEW, 12.5), 12.6, 19.9)
+    finding = judged(pool)
+    assert finding.verdict is Verdict.FAIL
+    assert "1 connections were pinned to gameday-instance-1" in finding.why
+
+
+def test_refusals_of_nobody_knows_whom_keep_it_from_passing(pool: Pool) -> None:
+    """Neither the probes nor a name tell whose the address is that refused them."""
+    pool.by_address = True
+    work(pool, "127.0.0.1", pool.connect(OLD, 12.4), 12.5, 19.9, READ_ONLY)
+    work(pool, "127.0.0.2", pool.connect(NEW, 12.5), 12.6, 19.9)
+    recording = Recording(pool.run.write())
+    (one,) = (p for p in poisonings(recording) if p.arm == pool.arm)
+    assert (one.pinned, one.unplaced) == (0, 74)
+    (finding,) = PoisonedPool(arm=pool.arm).judge(recording)
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "74 operations were refused with 25006 on connections that are not known" in finding.why
+    (told,) = inform(recording, ())
+    assert told.why.startswith("74 operations were refused")
+
+
+def test_a_refusal_on_what_its_client_closed_before_it_told_of_it_is_placed(pool: Pool) -> None:
+    """The pool dropped the connection within the attempt, before any probe saw the demotion."""
+    pid = pool.connect(OLD, 11.2, closed_s=11.5)
+    pool.use(OLD, pid, 11.45, error=READ_ONLY, took_s=0.1)
+    work(pool, NEW, pool.connect(NEW, 11.7), 11.8, 19.9)
+    recording = Recording(pool.run.write())
+    (one,) = (p for p in poisonings(recording) if p.arm == pool.arm)
+    assert (one.pinned, one.unplaced, one.remaining, one.refused) == (1, 0, 0, 1)
+    (finding,) = PoisonedPool(arm=pool.arm).judge(recording)
+    assert finding.verdict is Verdict.PASS
+
+
+def test_what_was_written_before_the_demotion_was_certain_is_no_use_of_a_pin(
+    run_builder: RunBuilder,
+) -> None:
+    """Demoted in place between two samples, in which the connection still wrote; idle since."""
+    for member, role in ((OLD, "writer"), (NEW, "reader")):
+        run_builder.observe(0.1, "role", member, role)
+    run_builder.fault("failover-cluster", 10.0, ended_s=13.0)
+    run_builder.observe(10.9, "role", OLD, "reader", width_s=0.4)
+    run_builder.observe(11.0, "role", NEW, "writer")
+    run_builder.traffic("other", "reader", Kind.READ, per_s=1, until_s=UNTIL_S)
+    pool = Pool(run_builder)
+    idle = pool.connect(OLD, 1.0)
+    pool.use(OLD, idle, 10.6)
+    pool.use(OLD, idle, 10.7, error="40001 SerializationFailure")
+    work(pool, NEW, pool.connect(NEW, 11.1), 11.2, 19.9)
+    recording = Recording(pool.run.write())
+    (one,) = (p for p in poisonings(recording) if p.arm == pool.arm)
+    assert (one.pinned, one.remaining, one.unused, one.answered) == (1, 1, 1, 0)
+    (finding,) = PoisonedPool(arm=pool.arm).judge(recording)
+    assert finding.verdict is Verdict.UNKNOWN
+
+
+def test_the_remedy_is_told_once_an_arm(run_builder: RunBuilder) -> None:
+    """In the first finding in which something is left."""
+    failover(run_builder, 5.0, until_s=60.0)
+    failover(run_builder, 20.0, until_s=60.0, old=NEW, new=THIRD)
+    failover(run_builder, 35.0, until_s=60.0, old=THIRD, new=OLD)
+    pool = Pool(run_builder)
+    work(pool, OLD, pool.connect(OLD, 7.5, closed_s=9.0), 7.6, 8.9, READ_ONLY)
+    work(pool, NEW, pool.connect(NEW, 22.5), 22.6, 59.9, READ_ONLY)
+    recording = Recording(pool.run.write())
+    for findings in (PoisonedPool(arm="arm").judge(recording), inform(recording, ())):
+        left = ["were left at the end" in f.why for f in findings if f.arm == "arm"]
+        told = ["remedy: " in f.why for f in findings if f.arm == "arm"]
+        assert left == [False, True, True]
+        assert told == [False, True, False]

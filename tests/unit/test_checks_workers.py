@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from chaos.checks.judge import judge
 from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model.history import History, load_history
-from chaos.model.operation import Kind
+from chaos.model.operation import OPERATION, Kind
 from chaos.model.shares import SHARE, path_of
 from chaos.model.verdict import Verdict
 
@@ -109,7 +110,10 @@ def test_a_worker_that_came_back_and_handed_over_all_is_not_lost(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("numbers", "less", "told"),
-    [((1,), 0, "worker 2 (load-2) did not say that it handed over all"), ((1, 2), 5, "are there")],
+    [
+        ((1,), 0, "worker 2 (load-2) did not say that it handed over all"),
+        ((1, 2), 5, "were collected"),
+    ],
 )
 def test_records_that_never_came_keep_it_from_passing(
     tmp_path: Path, numbers: tuple[int, ...], less: int, told: str
@@ -119,6 +123,20 @@ def test_records_that_never_came_keep_it_from_passing(
     findings = [f for f in judge(sent(run), ()).findings if f.check == "assumption/workers"]
     assert all(f.verdict is Verdict.UNKNOWN for f in findings)
     assert any(told in f.why for f in findings)
+
+
+def test_operations_that_the_shares_promise_and_the_file_lacks_were_not_collected(
+    tmp_path: Path,
+) -> None:
+    """The disk of the runner was full, say: the share was written, its operations were not."""
+    run = described(tmp_path)
+    delivered(run, tmp_path, 1, 2)
+    sent(run)
+    path = run.folder / "operations" / "arm.ops"
+    path.write_bytes(path.read_bytes()[: -5 * OPERATION.size])
+    verdict, why = finding(load_history(run.folder))
+    assert verdict is Verdict.UNKNOWN
+    assert re.search(r"worker 2 \(load-2\) recorded (\d+) operations, (\d+) were collected", why)
 
 
 def test_a_clock_that_jumped_keeps_it_from_passing(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.clock import NS
 from loadgen.arm import Policy, Retry, RetryOn
+from loadgen.config import ArmTraffic, TrafficConfig
+from loadgen.configured import arm_of
 from loadgen.drivers.base import Trouble
 from loadgen.retry import Tokens, retry_after
 
@@ -131,6 +135,21 @@ def test_a_budget_is_shared_and_ends_all_retries() -> None:
     assert not second.retried(retry, tokens)
     assert second.made == 1, "another user finds the budget empty"
     assert second.clock.slept == [], "who may not retry is told at once"
+
+
+def test_workers_have_the_budget_of_an_arm_together() -> None:
+    """As they have its rates: what an experiment says is of all users, on however many machines."""
+    retry = {"policy": "budget", "tokens_max": 12.0}
+    client = {"arm": "pre-ping", "changes": {"retry": retry}}
+    whole = TrafficConfig(run="r", arms=(ArmTraffic(arm="mine", client=client),))
+    assert arm_of(whole.arms[0]).retry.tokens_max == 12
+    (part,) = whole.share(4, process=2).arms
+    assert arm_of(part).retry.tokens_max == 3
+    assert arm_of(part).retry.tokens_per_success == arm_of(whole.arms[0]).retry.tokens_per_success
+    (least,) = whole.share(50, process=2).arms
+    assert arm_of(least).retry.tokens_max == 1, "with less nobody could ever try again"
+    plain = replace(whole.arms[0], client={"arm": "pre-ping", "changes": {}})
+    assert arm_of(plain.share(4)) == arm_of(plain), "without a budget nothing is divided"
 
 
 def test_successes_put_back_what_they_earn_and_no_more_than_it_holds() -> None:
