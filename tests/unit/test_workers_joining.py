@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from chaos.cli import main
 from chaos.cli import worker as command
 from chaos.clock import MonotonicClock
 from chaos.errors import DefinitionError, ExitCode, RunInterrupted
+from chaos.model.access import DatabaseAccess
+from loadgen.config import TrafficConfig
 from loadgen.distributed import force
 from loadgen.distributed.force import TOKEN_LENGTH_MIN, TOKEN_VARIABLE, Force, ForceConfig
 
@@ -97,10 +102,12 @@ class Master:
     """Stands for the master's process: its workers have joined as soon as it is asked."""
 
     given: dict[str, Any]
+    orders: list[dict[str, Any]]
 
     def __init__(self, name: str, _module: str, config: dict[str, Any], log: Path) -> None:
         self.name, self.log = name, log
         type(self).given = config
+        type(self).orders = []
         self._said = [{"state": "joined"}]
 
     def await_ready(self, _timeout_s: float) -> dict[str, Any]:
@@ -108,6 +115,10 @@ class Master:
 
     def take(self) -> dict[str, Any] | None:
         return self._said.pop() if self._said else None
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.orders.append(message)
+        self._said.append({"state": message["order"]})
 
     def stop(self, _timeout_s: float) -> int:
         return 0
@@ -131,3 +142,53 @@ def test_people_are_told_a_token_only_if_it_was_made_for_them(
         assert used == token
         assert token not in line
         assert TOKEN_VARIABLE in line
+
+
+ACCESS = DatabaseAccess(
+    endpoints={"cluster": "shop.example"},
+    port=5432,
+    user="runner",
+    password="not-to-be-shipped",
+    database="postgres",
+    options={"sslmode": "require"},
+)
+
+
+@pytest.mark.parametrize(
+    ("listen", "crosses"),
+    [("10.0.0.5", False), ("0.0.0.0", False), ("load-master", False), ("127.9.0.1", True)],
+)
+def test_no_password_crosses_unless_both_sides_are_on_one_machine(
+    *, listen: str, crosses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(force, "WorkerProcess", Master)
+    config = ForceConfig(workers=1, listen=(listen, 5557), token=TOKEN)
+    with Force(config, (), tmp_path, lambda _: None, MonotonicClock()) as joined:
+        joined.traffic(TrafficConfig(run="r", arms=()), ACCESS).start(1.0)
+    order = json.dumps(Master.orders)
+    assert "shop.example" in order
+    assert (ACCESS.password in order) == crosses
+    assert (ACCESS.user in order) == crosses
+
+
+def test_a_worker_that_was_given_no_login_takes_its_own_or_says_what_to_set() -> None:
+    """In a process of its own, since what a worker imports patches the process it is in."""
+    given = ACCESS.as_json() | {"user": "", "password": ""}
+    own = {"user": "mine", "password": "secret", "options": {"sslmode": "verify-full"}}
+    program = (
+        "import json, sys; from loadgen.distributed import worker_process as w\n"
+        "access = w.DatabaseAccess.from_json(json.loads(sys.argv[1]))\n"
+        "print(json.dumps(w._with_login(access, {'login': json.loads(sys.argv[2])}).as_json()))\n"
+        "try: w._with_login(access, {'login': None})\n"
+        "except w.GamedayError as error: print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(given), json.dumps(own)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    taken, told = ran.stdout.splitlines()
+    assert json.loads(taken) == given | own
+    assert "GAMEDAY_DB_USER and GAMEDAY_DB_PASSWORD" in told
