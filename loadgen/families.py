@@ -1,7 +1,7 @@
 """The families of drivers: where each runs, what it takes, what must be installed for it.
 
-Settings are checked against this before anything is disturbed; the drivers themselves are imported
-only where traffic flows.
+Settings are checked against this before anything is disturbed, packages before anything runs; the
+drivers themselves are imported only where traffic flows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaos.errors import nearest
+from chaos.errors import DefinitionError, nearest
 from loadgen.arm import Arm, Hosts
 
 Types = Mapping[str, tuple[type, ...]]
@@ -161,20 +161,31 @@ def problems(arm: Arm) -> Iterator[tuple[str, str]]:
         names = ", ".join(_BY_NAME)
         yield "driver", f"unknown driver {arm.family!r}; drivers are {names}"
         return
-    if family.module and importlib.util.find_spec(family.module) is None:
-        yield (
-            "arm",
-            (
-                f"arm {arm.name} needs the package {family.module.replace('_', '-')}, which is not"
-                " installed; pip install 'aurora-gameday[arms]'"
-            ),
-        )
-        return
+    if not _installed(family):
+        return  # what it takes is not known then; `require_package` refuses to run it
     yield from _unknown("pool", arm.pool, family.pool, f"the pool of {family.name}")
     for setting in ("connection", "writer_connection", "reader_connection"):
         known = connection_settings(family)
         yield from _unknown(setting, getattr(arm, setting), known, f"connections of {family.name}")
     yield from _contradictions(arm, family)
+
+
+def require_package(arm: str, family: str) -> None:
+    """Hold an arm that is to run to what is installed.
+
+    Raises:
+        DefinitionError: its family of drivers needs a package that is not; says how to get it.
+    """
+    known = _BY_NAME.get(family, _OWN)
+    if known.module and not _installed(known):
+        raise DefinitionError(
+            f"arm {arm} needs the package {known.module.replace('_', '-')}, which is not installed; "
+            "pip install 'aurora-gameday[arms]', or choose other arms with --arm"
+        )
+
+
+def _installed(family: Family) -> bool:
+    return family.module is None or importlib.util.find_spec(family.module) is not None
 
 
 def speaks_of_a_secret(name: str) -> bool:

@@ -89,7 +89,8 @@ def arms_in(source: Source) -> dict[str, Arm]:
     Raises:
         DefinitionError: it is wrong; says in which line.
     """
-    module = types.ModuleType(Path(source.name).stem)
+    # Under a name of ours: a file called `asyncpg.py` must not stand where drivers look for theirs.
+    module = types.ModuleType(f"gameday_arms_{Path(source.name).stem}")
     module.__file__ = source.name
     sys.modules[module.__name__] = module  # dataclasses and pickles of it look there
     # So that tracebacks show the lines, also where there is no such file.
@@ -106,7 +107,13 @@ def arms_in(source: Source) -> dict[str, Arm]:
     found = [value for value in vars(module).values() if isinstance(value, Arm)]
     if not found:
         raise DefinitionError(f"{source.name}:1: makes no arm; assign an Arm to a name")
-    return {arm.name: arm for arm in found}
+    made: dict[str, Arm] = {}
+    for arm in found:
+        if made.setdefault(arm.name, arm) is not arm:
+            raise DefinitionError(
+                f"{source.name}:1: makes two arms {arm.name!r}; give each its own name"
+            )
+    return made
 
 
 def _described(arm: Arm) -> dict[str, Any]:

@@ -67,6 +67,11 @@ class Profile:
         assert math.isclose(sum(stream.share for stream in self.streams), 1.0)
 
     @property
+    def stream_names(self) -> tuple[str, ...]:
+        """Endpoint and kind of operation of each stream: `cluster write`."""
+        return tuple(stream.name for stream in self.streams)
+
+    @property
     def moves_money(self) -> bool:
         """Whether its arms need accounts."""
         return any(stream.task is Task.TRANSFER for stream in self.streams)

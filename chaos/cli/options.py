@@ -18,6 +18,13 @@ RunsRoot = Annotated[
 Variables = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a ${NAME}.")
 ]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", help="Only these arms of the workload (repeatable)."),
+]
+Repeat = Annotated[
+    int | None, typer.Option(min=1, max=100, help="Do each step of the method N times.")
+]
 Safety = Annotated[
     Path | None,
     typer.Option(

@@ -13,8 +13,18 @@ from rich.table import Table
 
 from chaos.cli import target as targets
 from chaos.cli.embedded import specification
-from chaos.cli.loading import loaded_from
-from chaos.cli.options import DEFAULT_RUNS, AsJson, Quiet, RunsRoot, Safety, Variables, assigned
+from chaos.cli.loading import loaded_from, selected
+from chaos.cli.options import (
+    DEFAULT_RUNS,
+    Arms,
+    AsJson,
+    Quiet,
+    Repeat,
+    RunsRoot,
+    Safety,
+    Variables,
+    assigned,
+)
 from chaos.cli.terminal import Terminal
 from chaos.clock import Anchor
 from chaos.db.endpoint_names import EndpointNames
@@ -46,6 +56,8 @@ def plan(
             help="A running test cluster or a real one; absent: an embedded one, ended after it.",
         ),
     ] = None,
+    arm: Arms = None,
+    repeat: Repeat = None,
     variables: Variables = None,
     safety: Safety = None,
     out: RunsRoot = DEFAULT_RUNS,
@@ -54,7 +66,8 @@ def plan(
 ) -> int:
     """Tell what a run would do, step by step, and which guard would refuse it; changes nothing."""
     terminal = Terminal(quiet=quiet)
-    definition, _ = loaded_from(experiment, assigned(variables))
+    loaded, rules = loaded_from(experiment, assigned(variables))
+    definition = selected(loaded, rules, arms=arm, repeat=repeat)
     spec = specification(definition.test_cluster, profile="fast", seed=0)
     made = planned(definition, cluster, spec, safety=safety_of(safety), runs=out, terminal=terminal)
     if as_json:

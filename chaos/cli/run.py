@@ -11,12 +11,14 @@ from chaos.cli import judgement
 from chaos.cli import target as targets
 from chaos.cli.defect import Defects, parsed
 from chaos.cli.embedded import specification
-from chaos.cli.loading import loaded_from
+from chaos.cli.loading import loaded_from, selected, traffic_of
 from chaos.cli.options import (
     DEFAULT_RUNS,
+    Arms,
     AsJson,
     Profile,
     Quiet,
+    Repeat,
     RunsRoot,
     Safety,
     Variables,
@@ -35,10 +37,8 @@ from chaos.run.rig import Rig
 from chaos.run.runner import Ended, Run
 from chaos.safety.limits import SafetyFile
 from chaos.testcluster.records import ClusterSpec
-from loadgen.config import ArmTraffic
 from loadgen.configured import ArmRules
-from loadgen.distributed.force import Force, ForceConfig
-from loadgen.profiles import require_users
+from loadgen.distributed.force import ForceConfig
 from loadgen.workload import LocustWorkload
 
 
@@ -57,15 +57,15 @@ def run(
             help="A running test cluster or a real one; absent: the embedded test cluster.",
         ),
     ] = None,
-    arm: Annotated[
-        list[str] | None, typer.Option(help="Only these arms of the workload (repeatable).")
-    ] = None,
-    repeat: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Do each step of the method N times.")
-    ] = None,
+    arm: Arms = None,
+    repeat: Repeat = None,
     variables: Variables = None,
     profile: Annotated[
-        Profile, typer.Option(envvar="GAMEDAY_PROFILE", help="Pace of the embedded cluster.")
+        Profile,
+        typer.Option(
+            envvar="GAMEDAY_PROFILE",
+            help="Pace of the embedded cluster (not the workload's profile).",
+        ),
     ] = Profile.FAST,
     seed: Annotated[
         int, typer.Option(envvar="GAMEDAY_SEED", help="Of arrivals and modelled durations.")
@@ -85,7 +85,7 @@ def run(
     terminal = Terminal(quiet=quiet)
     try:
         loaded, rules = loaded_from(experiment, assigned(variables))
-        definition = _selected(loaded, arm, repeat)
+        definition = selected(loaded, rules, arms=arm, repeat=repeat)
         defects = _planted(defect or [], cluster)
         force = force_config(workers, listen)
         clock = InterruptibleClock()
@@ -157,7 +157,7 @@ def _carried_out(
                 control=target.control,
                 cluster_kind=kind,
                 connect=target.connect,
-                workload=_workload(definition, rules, spec.seed, force),
+                workload=LocustWorkload(traffic_of(definition, rules), spec.seed, force),
                 check_cluster=target.check,
                 alarms=target.rds.alarm_states,
                 undo_timeout_s=target.undo_timeout_s,
@@ -190,51 +190,6 @@ def _tell_end(folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool) 
     for ending in ended.errors:
         terminal.complain(str(ending))
     return int(ended.errors[0].exit_code if ended.errors else judgement.exit_code(folder))
-
-
-def _selected(definition: Experiment, arms: list[str] | None, repeat: int | None) -> Experiment:
-    """Apply `--arm` and `--repeat` by validating the changed definition again."""
-    fields = definition.resolved()
-    if arms:
-        kept = [entry for entry in fields["workload"]["arms"] if entry["name"] in arms]
-        missing = set(arms) - {entry["name"] for entry in kept}
-        if missing:
-            has = ", ".join(entry["name"] for entry in fields["workload"]["arms"])
-            raise DefinitionError(f"--arm {', '.join(sorted(missing))}: this experiment has {has}")
-        fields["workload"]["arms"] = kept
-        for part in ("objectives", "steady_state"):
-            fields[part] = [
-                entry for entry in fields[part] if entry.get("arm") in {None, "probe", *arms}
-            ]
-        if not fields["objectives"]:
-            raise DefinitionError(
-                f"--arm {', '.join(arms)}: no objective is left to judge by; keep an arm that has one"
-            )
-    if repeat:
-        for step in fields["method"]:
-            step["repeat"] = repeat
-    return Experiment.model_validate(fields)
-
-
-def _workload(
-    definition: Experiment, rules: ArmRules, seed: int, force: Force | None
-) -> LocustWorkload:
-    workload = definition.workload
-    arms = tuple(
-        ArmTraffic(
-            arm=entry.name,
-            client=rules.client_of(entry.client()),
-            **workload.rates(entry),
-            shape=workload.model_dump(mode="json")["shape"],
-            users=workload.users,
-            think_time_s=workload.think_time_s,
-            queue_max=workload.queue_max,
-        )
-        for entry in workload.arms
-    )
-    for arm in arms:
-        require_users(arm)
-    return LocustWorkload(arms, seed, force)
 
 
 def _environment(

@@ -76,6 +76,8 @@ class Arm(Part):
     @classmethod
     def _called(cls, told: Any) -> Any:
         """Let an arm without a name of its own be called as the catalogue calls it."""
+        if isinstance(told, str):
+            raise ValueError(f"an arm is a mapping; write {{arm: {told}}}")  # noqa: TRY004 - pydantic's
         if isinstance(told, Mapping) and "name" not in told and isinstance(told.get("arm"), str):
             return {**told, "name": told["arm"]}
         return told

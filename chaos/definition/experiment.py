@@ -4,24 +4,38 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from chaos.checks import CATALOGUE as CHECKS
 from chaos.checks.base import Check
 from chaos.definition.embedded import EmbeddedCluster
+from chaos.definition.felt import require_traffic
 from chaos.definition.part import Part
 from chaos.definition.steps import Step, faults_of, require_injections
 from chaos.definition.workload import Workload
 from chaos.faults.base import Fault
 from chaos.safety.limits import Limits
-from chaos.safety.stops import Condition, OfStream, every
+from chaos.safety.stops import Condition
 
 if TYPE_CHECKING:  # The union grows with the catalogue; mypy sees the base class.
     Objective = Check
 else:
     Objective = Annotated[reduce(or_, CHECKS), Field(discriminator="check")]
+
+
+_T = TypeVar("_T")
+
+
+def _is_felt(part: _T, info: ValidationInfo) -> _T:
+    if "workload" in info.data:  # else the workload is wrong, which is told already
+        require_traffic(part, info.data["workload"], (info.context or {}).get("profiles"))
+    return part
+
+
+Felt = Annotated[_T, AfterValidator(_is_felt)]
+"""A part that looks at traffic: refused where it is read if the workload has no such traffic."""
 
 
 class SteadyState(Part):
@@ -53,15 +67,15 @@ class Experiment(Part):
         None, description="What the embedded cluster must be like; a named one is as it is."
     )
     workload: Workload = Field(default_factory=Workload, description="Traffic of every arm.")
-    steady_state: tuple[SteadyState, ...] = Field(
+    steady_state: tuple[Felt[SteadyState], ...] = Field(
         (), description="Required before the method, observed again after it."
     )
     method: tuple[Step, ...] = Field(min_length=1, description="Faults and composites, in order.")
     guards: Limits = Field(Limits(), description="What this experiment's own guards demand.")
-    stop_when: tuple[Condition, ...] = Field(
+    stop_when: tuple[Felt[Condition], ...] = Field(
         (), description="Stop conditions: one that holds ends the method, and the run recovers."
     )
-    objectives: tuple[Objective, ...] = Field(
+    objectives: tuple[Felt[Objective], ...] = Field(
         min_length=1, description="What the verdict rests on, judged from recorded data alone."
     )
     rollback: tuple[Literal["restore-writer"], ...] = Field(
@@ -78,19 +92,6 @@ class Experiment(Part):
     def _bounded(cls, method: tuple[Step, ...]) -> tuple[Step, ...]:
         require_injections(method)
         return method
-
-    @model_validator(mode="after")
-    def _known_arms(self) -> Self:
-        known = {arm.name for arm in self.workload.arms}
-        for part, named in (
-            *(("steady_state", state.arm) for state in self.steady_state),
-            *(("objectives", getattr(check, "arm", None)) for check in self.objectives),
-            *(("stop_when", c.arm) for c in every(self.stop_when) if isinstance(c, OfStream)),
-        ):
-            if named not in known | {None, "probe"}:
-                allowed = ", ".join(sorted(known))
-                raise ValueError(f"{part} names arm {named!r}; this workload has {allowed}")
-        return self
 
     def resolved(self) -> dict[str, Any]:
         """Return the definition with every default spelled out, as the run folder keeps it."""

@@ -18,6 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from chaos.definition.experiment import Experiment
 from chaos.definition.steps import NEITHER
+from chaos.definition.workload import Profile
 from chaos.errors import DefinitionError, nearest
 
 M = TypeVar("M", bound=BaseModel)
@@ -59,14 +60,14 @@ def load(
     variables: Mapping[str, str] | None = None,
     *,
     arms: Collection[str] | None = None,
-    profiles: Collection[str] | None = None,
+    profiles: Mapping[str, Profile] | None = None,
 ) -> Experiment:
     """Read an experiment file.
 
     Args:
         path: the file.
         arms: names that `workload.arms` may use; None: any.
-        profiles: the same for `profile`.
+        profiles: the same for `profile`, with the streams that objectives may name; None: any.
         variables: values of `${NAME}` that win over the environment (`--set NAME=VALUE`).
 
     Raises:

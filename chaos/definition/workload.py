@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import (
     Discriminator,
@@ -21,6 +21,18 @@ DEFAULT_PROFILE = "oltp-small"
 """The one whose writes and reads may have rates of their own."""
 _EACH_PER_S = 40.0
 _FACTOR_MAX = 100
+
+
+class Profile(Protocol):
+    """What the loader is told of a profile by who knows them all; definitions know none."""
+
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """Endpoint and kind of operation of each of its streams: `cluster write`."""
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether it has accounts, whose balances can be added up."""
 
 
 class Step(Part):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chaos.cli.loading import selected
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import load
 from chaos.errors import DefinitionError
@@ -123,6 +125,9 @@ def test_a_policy_may_be_named_alone(tmp_path: Path, name: str) -> None:
         ("{arm: pre-ping, connection: {conect_timeout: 3}}", 35, "did you mean 'connect_timeout'"),
         ("{arm: pre-ping, connection: {host: elsewhere}}", 35, "unknown setting 'host'"),
         ("{arm: pre-ping, retry: never}", 30, "unknown policy 'never'; allowed are none, fixed"),
+        ("{arm: pre-ping, retry: exponentail}", 30, "did you mean 'exponential'"),
+        ("{arm: pre-ping, retry: {policy: fixde}}", 39, "did you mean 'fixed'"),
+        ("resilient", 7, "an arm is a mapping; write {arm: resilient}"),
         ("{arm: pre-ping, retry: {policy: fixed, wait: 1}}", 46, "did you mean 'wait_s'"),
         ("{arm: pre-ping, retry: {policy: fixed, attempts_max: null}}", 30, "retries need an end"),
         (
@@ -139,6 +144,7 @@ def test_a_policy_may_be_named_alone(tmp_path: Path, name: str) -> None:
         ("{arm: x, file: unreadable.py}", 22, r"unreadable.py:1: .*was never closed"),
         ("{arm: x, file: empty.py}", 22, "empty.py:1: makes no arm"),
         ("{arm: x, file: gone.py}", 22, "gone.py ended the process that ran it"),
+        ("{arm: a, file: twice.py}", 22, "twice.py:1: makes two arms 'a'"),
         ("{arm: half, file: half.py}", 13, "driver Half has no trouble, close"),
     ],
 )
@@ -150,6 +156,11 @@ def test_what_makes_no_sense_is_refused_where_it_stands(
     (tmp_path / "unreadable.py").write_text("x = (\n")
     (tmp_path / "empty.py").write_text("x = 1\n")
     (tmp_path / "gone.py").write_text("import os\nos._exit(3)\n")
+    (tmp_path / "twice.py").write_text(
+        "from loadgen.arm import Arm, Retry\n"
+        "ONE = Arm(name='a', description='', retry=Retry.none())\nSAME = ONE\n"
+        "TWO = Arm(name='a', description='', retry=Retry.fixed())\n"
+    )
     (tmp_path / "half.py").write_text(
         "from loadgen.arm import Arm, Retry\n"
         "class Half:\n    errors = ()\n    def session(self): ...\n"
@@ -193,12 +204,20 @@ def test_no_setting_that_is_taken_speaks_of_a_secret(family: Family) -> None:
 
 
 @pytest.mark.parametrize("arm", ["asyncpg", "aws-wrapper"])
-def test_an_arm_without_its_package_says_what_to_install(
+def test_an_arm_without_its_package_is_valid_and_says_what_to_install_before_it_runs(
     tmp_path: Path, arm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(DefinitionError, match=r"pip install 'aurora-gameday\[arms\]'"):
-        loaded(tmp_path, f"{{arm: {arm}}}")
+    kept = (
+        "from loadgen.arm import Arm, Retry\nA = Arm(name='a', description='', retry=Retry.none()"
+    )
+    (tmp_path / "mine.py").write_text(f"{kept}, driver={arm!r})\n")
+    for entry in (f"{{arm: {arm}, name: a}}", "{arm: a, file: mine.py}"):
+        experiment, rules = loaded(tmp_path, entry, "{arm: resilient}")
+        assert selected(experiment, rules, arms=["resilient"], repeat=None).workload.arms
+        for arms in (None, ["a"]):
+            with pytest.raises(DefinitionError, match=r"pip install 'aurora-gameday\[arms\]'"):
+                selected(experiment, rules, arms=arms, repeat=None)
 
 
 def test_what_no_driver_can_do_is_refused() -> None:
@@ -239,3 +258,11 @@ def test_a_driver_of_ones_own_may_ask_for_threads(tmp_path: Path) -> None:
     assert arm.family == "own"
     assert arm.retry == Retry.none()
     assert described(sent)["settings"]["driver"] == "own"
+
+
+def test_a_file_called_as_a_module_does_not_stand_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "asyncpg.py").write_text(MINE)
+    before = sys.modules.get("asyncpg")
+    assert arm_of(traffic(tmp_path, "{arm: small, file: asyncpg.py}")).name == "small"
+    assert sys.modules.get("asyncpg") is before
+    assert sys.modules["gameday_arms_asyncpg"].__file__ == "asyncpg.py"

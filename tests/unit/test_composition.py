@@ -12,7 +12,7 @@ from fix_threads import ThreadClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chaos.cli.run import _selected
+from chaos.cli.loading import selected
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import load
 from chaos.definition.places import placed
@@ -23,6 +23,7 @@ from chaos.model.steps import declared_injections
 from chaos.run.folder import write_definition
 from chaos.run.journal import Journal
 from chaos.run.method import Method
+from loadgen.configured import ArmRules
 
 ROOT = Path(__file__).parents[2]
 GOOD = """\
@@ -123,7 +124,7 @@ def test_injections_are_bounded(tmp_path: Path, method: str, where: str) -> None
 def test_repeat_is_of_every_step_at_the_top_level(tmp_path: Path) -> None:
     path = tmp_path / "drill.yaml"
     path.write_text(GOOD, encoding="utf-8")
-    repeated = _selected(load(path), None, 3)
+    repeated = selected(load(path), ArmRules(tmp_path), arms=None, repeat=3)
     assert [step.repeat for step in repeated.method] == [3, 3]
     assert {fault.repeat for fault in repeated.faults} == {1}
 
