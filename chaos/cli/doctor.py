@@ -59,7 +59,9 @@ def doctor(
         list[str] | None,
         typer.Option(help="A client's own connection string or SQLAlchemy URL (repeatable)."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Show what is well, too.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", envvar="GAMEDAY_DOCTOR_ALL", help="Show what is well, too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Look at a target and its clients, with a fix for each finding; changes nothing."""

@@ -33,7 +33,9 @@ Safety = Annotated[
         help="Safety file; absent: gameday-safety.yaml here, or ~/.config/gameday/safety.yaml.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", envvar="GAMEDAY_JSON", help="Print one JSON object.")
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", envvar="GAMEDAY_QUIET", help="No progress, only results.")
 ]

@@ -61,6 +61,9 @@ def test_every_command_is_in_the_readme_and_says_what_it_does(name: str) -> None
         (["run", "control"], "GAMEDAY_SEED", "x", "--seed"),
         (["run", "control"], "GAMEDAY_RUN_ARM", "nobody", "--arm nobody"),
         (["cluster", "up"], "GAMEDAY_CLUSTER_UP_READERS", "99", "--readers"),
+        (["cluster", "status"], "GAMEDAY_JSON", "maybe", "--json"),
+        (["doctor"], "GAMEDAY_DOCTOR_ALL", "maybe", "--all"),
+        (["plan", "control"], "GAMEDAY_PLAN_ARM", "nobody", "--arm nobody"),
         (["show"], "GAMEDAY_OUT", "/nowhere", "no run in /nowhere"),
     ],
 )
