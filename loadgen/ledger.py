@@ -8,7 +8,7 @@ a server-side cursor: memory holds a few bytes a write, no rows.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chaos.clock import Clock, MonotonicClock
@@ -113,31 +113,10 @@ def reconcile(
     arms = sorted(
         path.stem for path in (folder / "operations").glob("*.ops") if path.stem != PROBE_ARM
     )
-
-    operations = folder / "operations"
-    books: dict[str, Book] = {}
-
-    def read() -> Ledger:
-        with connection_for(access, endpoint, "read the ledger") as connection:
-            instance = writer_of(connection, access.endpoints[endpoint])
-            _await_sessions_end(connection, run, arms, sessions_timeout_s, clock)
-            read_at_ns = clock.now_ns()
-            counted = {}
-            for arm in arms:
-                books[arm], counted[arm] = _account(connection, operations, run, arm)
-            sums = sums_of(connection, run, arms)
-            return Ledger(
-                arms=counted,
-                read_from=instance,
-                read_at_ns=read_at_ns,
-                complete=True,
-                sums=sums,
-                sum_expected=SUM_OF_BALANCES if sums else None,
-            )
-
+    table = _Table(access, folder / "operations", run, arms, endpoint, sessions_timeout_s, clock)
     try:
-        found = wait_until(
-            read,
+        found, books = wait_until(
+            table.on_writer,
             f"{access.endpoints[endpoint]} to lead to a writer that can be read",
             timeout_s=writer_timeout_s,
             interval_s=_RETRY_S,
@@ -149,13 +128,49 @@ def reconcile(
     on_readers = OnReaders(
         access=access,
         run=run,
-        operations=operations,
+        operations=folder / "operations",
         books=books,
         writer=found.read_from,
         clock=clock,
         timeout_s=readers_timeout_s,
     )
     return replace(found, readers=on_readers.read())
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The run's table, as it is asked for through one endpoint."""
+
+    access: DatabaseAccess
+    operations: Path
+    run: str
+    arms: list[str]
+    endpoint: str
+    sessions_timeout_s: float
+    clock: Clock
+
+    def on_writer(self) -> tuple[Ledger, dict[str, Book]]:
+        """Count on the writer, once no session may change it; `NotNowError` where it is none yet."""
+        with connection_for(self.access, self.endpoint, "read the ledger") as connection:
+            instance = writer_of(connection, self.access.endpoints[self.endpoint])
+            _await_sessions_end(
+                connection, self.run, self.arms, self.sessions_timeout_s, self.clock
+            )
+            read_at_ns = self.clock.now_ns()
+            books: dict[str, Book] = {}
+            counted: dict[str, ArmLedger] = {}
+            for arm in self.arms:
+                books[arm], counted[arm] = _account(connection, self.operations, self.run, arm)
+            sums = sums_of(connection, self.run, self.arms)
+            ledger = Ledger(
+                arms=counted,
+                read_from=instance,
+                read_at_ns=read_at_ns,
+                complete=True,
+                sums=sums,
+                sum_expected=SUM_OF_BALANCES if sums else None,
+            )
+            return ledger, books
 
 
 def _account(
