@@ -104,6 +104,14 @@ def needs_threads(traffic: ArmTraffic) -> bool:
     return runs_in_threads(find(client.get("arm", traffic.arm)))
 
 
+def family_in_use(traffic: ArmTraffic) -> str:
+    """Return the name of the family of the arm's driver; runs no file of a user."""
+    client = traffic.client
+    if "described" in client:
+        return str(client["described"]["settings"]["driver"])
+    return find(client.get("arm", traffic.arm)).family
+
+
 def described(traffic: ArmTraffic) -> dict[str, Any]:
     """Return description and settings for the record; runs no file of a user."""
     client = traffic.client

@@ -18,7 +18,8 @@ from chaos.errors import DefinitionError, HostError
 from chaos.model.access import DatabaseAccess
 from chaos.worker import WorkerProcess
 from loadgen.config import TrafficConfig
-from loadgen.configured import needs_threads
+from loadgen.configured import family_in_use, needs_threads
+from loadgen.families import require_package
 from loadgen.profiles import require_users
 
 GREENLETS = "loadgen.locust_process"
@@ -34,7 +35,8 @@ class Traffic:
         """Check the configuration; `folder` is the run folder.
 
         Raises:
-            DefinitionError: an arm is unknown, named twice, or has nothing to do.
+            DefinitionError: an arm is unknown, named twice, has nothing to do, or needs a package
+                that this machine lacks.
         """
         names = [traffic.arm for traffic in config.arms]
         for traffic in config.arms:
@@ -42,6 +44,7 @@ class Traffic:
             if names.count(traffic.arm) > 1:
                 raise DefinitionError(f"arm {traffic.arm} is named twice; name each arm once")
             require_users(traffic)
+            require_package(traffic.arm, family_in_use(traffic))
         self._config = config
         self._access = access
         self._folder = folder

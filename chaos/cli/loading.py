@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from chaos.definition.experiment import Experiment
 from chaos.definition.load import find, load
 from chaos.errors import DefinitionError
-from loadgen.arms import find as find_arm
 from loadgen.config import ArmTraffic
-from loadgen.configured import ArmRules
+from loadgen.configured import ArmRules, family_in_use
 from loadgen.families import require_package
 from loadgen.profiles import CATALOGUE as PROFILES
 from loadgen.profiles import require_users
@@ -61,7 +60,7 @@ def selected(
         at = ".".join(str(part) for part in first["loc"])
         raise DefinitionError(f"what --arm and --repeat leave: {at}: {first['msg']}") from error
     for traffic in traffic_of(chosen, rules):
-        require_package(traffic.arm, _family_of(traffic))
+        require_package(traffic.arm, family_in_use(traffic))
     return chosen
 
 
@@ -98,11 +97,3 @@ def _keep(fields: dict[str, Any], arms: list[str]) -> None:
         raise DefinitionError(
             f"--arm {', '.join(arms)}: no objective is left to judge by; keep an arm that has one"
         )
-
-
-def _family_of(traffic: ArmTraffic) -> str:
-    """Return the family of an arm's driver without running a file of a user."""
-    client = traffic.client
-    if "described" in client:
-        return str(client["described"]["settings"]["driver"])
-    return find_arm(client["arm"]).family

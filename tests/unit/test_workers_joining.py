@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -16,9 +17,10 @@ from chaos.cli import worker as command
 from chaos.clock import MonotonicClock
 from chaos.errors import DefinitionError, ExitCode, RunInterrupted
 from chaos.model.access import DatabaseAccess
-from loadgen.config import TrafficConfig
+from loadgen.config import ArmTraffic, TrafficConfig
 from loadgen.distributed import force
 from loadgen.distributed.force import TOKEN_LENGTH_MIN, TOKEN_VARIABLE, Force, ForceConfig
+from loadgen.traffic import Traffic
 
 TOKEN = "k" * TOKEN_LENGTH_MIN
 JOIN = "127.0.0.1:5557"
@@ -192,3 +194,15 @@ def test_a_worker_that_was_given_no_login_takes_its_own_or_says_what_to_set() ->
     taken, told = ran.stdout.splitlines()
     assert json.loads(taken) == given | own
     assert "GAMEDAY_DB_USER and GAMEDAY_DB_PASSWORD" in told
+
+
+@pytest.mark.parametrize("name", ["asyncpg", "aws-wrapper"])
+def test_a_worker_without_the_package_of_an_arm_says_what_to_install(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's machine may have it: only where an arm is to run does it matter."""
+    config = TrafficConfig(run="r", arms=(ArmTraffic(arm=name, writes_per_s=1, reads_per_s=1),))
+    Traffic(config, ACCESS, tmp_path)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(DefinitionError, match=r"pip install 'aurora-gameday\[arms\]'"):
+        Traffic(config, ACCESS, tmp_path)
