@@ -1,4 +1,8 @@
-"""A run's traffic from two workers, each a process of its own, one with a clock of its own."""
+"""A run's traffic from two workers, each a process of its own, with an address of its own.
+
+Where the kernel lets us, one also has a host name and a clock of its own (UTS and time namespaces).
+All are on one machine: a network namespace of its own would reach neither run nor database.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +38,25 @@ pytestmark = pytest.mark.seconds(25)
 ARM = "default-pool"
 RUN = "two-workers"
 TOKEN = "only-for-this-test"
+LISTEN = "127.9.0.1"
+SENDERS = ("127.9.0.2", "127.9.0.3")
+"""From where the workers join: ZeroMQ takes `SOURCE:PORT;HOST:PORT` for where to connect."""
+ELSEWHERE = "load-elsewhere"
 AHEAD_S = 1000
 FROZEN_S = 1.5
 
 
-def ahead() -> list[str]:
-    """What runs a program with a monotonic clock that is ahead; nothing where the kernel refuses."""
+def elsewhere() -> list[str]:
+    """What runs a program as on another machine; nothing where the kernel refuses.
+
+    Its monotonic clock is ahead, and its host has another name.
+    """
+    named = f"import os, socket, sys; socket.sethostname({ELSEWHERE!r}); "
+    named += "os.execv(sys.argv[1], sys.argv[1:])"
     for user in ([], ["--map-root-user"]):
-        command = ["unshare", *user, "--time", "--fork", "--kill-child", f"--monotonic={AHEAD_S}"]
-        tried = subprocess.run([*command, "true"], capture_output=True, check=False)
+        command = ["unshare", *user, "--time", "--uts", "--fork", "--kill-child"]
+        command += [f"--monotonic={AHEAD_S}", sys.executable, "-c", named, sys.executable]
+        tried = subprocess.run([*command, "-c", ""], capture_output=True, check=False)
         if tried.returncode == 0:
             return command
     return []
@@ -57,13 +71,15 @@ class Day:
     since_ns: int = 0
     until_ns: int = 0
     statuses: list[int] = field(default_factory=list)
+    senders: set[str] = field(default_factory=set)
+    """Addresses from which somebody was connected to the run."""
     clock_is_ahead: bool = False
 
 
-def started(skew: list[str], port: int, log: Path) -> subprocess.Popen[bytes]:
+def started(python: list[str], sender: str, port: int, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(
-            [*skew, sys.executable, "-m", "chaos", "worker", "--join", f"127.0.0.1:{port}"],
+            [*python, "-m", "chaos", "worker", "--join", f"{sender}:0;{LISTEN}:{port}"],
             env={**os.environ, TOKEN_VARIABLE: TOKEN},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -80,6 +96,15 @@ def kill_worker(process: subprocess.Popen[bytes]) -> None:
         if "loadgen.distributed.worker_process" in child.cmdline()
     ]
     worker.send_signal(signal.SIGKILL)
+
+
+def connected_to(port: int) -> set[str]:
+    """Return the addresses that are connected to one, as IPv4 writes them."""
+    return {
+        one.laddr.ip.removeprefix("::ffff:")
+        for one in psutil.net_connections(kind="tcp")
+        if one.laddr and one.raddr and one.raddr.port == port and one.raddr.ip.endswith(LISTEN)
+    }
 
 
 def operations(folder: Path) -> int:
@@ -99,17 +124,22 @@ def day(postgres: PlainPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
         journal.append(Event(at_ns=time.monotonic_ns(), type=type_, data=data))
 
     ledger.prepare(postgres.access(), RUN)
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    with socket.create_server((LISTEN, 0)) as free:
         port = free.getsockname()[1]
-    skew = ahead()
-    made.clock_is_ahead = bool(skew)
-    joined = [started(s, port, folder / f"{n}.out") for n, s in enumerate((skew, []))]
-    config = ForceConfig(workers=2, listen=("127.0.0.1", port), token=TOKEN)
+    away = elsewhere()
+    made.clock_is_ahead = bool(away)
+    pythons = (away or [sys.executable], [sys.executable])
+    joined = [
+        started(python, sender, port, folder / f"{sender}.out")
+        for python, sender in zip(pythons, SENDERS, strict=True)
+    ]
+    config = ForceConfig(workers=2, listen=(LISTEN, port), token=TOKEN)
     try:
         with Force(config, (ARM,), folder, made.told.append, MonotonicClock()) as force:
             arms = (ArmTraffic(arm=ARM, writes_per_s=60, reads_per_s=60),)
             traffic = force.traffic(TrafficConfig(run=RUN, arms=arms), postgres.access())
             traffic.start(60)
+            made.senders = connected_to(port)
             note("run", state="started", format=FORMAT)
             note("phase", phase="recording", state="started")
             wait_until(lambda: operations(folder) > 200, "operations", timeout_s=60)
@@ -153,6 +183,15 @@ def day(postgres: PlainPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="module")
 def history(day: Day) -> History:
     return load_history(day.folder)
+
+
+def test_each_worker_came_from_an_address_and_by_a_name_of_its_own(
+    day: Day, history: History
+) -> None:
+    assert day.senders == set(SENDERS)
+    hosts = {worker["host"] for worker in judge(history, ()).as_json()["workers"]}
+    here = socket.gethostname()
+    assert hosts == ({here, ELSEWHERE} if day.clock_is_ahead else {here})
 
 
 def test_every_worker_sent_its_share_with_ids_of_its_own(history: History) -> None:
