@@ -80,7 +80,7 @@ def started(python: list[str], sender: str, port: int, log: Path) -> subprocess.
     with log.open("wb") as output:
         return subprocess.Popen(
             [*python, "-m", "chaos", "worker", "--join", f"{sender}:0;{LISTEN}:{port}"],
-            env={**os.environ, TOKEN_VARIABLE: TOKEN},
+            env={**os.environ, TOKEN_VARIABLE: TOKEN, "TMPDIR": str(log.parent)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
