@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
@@ -31,7 +32,17 @@ class Ranks:
     confidence: float
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
+def _cumulated(n: int, p: float) -> tuple[float, ...]:
+    """Return the probabilities of at most 0, 1, ... n successes in `n` trials."""
+    terms, ways = [], 1
+    for k in range(n + 1):
+        # Whole numbers and powers: exact for a coin, and within a double's range up to `_EXACT_MAX`.
+        terms.append(ways * p**k * (1 - p) ** (n - k))
+        ways = ways * (n - k) // (k + 1)
+    return tuple(min(1.0, total) for total in accumulate(terms))
+
+
 def binomial_cdf(count: int, n: int, p: float) -> float:
     """Return the probability of at most `count` successes in `n` trials that succeed with `p`.
 
@@ -39,11 +50,7 @@ def binomial_cdf(count: int, n: int, p: float) -> float:
     """
     if count < 0:
         return 0.0
-    if count >= n:
-        return 1.0
-    # Whole numbers and powers: exact for a coin, and within a double's range up to `_EXACT_MAX`.
-    terms = (math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(count + 1))
-    return min(1.0, math.fsum(terms))
+    return 1.0 if count >= n else _cumulated(n, p)[count]
 
 
 def quantile_ranks(n: int, p: float, confidence: float = CONFIDENCE) -> Ranks:
