@@ -144,6 +144,7 @@ def test_other_experiments_that_ship_pass(gameday: Gameday) -> None:
         assert done.returncode == 0, name + done.stdout + done.stderr
 
 
+@pytest.mark.alone
 def test_a_missed_objective_fails(gameday: Gameday, tmp_path: Path) -> None:
     strict = tmp_path / "strict.yaml"
     strict.write_text(

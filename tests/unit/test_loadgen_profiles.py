@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -199,10 +200,10 @@ def test_a_sum_is_observed_when_it_is_new_on_its_instance() -> None:
 
 def test_a_user_who_thinks_takes_no_arrival_meanwhile_and_arrivals_wait_for_nobody() -> None:
     """One user, 100 arrivals a second, half a second to think: the queue keeps their instants."""
-    now_ns = 0
+    now_ns = time.monotonic_ns()
     performed: list[int] = []
     waits: list[float] = []
-    arrivals = Arrivals(Schedule(100.0, "seed", -(10**9)), 1000, lambda *_: None)
+    arrivals = Arrivals(Schedule(100.0, "seed", now_ns - 10**9), 1000, lambda *_: None)
 
     class Client:
         def perform(self, intended_ns: int) -> None:
