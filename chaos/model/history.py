@@ -133,18 +133,19 @@ class History:
 
 
 def load_operations(folder: Path, arm: str) -> OperationLog:
-    """Map the operations of one arm below `folder`; a torn last record is ignored."""
+    """Map the operations of one arm below `folder`; a torn last record is ignored.
+
+    Its writer may go on meanwhile. What refers to names is mapped before they are read, so that none
+    is missing.
+    """
+    operations = _map(folder / f"{arm}.ops", OPERATION_DTYPE)
+    attempts = _map(folder / f"{arm}.attempts", ATTEMPT_DTYPE)
+    connections = _map(folder / f"{arm}.connections", CONNECTION_DTYPE)
     names = [""]
     text = (folder / f"{arm}.names").read_text(encoding="utf-8")
     names += [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    return OperationLog(
-        arm,
-        _map(folder / f"{arm}.ops", OPERATION_DTYPE),
-        _map(folder / f"{arm}.attempts", ATTEMPT_DTYPE),
-        tuple(names),
-        _map(folder / f"{arm}.connections", CONNECTION_DTYPE),
-        load_shares(folder, arm),
-    )
+    shares = load_shares(folder, arm)
+    return OperationLog(arm, operations, attempts, tuple(names), connections, shares)
 
 
 def load_history(folder: Path) -> History:

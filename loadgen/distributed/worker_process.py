@@ -91,6 +91,8 @@ class Worker:
                 self._runner.environment.events.quitting.fire(  # type: ignore[no-untyped-call]
                     environment=self._runner.environment
                 )
+            # Locust's receiver would try a closed socket again and again, and never let go.
+            self._runner.greenlet.kill(block=True, timeout=1.0)
             self._runner.client.close(linger=LINGER_MS)  # type: ignore[no-untyped-call]
         return 1 if why else 0
 

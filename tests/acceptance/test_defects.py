@@ -129,7 +129,7 @@ class ProbesOnly(LocustWorkload):
 @pytest.fixture
 def probed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Do what `gameday run --defect` does, with probes for clients; return its verdict."""
-    monkeypatch.setattr(command, "_workload", lambda *_: ProbesOnly((), 0))
+    monkeypatch.setattr(command, "LocustWorkload", lambda *_: ProbesOnly((), 0))
 
     def run(step: dict[str, Any], *defects: str, **objective: Any) -> dict[str, Any]:
         asked = experiment(step, "probe")

@@ -6,9 +6,11 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chaos.clock import NS
+from chaos.model import history
 from chaos.model.history import load_operations
 from chaos.model.operation import OPERATION, ConnectionEvent, Kind, Outcome, Role
 from chaos.model.record import read_observations
@@ -75,6 +77,25 @@ def test_connections_are_recorded_beside_the_operations(tmp_path: Path) -> None:
     assert (found["event"], found["role"]) == (ConnectionEvent.OPENED, Role.WRITER)
     named = [log.names[found[field]] for field in ("endpoint", "instance", "address")]
     assert named == ["cluster", "shop-instance-1", "127.0.0.1"]
+
+
+def test_whoever_reads_while_it_is_written_knows_every_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(tmp_path, "resilient", 0)
+    record(recorder, 1)
+    recorder.tick(1)
+    map_file = history._map
+
+    def written_meanwhile(path: Path, dtype: np.dtype[np.void]) -> history.Records:
+        recorder.unsent(Kind.WRITE, "cluster", 1, 2, f"error seen at {path.suffix}")
+        recorder.tick(2)
+        return map_file(path, dtype)
+
+    monkeypatch.setattr(history, "_map", written_meanwhile)
+    log = load_operations(tmp_path / "operations", "resilient")
+    assert len(log.operations) == 2
+    assert log.operations["error"].max() < len(log.names)
 
 
 def test_lag_is_the_worst_of_its_second_and_starts_anew(tmp_path: Path) -> None:
