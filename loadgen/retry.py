@@ -20,10 +20,10 @@ from tenacity.wait import (
 )
 
 from chaos.clock import NS, Clock
+from chaos.model.operation import READ_ONLY
 from loadgen.arm import Policy, Retry, RetryOn
 from loadgen.drivers.base import Trouble
 
-READ_ONLY = "25006"
 # Operational errors that will be the same next time: wrong credentials, no such database or role.
 _LASTING_CLASSES = frozenset({"28", "3D"})
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.model.history import History, OperationLog, Records
-from chaos.model.operation import ConnectionEvent, Outcome
+from chaos.model.operation import READ_ONLY, ConnectionEvent, Outcome
 
 Instants = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -28,8 +28,6 @@ Counts = NDArray[np.int64]
 
 STILL_OPEN = np.iinfo(np.int64).max
 """When a connection was closed of which the log tells no end."""
-READ_ONLY = "25006"
-"""SQLSTATE read_only_sql_transaction: what a demoted writer answers to a write."""
 NO_CONNECTION = -1
 _PIECE = 1 << 20
 

@@ -36,6 +36,8 @@ CONNECTION = struct.Struct("<qqiHHHBB")
 NAMES_MAX = 4096
 PROBE_ARM = "probe"
 NO_WRITE_ID = -1
+READ_ONLY = "25006"
+"""SQLSTATE read_only_sql_transaction: what a demoted writer answers to a write."""
 _WAITED_US_MAX = 2**32 - 1  # over an hour
 
 

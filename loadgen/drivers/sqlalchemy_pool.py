@@ -13,12 +13,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from chaos.model.operation import READ_ONLY
 from loadgen.drivers.base import Rows, Seat, Statement, Trouble
 from loadgen.drivers.way import Way
 from loadgen.outcome import POOL_TIMEOUT, name_of_error
 from loadgen.seats import identify
 
-READ_ONLY = "25006"
 SEAT_KEY = "gameday seat"
 
 
