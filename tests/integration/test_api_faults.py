@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 from urllib.error import HTTPError
@@ -18,6 +19,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from fix_control_plane import REGION, ControlPlane, rds_client
 
+from chaos.testcluster.api.behaviour import Treatment
+from chaos.testcluster.api.server import IDLE_TIMEOUT_S
 from chaos.testcluster.records import EventRecord
 from chaos.wait import wait_until
 
@@ -218,27 +221,34 @@ def test_a_dropped_connection_tells_nothing_of_the_operation(
 
 
 def test_silence_lasts_until_the_client_or_the_disturbance_ends_it(
-    disturb: Ask, client: Ask, control_plane: ControlPlane
+    disturb: Ask, client: Ask, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identifier = disturb("api-drop", silent=True)
     with pytest.raises(ReadTimeoutError):
         client(read_timeout=0.3, **ONCE).describe_db_clusters()
-    ended: list[BaseException] = []
-
-    def ask() -> None:
-        try:
-            client(read_timeout=60, **ONCE).describe_db_clusters()
-        except ConnectionClosedError as closed:
-            ended.append(closed)
-
-    patient = threading.Thread(target=ask)
-    patient.start()
-    assert not ended
-    assert asked(control_plane, "DELETE", f"disturbances/{identifier}")["state"] == "ended"
-    patient.join(30)
-    assert not patient.is_alive()
-    assert len(ended) <= 1, "closed if it came before the end, answered if after it"
+    is_silent = struck_next(control_plane, monkeypatch)
+    with ThreadPoolExecutor(1) as threads:
+        patient = threads.submit(client(read_timeout=120, **ONCE).describe_db_clusters)
+        assert is_silent.wait(60)
+        assert not patient.done()
+        assert asked(control_plane, "DELETE", f"disturbances/{identifier}")["state"] == "ended"
+        # Well before the server closes a connection on which nothing is asked.
+        assert isinstance(patient.exception(IDLE_TIMEOUT_S / 2), ConnectionClosedError)
     assert client(**ONCE).describe_db_clusters()["DBClusters"]
+
+
+def struck_next(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """An event that is set when the rules have decided the next request."""
+    behaviour = control_plane.cluster.api_behaviour
+    decided, treatment = threading.Event(), behaviour.treatment
+
+    def observed(service: str, operation: str) -> Treatment:
+        decision = treatment(service, operation)
+        decided.set()
+        return decision
+
+    monkeypatch.setattr(behaviour, "treatment", observed)
+    return decided
 
 
 def test_descriptions_are_those_of_some_time_ago(disturb: Ask, client: Ask) -> None:

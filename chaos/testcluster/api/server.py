@@ -217,6 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stay_silent(self, over: threading.Event) -> None:
         """Hold the connection open until it is over, or the client has gone."""
+        self.connection.settimeout(0)  # with a timeout a look waits for it, whatever its flags
         with suppress(WaitTimeout):
             wait_until(
                 lambda: over.is_set() or self._has_left(),
@@ -227,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _has_left(self) -> bool:
         try:
-            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return not self.connection.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:
