@@ -136,8 +136,8 @@ def _described(name: str, defect: type[Defect], planted: set[str]) -> dict[str, 
         "caught_by": defect.caught_by,
         "planted": name in planted,
         "parameters": {
-            key: field.description
-            for key, field in defect.model_fields.items()
+            key: parameter.get("description")
+            for key, parameter in defect.model_json_schema()["properties"].items()
             if key not in Disturbance.model_fields
         },
     }

@@ -6,10 +6,15 @@ outage of a zone, a lying name server, a planted defect. It is asked of the cont
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 if TYPE_CHECKING:
     from chaos.testcluster.estate import Estate
@@ -24,7 +29,7 @@ NAME_LENGTH_MAX = 128
 class Disturbance(BaseModel):
     """One disturbance with its parameters; the first line of a subclass's docstring describes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     category: ClassVar[Literal["fault", "defect"]] = "fault"
     needs: ClassVar[str] = ""
@@ -44,3 +49,32 @@ class Disturbance(BaseModel):
             HostError: this machine does not allow it; says what would be needed.
         """
         raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe each parameter by the docstring below it.
+
+        Here, not by pydantic's `use_attribute_docstrings`: that would have every start of a test
+        cluster parse the source of every disturbance.
+        """
+        told = handler(core_schema)
+        properties = handler.resolve_ref_schema(told)["properties"]
+        for kind in cls.__mro__:
+            if issubclass(kind, Disturbance):
+                for name, about in _attribute_docstrings(kind):
+                    properties[name].setdefault("description", about)
+        return told
+
+
+def _attribute_docstrings(kind: type) -> Iterator[tuple[str, str]]:
+    (written,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(written, ast.ClassDef)
+    for attribute, after in pairwise(written.body):
+        match attribute, after:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(about))),
+            ) if name in kind.model_fields:  # type: ignore[attr-defined]
+                yield name, inspect.cleandoc(about)
