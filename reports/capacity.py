@@ -11,7 +11,7 @@ import numpy as np
 from reports import charts, naming
 from reports.drawing import Axis, Group, Label, Lane, Layer
 from reports.read import Report
-from reports.words import MISSING, count, duration, instant, uncertainty
+from reports.words import MISSING, count, duration, uncertainty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ def steps(report: Report) -> tuple[StepRow, ...]:
 
 def _step(report: Report, one: Mapping[str, Any]) -> StepRow:
     never = one["measured_s"] is None
-    took = f"not reached by {_instant(report, one['told_s'])}" if never else "at once"
+    took = f"not reached by {report.at(one['told_s'])}" if never else "at once"
     if not never and not one["at_once"]:
         took = f"at most {duration(one['measured_s'])}"
     return StepRow(
@@ -107,8 +107,8 @@ def _step(report: Report, one: Mapping[str, Any]) -> StepRow:
         reached=_acu(one["reached_acu"]),
         took=took,
         uncertainty=MISSING if never else uncertainty(one["uncertainty_s"]),
-        from_=_instant(report, one["from_s"]),
-        to=_instant(report, one["to_s"]),
+        from_=report.at(one["from_s"]),
+        to=report.at(one["to_s"]),
     )
 
 
@@ -144,7 +144,7 @@ def broken(report: Report) -> tuple[str, ...]:
     """Return a sentence for each arm and instance whose connections broke while it scaled."""
     return tuple(
         f"{one['arm']}: {count(one['broken'])} connections to {report.short(one['instance'])} broke, "
-        f"from {_instant(report, one['first_s'])} to {_instant(report, one['last_s'])}"
+        f"from {report.at(one['first_s'])} to {report.at(one['last_s'])}"
         for one in (told(report) or {}).get("disconnects") or ()
         if one["broken"]
     )
@@ -157,8 +157,8 @@ def resumes(report: Report) -> tuple[ResumeRow, ...]:
             arm=one["arm"],
             stream=naming.stream(report, one),
             paused=", ".join(map(report.short, one["paused"])) or "none, as far as was told",
-            asked=_instant(report, one["asked_s"]),
-            served=_instant(report, one["served_s"]),
+            asked=report.at(one["asked_s"]),
+            served=report.at(one["served_s"]),
             waited=duration(one["waited_s"]) if one["waited_s"] is not None else "never served",
             failed=count(one["failed_before"]),
         )
@@ -168,7 +168,3 @@ def resumes(report: Report) -> tuple[ResumeRow, ...]:
 
 def _acu(value: float | None) -> str:
     return MISSING if value is None else f"{value:g}"
-
-
-def _instant(report: Report, at_s: float | None) -> str:
-    return MISSING if at_s is None else instant(at_s - report.recording.zero_s)

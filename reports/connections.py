@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.read import Report
-from reports.words import MISSING, count, duration, instant, uncertainty
+from reports.words import MISSING, count, duration, uncertainty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +120,6 @@ def section(report: Report) -> Section:
     )
 
 
-def _at(report: Report, at_s: float | None, missing: str = MISSING) -> str:
-    return missing if at_s is None else instant(at_s - report.recording.zero_s)
-
-
 def _pool(report: Report, one: Mapping[str, Any]) -> PoolRow:
     ever, left = one["pinned"] > 0, one["remaining"]
     measured = duration(one["measured"]) if ever else "not at all"
@@ -137,8 +133,8 @@ def _pool(report: Report, one: Mapping[str, Any]) -> PoolRow:
         share=f"{one['share_max']:.0%}",
         measured=measured,
         uncertainty=uncertainty(one["uncertainty_s"]) if ever else MISSING,
-        from_=_at(report, one["from"]),
-        to=_at(report, one["to"], "the end" if left else MISSING),
+        from_=report.at(one["from"]),
+        to=report.at(one["to"], "the end" if left else MISSING),
         refused=refused,
         left=f"{count(left)}, {count(one['unused'])} unused" if one["unused"] else count(left),
         alarm=left > 0,
@@ -164,7 +160,7 @@ def _switch(report: Report, one: Mapping[str, Any]) -> Switch:
     within = duration(promoted["uncertainty_s"])
     return Switch(
         title=f"From {old} to {new}",
-        promoted=f"{_at(report, promoted['at_s'])} or up to {within} earlier",
+        promoted=f"{report.at(promoted['at_s'])} or up to {within} earlier",
         rows=tuple(
             _switch_row(report, witness, answers.get(witness), landed.get(witness))
             for witness in witnesses
@@ -183,13 +179,13 @@ def _switch_row(
     stale = answer["last_stale"] if answer else unheard
     return SwitchRow(
         witness=witness,
-        right=_at(report, right["at_s"], right.get("why", MISSING)),
+        right=report.at(right["at_s"], right.get("why", MISSING)),
         right_uncertainty=uncertainty(right.get("uncertainty_s")),
-        stale=_at(report, stale["at_s"], stale.get("why", MISSING)),
+        stale=report.at(stale["at_s"], stale.get("why", MISSING)),
         stale_uncertainty=uncertainty(stale.get("uncertainty_s")),
         landed=count(landing["count"]) if landing else MISSING,
-        first=_at(report, landing["first"]) if landing else MISSING,
-        last=_at(report, landing["last"]) if landing else MISSING,
+        first=report.at(landing["first"]) if landing else MISSING,
+        last=report.at(landing["last"]) if landing else MISSING,
         left=count(landing["left"]) if landing else MISSING,
     )
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 from chaos.model.verdict import Finding, Verdict
 from reports.read import Report, load
 from reports.tables import is_interruption
-from reports.words import clean, instant, limit, quantity
+from reports.words import clean, limit, quantity
 
 JUNIT_NAME = "junit.xml"
 
@@ -114,8 +114,7 @@ def _measured(report: Report, finding: Finding) -> str:
     bound = f", limit {limit(finding.limit, finding.unit)}" if finding.limit is not None else ""
     told = quantity(finding.measured, finding.unit)
     if is_interruption(finding) and finding.from_s is not None and finding.measured:
-        zero_s = report.recording.zero_s
-        to = "the end of the recording" if finding.to_s is None else instant(finding.to_s - zero_s)
+        to = report.at(finding.to_s, "the end of the recording")
         at = "at least" if report.open_ended(finding) else "at most"
-        told = f"{at} {told} from {instant(finding.from_s - zero_s)} to {to}"
+        told = f"{at} {told} from {report.at(finding.from_s)} to {to}"
     return f"{told}{bound}: "

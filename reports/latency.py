@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from reports.read import Report
-from reports.words import MISSING, count, duration, instant
+from reports.words import MISSING, count, duration
 
 COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 FAULTS_MAX = 8
@@ -111,9 +111,8 @@ def _share(value: float | None) -> str:
 
 
 def _unsent(report: Report, one: Mapping[str, Any]) -> str:
-    zero_s = report.recording.zero_s
     return (
         f"{count(one['operations'])} of {count(one['of'])} {one['operation']}s on "
         f"{report.short(one['endpoint'])} found the queue full, "
-        f"from {instant(one['first'] - zero_s)} to {instant(one['last'] - zero_s)}"
+        f"from {report.at(one['first'])} to {report.at(one['last'])}"
     )

@@ -13,11 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from chaos.model.history import History, OperationLog, load_history
+from chaos.model.history import History, load_history
 from chaos.model.ledger import ArmLedger
 from chaos.model.operation import PROBE_ARM
 from chaos.model.record import Event
 from chaos.model.verdict import Finding, Verdict
+from reports import words
 
 TEST_CLUSTER = "test"
 
@@ -114,6 +115,10 @@ class Report:
         """Return the UTC wall-clock time of an instant, for display."""
         return self.history.anchor.wall(self.history.origin_ns + round(at_s * 1e9))
 
+    def at(self, at_s: float | None, missing: str = words.MISSING) -> str:
+        """Return an instant as every output tells it: since the page's zero, not the run's origin."""
+        return missing if at_s is None else words.instant(at_s - self.recording.zero_s)
+
     @property
     def arms(self) -> tuple[str, ...]:
         """The client arms in the experiment's order, without the probes."""
@@ -121,11 +126,6 @@ class Report:
         names = [arm.get("name") or arm.get("arm") for arm in declared]
         found = [arm for arm in self.history.arms if arm != PROBE_ARM]
         return tuple(sorted(found, key=lambda a: (names.index(a) if a in names else len(names), a)))
-
-    @property
-    def probes(self) -> OperationLog | None:
-        """The probes' operations."""
-        return self.history.arms.get(PROBE_ARM)
 
     @property
     def writes(self) -> Mapping[str, ArmLedger]:

@@ -9,7 +9,7 @@ from typing import Any
 from chaos.model.ledger import ReaderLedger
 from reports import naming
 from reports.read import Report
-from reports.words import MISSING, count, duration, instant
+from reports.words import MISSING, count, duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +58,10 @@ def rows(report: Report) -> tuple[ReadRow, ...]:
 def furthest_back(report: Report) -> tuple[str, ...]:
     """Return a sentence for each stream in which a read went back."""
     return tuple(
-        f"{told['arm']}, {report.short(told['endpoint'])}: at {_instant(report, back['at_s'])} a read "
+        f"{told['arm']}, {report.short(told['endpoint'])}: at {report.at(back['at_s'])} a read "
         f"of {_instance(report, back['to_instance'])} had lost sight of at least "
         f"{count(back['writes'])} writes{_apart(back)} that one of "
-        f"{_instance(report, back['from_instance'])} had shown by {_instant(report, back['seen_s'])}"
+        f"{_instance(report, back['from_instance'])} had shown by {report.at(back['seen_s'])}"
         for told in _told(report)
         if (back := told["furthest_back"]) is not None
     )
@@ -83,8 +83,8 @@ def lost(report: Report) -> tuple[str, ...]:
         for by in [_acknowledged_by(report, told.lost_by_instance)]
         for first, last in [
             (
-                _instant(report, report.history.seconds(told.lost_first_ns)),
-                _instant(report, report.history.seconds(told.lost_last_ns)),
+                report.at(report.history.seconds(told.lost_first_ns)),
+                report.at(report.history.seconds(told.lost_last_ns)),
             )
         ]
     )
@@ -135,7 +135,7 @@ def _row(
         lacking=count(row["lacking"]),
         p99=duration(row["staleness_s_p99"]),
         worst=duration(row["staleness_s_worst"]),
-        at=_instant(report, row["at_s"]) if row["staleness_s_worst"] else MISSING,
+        at=report.at(row["at_s"]) if row["staleness_s_worst"] else MISSING,
         back=count(row["back"]),
         stale=row["lacking"] > 0,
         first=first,
@@ -153,7 +153,7 @@ def _held(report: Report, name: str, told: ReaderLedger) -> HeldRow:
         state = f"behind: {told.why}"
     return HeldRow(
         instance=_instance(report, name),
-        read_at=_instant(report, report.history.seconds(told.read_at_ns)),
+        read_at=report.at(report.history.seconds(told.read_at_ns)),
         missing=MISSING if told.missing is None else count(told.missing),
         extra=MISSING if told.extra is None else count(told.extra),
         behind=f"≥ {duration(told.behind_s)}" if told.behind_s is not None else MISSING,
@@ -173,10 +173,6 @@ def _apart(back: Mapping[str, Any]) -> str:
 
 def _instance(report: Report, name: str) -> str:
     return report.short(name) or "an unnamed instance"
-
-
-def _instant(report: Report, at_s: float) -> str:
-    return instant(at_s - report.recording.zero_s)
 
 
 def _list(numbers: tuple[int, ...]) -> str:

@@ -235,7 +235,6 @@ _ENDPOINTS = {"cluster": 0, "reader": 1}
 def _interruption(
     report: Report, repeats: list[Finding], longest: float, *, first: bool
 ) -> InterruptionRow:
-    zero_s = report.recording.zero_s
     finding = _worst(report, repeats)
     open_ended, length = report.open_ended(finding), _length(report, finding)
     distinct = _distinct(repeats)
@@ -250,8 +249,8 @@ def _interruption(
         at_least=_at_least(report, finding),
         repeats=_repeats(lengths, unended, sum(one.measured is None for one in distinct)),
         uncertainty=uncertainty(finding.uncertainty_s) if length and not open_ended else MISSING,
-        from_=instant(finding.from_s - zero_s) if length and finding.from_s else MISSING,
-        to=instant(finding.to_s - zero_s) if length and finding.to_s else MISSING,
+        from_=report.at(finding.from_s) if length else MISSING,
+        to=report.at(finding.to_s) if length else MISSING,
         limit=limit(bound, finding.unit),
         verdict=verdict_word(_verdict(repeats)),
         why=finding.why,

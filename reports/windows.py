@@ -8,7 +8,7 @@ from typing import Any
 
 from reports import naming
 from reports.read import Report
-from reports.words import MISSING, count, duration, instant, uncertainty
+from reports.words import MISSING, count, duration, uncertainty
 
 _NEVER = "not seen"
 # A page of more is no longer read; verdict.json has them all.
@@ -73,8 +73,8 @@ def _window(report: Report, row: dict[str, Any]) -> WindowRow:
         arm=naming.arm(row["arm"]),
         stream=naming.stream(report, row),
         fault=naming.faults(report, row["faults"]),
-        from_=_since(report, row["from"]),
-        to=_NEVER if open_ended else _since(report, row["to"]),
+        from_=report.at(row["from"]),
+        to=_NEVER if open_ended else report.at(row["to"]),
         measured=f"{'≥' if open_ended else 'at most'} {duration(row['measured'])}",
         uncertainty=MISSING if open_ended else uncertainty(row["uncertainty_s"]),
         first_success=_bounded(report, row["first_success"]),
@@ -98,8 +98,8 @@ def brownouts(report: Report) -> tuple[WindowRow, ...]:
             arm=naming.arm(row["arm"]),
             stream=naming.stream(report, row),
             fault=naming.faults(report, row["faults"]),
-            from_=_since(report, row["from"]),
-            to=_since(report, row["to"]),
+            from_=report.at(row["from"]),
+            to=report.at(row["to"]),
             measured=f"at most {duration(row['measured'])}",
             uncertainty=uncertainty(row["uncertainty_s"]),
             first_success="",
@@ -147,13 +147,9 @@ def _end(value: float | None) -> str:
     return "no end" if value is None else duration(value)
 
 
-def _since(report: Report, at_s: float) -> str:
-    return instant(at_s - report.recording.zero_s)
-
-
 def _bounded(report: Report, told: dict[str, float] | None) -> str:
     """Return an instant with by how much earlier it may have been."""
     if told is None:
         return _NEVER
-    at, off = _since(report, told["at_s"]), told["uncertainty_s"]
+    at, off = report.at(told["at_s"]), told["uncertainty_s"]
     return f"{at} {uncertainty(off)}" if off else at

@@ -26,10 +26,10 @@ class WorkerRow:
 
 def rows(report: Report) -> tuple[WorkerRow, ...]:
     """Return a row a worker; none where the runner's own machine sent the traffic."""
-    return tuple(_row(told) for told in report.judgement.told.get("workers") or ())
+    return tuple(_row(report, told) for told in report.judgement.told.get("workers") or ())
 
 
-def _row(told: Mapping[str, Any]) -> WorkerRow:
+def _row(report: Report, told: Mapping[str, Any]) -> WorkerRow:
     offset_s, error_s, lost = told["clock_offset_s"], told["clock_error_s"], told["lost"]
     host = f" ({told['host']})" if told["host"] else ""
     return WorkerRow(
@@ -37,5 +37,5 @@ def _row(told: Mapping[str, Any]) -> WorkerRow:
         operations=told["operations"],
         offset="never measured" if offset_s is None else f"{offset_s:+.4f} s",
         error=words.MISSING if error_s is None else f"± {words.duration(error_s)}",
-        lost=f"at {words.instant(lost['at'])}: {lost['why']}" if lost else "",
+        lost=f"at {report.at(lost['at'])}: {lost['why']}" if lost else "",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from chaos.model.history import History, load_history
 from chaos.model.operation import OPERATION, Kind
 from chaos.model.shares import SHARE, path_of
 from chaos.model.verdict import Verdict
+from reports import workers
+from reports.read import load
 
 WORKERS = 2
 
@@ -87,9 +90,13 @@ def test_a_worker_that_was_lost_is_named_with_its_instant(tmp_path: Path) -> Non
     verdict, why = finding(history)
     assert verdict is Verdict.UNKNOWN
     assert "worker 2 (load-2) was lost at 11.2 s: no heartbeat" in why
-    (lost,) = [w for w in judge(history, ()).as_json()["workers"] if w["lost"]]
+    judged = judge(history, ()).as_json()
+    (lost,) = [w for w in judged["workers"] if w["lost"]]
     assert lost["lost"]["at"] == pytest.approx(11.25)
     assert lost["host"] == "load-2"
+    (history.folder / "verdict.json").write_text(json.dumps(judged), encoding="utf-8")
+    _, row = workers.rows(load(history.folder))
+    assert row.lost.startswith("at +6.250 s: "), "the page counts from the fault, requested at 5 s"
 
 
 def test_a_worker_that_came_back_and_handed_over_all_is_not_lost(tmp_path: Path) -> None:
