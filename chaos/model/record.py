@@ -27,7 +27,8 @@ class Event:
 
     run      state: started | ended; format (of the records); status
     phase    phase: guards | preparation | recording | warm-up | steady state before | method |
-             cool-down | steady state after | ledger | rollback; state: started | ended; error.
+             cool-down | steady state after | rollback | ledger | dropping tables; state: started |
+             ended; error.
              "recording" lasts from when every worker serves until they are told to stop, and
              contains warm-up up to steady state after: streams must be complete within it
     guard    guard; refused; why

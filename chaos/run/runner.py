@@ -1,4 +1,4 @@
-"""The spine: guards, traffic, steady state, method, steady state again, ledger, rollback.
+"""The spine: guards, traffic, steady state, method, steady state again, rollback, ledger.
 
 Whatever ends a run, the cluster is restored from the undo records, the workers are stopped and what
 was recorded stays. The verdict is not made here: it comes from the recorded data alone.
@@ -44,7 +44,8 @@ from chaos.run.rig import LoadWorker, Restoring, Rig, Worker
 from chaos.run.steady import Measured, measure
 from chaos.run.stopping import Stopping
 from chaos.run.tenancy import SETTLE_S, Tenancy
-from chaos.safety.undo import ReleaseLease
+from chaos.safety.undo import DropTables, ReleaseLease
+from chaos.safety.undo.base import UndoRecord
 from chaos.wait import wait_until
 
 WORKERS_START_S = 60.0
@@ -188,15 +189,15 @@ class Run:
 
     def _release(self) -> None:
         self._tenancy.stop()
-        self._undo(self._lease_records())
+        self._undo(self._records(ReleaseLease))
 
-    def _lease_records(self) -> set[str]:
+    def _records(self, *kinds: type[UndoRecord]) -> set[str]:
         open_undo = self._journal.open_undo
-        return {number for number, one in open_undo.items() if isinstance(one, ReleaseLease)}
+        return {number for number, one in open_undo.items() if isinstance(one, kinds)}
 
     @contextmanager
     def _restored(self) -> Iterator[None]:
-        """Watch the cluster and make the run's tables; at the end undo whatever is still open."""
+        """Watch the cluster and make the run's tables; at the end drop them, and look once more."""
         started_at = self._anchor.wall(self._anchor.monotonic_ns)
         observer = Observer(self.rig.rds, self._observations, self.rig.clock, started_at)
         watches: list[Observer | CapacityWatch] = [observer]
@@ -215,14 +216,14 @@ class Run:
             yield
         finally:
             with self._restoring_in_peace():
-                self._clean_up("rollback", self._roll_back)
+                self._clean_up("dropping tables", self._drop_tables)
                 self._clean_up("last snapshot", lambda: self._snapshot("after"))
                 for watch in reversed(watches):
                     self._clean_up("last observation", lambda w=watch: w.stop(OBSERVER_STOP_S))  # type: ignore[misc]
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        """Traffic and probes from here to the end of the block, then the ledger."""
+        """Traffic and probes from here to the end of the block; then what is disturbed, the ledger."""
         started = self._loading
         try:
             with self._phase("starting traffic"):
@@ -240,6 +241,8 @@ class Run:
             with self._restoring_in_peace():
                 for worker in started:
                     self._clean_up("stopping traffic", lambda w=worker: w.stop(WORKERS_STOP_S))  # type: ignore[misc]
+                # First, so that the cluster does not wait, and every instance can be asked.
+                self._clean_up("rollback", self._roll_back)
                 if started:
                     self._clean_up("ledger", self._reconcile)
 
@@ -279,7 +282,11 @@ class Run:
         self._journal.event("snapshot", sync=True, when=when, snapshot=shape)
 
     def _roll_back(self) -> None:
-        self._undo(set(self._journal.open_undo) - self._lease_records())
+        """Undo what the method left open; the ledger still needs the tables."""
+        self._undo(set(self._journal.open_undo) - self._records(ReleaseLease, DropTables))
+
+    def _drop_tables(self) -> None:
+        self._undo(self._records(DropTables))
 
     def _undo(self, records: Collection[str]) -> None:
         left = replay(

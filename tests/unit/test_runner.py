@@ -209,6 +209,27 @@ def test_whatever_fails_the_cluster_is_restored_and_the_first_error_is_told(
     assert {m.id for m in rds.state.members} == {"i1", "i2", "i3"}
 
 
+def test_a_stopped_run_rolls_back_before_the_ledger_asks_every_instance(
+    execute: Callable[..., Any], rds: Rds, clock: Clock
+) -> None:
+    """The cluster does not stay disturbed for as long as a ledger waits for who is disturbed."""
+    members: list[set[str]] = []
+
+    class Asking(Idle):
+        def reconcile(self, access: DatabaseAccess, folder: Path, run: str) -> Ledger:
+            members.append({m.id for m in rds.state.members if m.status == "available"})
+            return super().reconcile(access, folder, run)
+
+    held = {"method": [{"fault": "delete-reader", "hold_s": 600}]}
+    experiment = Experiment.model_validate(EXPERIMENT.resolved() | held)
+    clock.virtual.after(60, lambda: clock.stop("enough"))
+    workload = Asking()
+    ended = execute(workload, rds, clock, experiment=experiment)
+    assert ended.status is Status.ABORTED
+    assert members == [{"i1", "i2", "i3"}]
+    assert workload.done == ["prepare", "start", "stop", "reconcile", "drop"]
+
+
 def test_what_could_not_be_undone_outranks_everything_else(
     execute: Callable[..., Any], rds: Rds, clock: Clock
 ) -> None:
