@@ -28,7 +28,7 @@ from chaos.model.gone import (
     NO_SQLSTATE,
     SERVER_CLOSED,
 )
-from chaos.model.operation import Kind, Outcome
+from chaos.model.operation import READ_ONLY, Kind, Outcome
 
 
 class Stage(IntEnum):
@@ -44,7 +44,7 @@ class Stage(IntEnum):
     """The server said that it is done."""
 
 
-ROLLED_BACK = frozenset({"25006", "25P02", "40000", "40001", "40002", "40P01", "53300", "55P03"})
+ROLLED_BACK = frozenset({READ_ONLY, "25P02", "40000", "40001", "40002", "40P01", "53300", "55P03"})
 """SQLSTATEs that a server gives only for a transaction that it has not committed."""
 ROLLED_BACK_CLASSES = frozenset({"0A", "22", "23", "42", "44"})
 """SQLSTATE classes of the same kind: errors of the data and of the statement itself."""

@@ -33,6 +33,9 @@ def main() -> int:
     except (GamedayError, OSError) as error:
         _say({"state": "error", "message": str(error)})
         return 1
+    except Exception as error:
+        _say({"state": "error", "message": f"defect: {error!r}"})
+        raise  # its traceback belongs into the log
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from loadgen.probes.session import Question, Turn
 from loadgen.probes.sightings import NameSightings, RoleSightings
 from loadgen.probes.stream import Stream
 from loadgen.probes.table import table_of
+from loadgen.probes.tasks import begin
 
 OBSERVER = "probes"
 FLUSH_S = 0.2
@@ -58,9 +59,10 @@ class Observer:
         }
         self._streams: dict[str, Stream] = {}
         self._resolver: Resolver | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._operating: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._operating: set[asyncio.Task[None]] = set()
         self._broken = asyncio.Event()
+        self._defect: Exception | None = None
         self._samples = 0
 
     async def open(self) -> None:
@@ -70,6 +72,7 @@ class Observer:
             DatabaseError: one of them did not answer in time; says why.
             HostError: no name server to ask.
         """
+        asyncio.get_running_loop().set_exception_handler(self._failed)
         access, config = self._access, self._config
         self._resolver = await open_resolver(access.endpoints, access.name_server, self._heard)
         questions = self._questions()
@@ -107,21 +110,18 @@ class Observer:
             interval_s = {"cluster": CLUSTER_NAME_S, "reader": READER_NAME_S}.get(
                 endpoint, INSTANCE_NAME_S
             )
-            self._tasks.append(self._begin(self._resolver.watch(endpoint, interval_s)))
-        self._tasks.append(self._begin(self._keep_records()))
+            begin(self._resolver.watch(endpoint, interval_s), self._tasks)
+        begin(self._keep_records(), self._tasks)
 
     def resume(self, origin_ns: int) -> None:
         """Begin the grid of every stream at an instant, for the first time or after a pause."""
         # The streams are staggered against each other too, by less than a grid step.
-        self._operating = [
-            self._begin(stream.run(origin_ns + number * 1_700_000))
-            for number, stream in enumerate(self._streams.values())
-        ]
+        for number, stream in enumerate(self._streams.values()):
+            begin(stream.run(origin_ns + number * 1_700_000), self._operating)
 
     async def pause(self) -> None:
         """Let turns in flight end, for a moment, and close every session; names are watched on."""
         await _cancelled(self._operating)
-        self._operating = []
         await asyncio.gather(*(stream.close(CLOSE_GRACE_S) for stream in self._streams.values()))
         self._operations.flush()
 
@@ -129,23 +129,23 @@ class Observer:
         """Watch until `stop` is set.
 
         Raises:
-            Exception: whatever ended one of the tasks, which are all meant to last.
+            Exception: whatever nobody else caught, in a task or a callback: what it was to
+                observe or to record is missing, and an outage must not look like none.
         """
         ends = [asyncio.create_task(event.wait()) for event in (stop, self._broken)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         await _cancelled(ends)
-        for task in (*self._tasks, *self._operating):
-            if task.done():
-                task.result()
+        self._require_whole()
 
     async def close(self) -> None:
         """End the turns in flight, write what is left and close the files."""
-        await _cancelled([*self._tasks, *self._operating])
+        await _cancelled(self._tasks | self._operating)
         await asyncio.gather(*(stream.close(CLOSE_GRACE_S) for stream in self._streams.values()))
         if self._resolver is not None:
             self._resolver.close()
         self._operations.close()
         self._observations.close()
+        self._require_whole()
 
     def _questions(self) -> list[Question]:
         access, who = self._access, self._who()
@@ -179,15 +179,17 @@ class Observer:
         alone = [i for i in self._instances if names[i] == names["cluster"]]
         return f"'{alone[0]}'::text" if alone else _AURORA_WHO
 
-    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Begin what is meant to last; `run` tells when it does not."""
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Keep the first error that the loop was left with, which ends the probes; log them all."""
+        loop.default_exception_handler(context)
+        error = context.get("exception")
+        if isinstance(error, Exception):
+            self._defect = self._defect or error
             self._broken.set()
+
+    def _require_whole(self) -> None:
+        if self._defect is not None:
+            raise self._defect
 
     def _record(self, question: Question, turn: Turn) -> None:
         self._samples += 1
@@ -261,7 +263,7 @@ class Observer:
         )
 
 
-async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

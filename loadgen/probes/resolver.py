@@ -21,6 +21,7 @@ import dns.resolver
 from chaos.clock import MonotonicClock
 from chaos.errors import HostError
 from chaos.names import QUERY_TIMEOUT_S, Answer, NameServer, query, read_answer
+from loadgen.probes.tasks import begin
 
 _JOIN_NS = 25_000_000
 _ID_BYTES = 2
@@ -57,6 +58,7 @@ class Resolver(asyncio.DatagramProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.DatagramTransport | None = None
         self._pending: dict[int, _Question] = {}
+        self._asking: set[asyncio.Task[None]] = set()
         self._next_id = 0
         self._names = {
             endpoint: _Name(host, dns.message.make_query(host, dns.rdatatype.A).to_wire())
@@ -106,7 +108,7 @@ class Resolver(asyncio.DatagramProtocol):
                 self._finish(number, Answer(error=type(error).__name__))
                 return
             if reply.flags & dns.flags.TC:
-                self._loop.create_task(self._ask_by_tcp(number, name.host))
+                begin(self._ask_by_tcp(number, name.host), self._asking)
                 return
             name.last_answer = read_answer(name.host, reply)
             name.last_reply = data[_ID_BYTES:]

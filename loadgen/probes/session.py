@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chaos.clock import NS, MonotonicClock
-from chaos.model.operation import Kind, Outcome
+from chaos.model.operation import READ_ONLY, Kind, Outcome
 from loadgen.probes.failures import LEFT_QUEUE, MISSED, outcome_of
 from loadgen.probes.resolver import Resolver
 from loadgen.probes.wire import Wire, WireError
@@ -29,7 +29,6 @@ QUEUE_PATIENCE_S = 0.4
 """How long a session waits to be let in by a server that accepted."""
 PATIENCE_OF_OUTAGE = 0.1
 """Patience grows to this share of an outage: attempts given up grow with its logarithm only."""
-_READ_ONLY = "25006"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +151,19 @@ class Session:
             row = await self._wire.ask(self._question.statement, self._values)
         except WireError as failed:
             error = failed.error
-            self.read_only = error.startswith(_READ_ONLY)
+            self.read_only = error.startswith(READ_ONLY)
             if not self.read_only:
                 self._wire.drop(error)
         turn = self._end(intended_ns, started_ns, error, outcome_of(self._question.kind, error))
         return replace(turn, row=tuple((value or b"").decode() for value in row))
+
+    async def ask_for(self, limit_s: float, intended_ns: int) -> Turn:
+        """Ask, and give up after `limit_s`: where no stream is there to do so."""
+        timer = self._loop.call_later(limit_s, self.give_up)
+        try:
+            return await self.ask(intended_ns)
+        finally:
+            timer.cancel()
 
     def leave_queue(self) -> None:
         """Stop waiting to be let in: another session is served, which shows what was to be seen."""

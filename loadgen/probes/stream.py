@@ -22,6 +22,7 @@ from chaos.model.operation import Outcome
 from loadgen.probes.failures import LEFT_QUEUE
 from loadgen.probes.resolver import Resolver
 from loadgen.probes.session import Question, Session, Turn, missed
+from loadgen.probes.tasks import begin
 
 YIELD_NS = 3 * NS // 10
 """How long a stream's next connect waits for one of a stream that matters more."""
@@ -30,6 +31,8 @@ RECONNECT_NS = NS
 
 AFTERMATH_NS = NS
 """For how long others are served before an answer that has not come is given up."""
+FIRST_ANSWER_S = 1.0
+"""How long the first answer may take, however little is left of the time to open."""
 
 Record = Callable[[Question, Turn], None]
 
@@ -102,7 +105,8 @@ class Stream:
             now_ns = self._clock.now_ns()
             turn = await session.connect(now_ns, now_ns)
             if turn.outcome is Outcome.OK:
-                turn = await session.ask(now_ns)
+                left_s = (deadline_ns - self._clock.now_ns()) / NS
+                turn = await session.ask_for(max(left_s, FIRST_ANSWER_S), now_ns)
             if turn.outcome is Outcome.OK:
                 break
             session.close()
@@ -261,6 +265,4 @@ class Stream:
         intended_ns: int,
     ) -> None:
         session.claim(self._clock.now_ns())  # at once: the next step may come before the task runs
-        task = asyncio.create_task(work(session, intended_ns))
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        begin(work(session, intended_ns), self._work)
