@@ -12,6 +12,7 @@ from rich.table import Table
 from chaos.cli import judgement
 from chaos.cli.options import DEFAULT_RUNS, AsJson, RunsRoot
 from chaos.cli.terminal import Terminal
+from chaos.errors import GamedayError
 from chaos.run import folder as run_folder
 
 OneRun = Annotated[str | None, typer.Argument(help="Folder or id of a run; absent: the latest.")]
@@ -74,7 +75,7 @@ def report(
 def _row(folder: Path) -> dict[str, Any]:
     try:
         return _told(folder)
-    except (ValueError, KeyError, OSError) as error:
+    except (GamedayError, ValueError, KeyError, OSError) as error:
         return {"run": folder.name, "cluster": "", "status": f"damaged: {error}", "verdict": ""}
 
 

@@ -186,7 +186,9 @@ def _tell_end(folder: Path, ended: Ended, terminal: Terminal, *, as_json: bool) 
     except GamedayError as error:
         if not ended.errors:
             raise
-        terminal.complain(str(error))
+        for told in (error, *ended.errors[1:]):
+            terminal.complain(str(told))
+        raise ended.errors[0] from error
     for ending in ended.errors:
         terminal.complain(str(ending))
     return int(ended.errors[0].exit_code if ended.errors else judgement.exit_code(folder))
