@@ -182,7 +182,7 @@ def await_moved(live: LiveCluster, old: str) -> str:
         cluster = live.cluster()["Status"]
         return live.api_writer() != old and {cluster, *statuses} == {"available"}
 
-    wait_until(moved, "another writer", timeout_s=60)
+    wait_until(moved, "another writer", timeout_s=60, interval_s=0.2)
     return live.api_writer()
 
 

@@ -73,16 +73,14 @@ class Served:
         """Wait until the API shows a cluster and so many instances, all available."""
 
         def settled() -> bool:
+            if self.cluster(cluster)["Status"] != "available":
+                return False
             members = self.rds.describe_db_instances(
                 Filters=[{"Name": "db-cluster-id", "Values": [cluster]}]
             )["DBInstances"]
-            states = [member["DBInstanceStatus"] for member in members]
-            return (
-                self.cluster(cluster)["Status"] == "available"
-                and states == ["available"] * instances
-            )
+            return [m["DBInstanceStatus"] for m in members] == ["available"] * instances
 
-        wait_until(settled, f"{cluster} to be available", timeout_s=60, interval_s=0.05)
+        wait_until(settled, f"{cluster} to be available", timeout_s=60, interval_s=0.2)
 
 
 @contextmanager

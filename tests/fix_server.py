@@ -77,14 +77,12 @@ class LiveCluster:
         """Wait until the cluster and this many members are available, by the API and by names."""
 
         def settled() -> bool:
-            return (
-                self.cluster()["Status"] == "available"
-                and len(self.instances()) == members
-                and all(i["DBInstanceStatus"] == "available" for i in self.instances().values())
-                and self.dns_writer() == self.api_writer()
-            )
+            if self.dns_writer() != self.api_writer() or self.cluster()["Status"] != "available":
+                return False
+            statuses = [i["DBInstanceStatus"] for i in self.instances().values()]
+            return statuses == ["available"] * members
 
-        wait_until(settled, "the cluster to be available", timeout_s=60, interval_s=0.05)
+        wait_until(settled, "the cluster to be available", timeout_s=60, interval_s=0.2)
 
 
 @pytest.fixture(scope="module")

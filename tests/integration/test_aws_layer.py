@@ -55,7 +55,7 @@ class Place:
         return found
 
     def await_(self, is_so: Callable[[Topology], object], what: str) -> Topology:
-        wait_until(lambda: is_so(self.topology), what, timeout_s=TIMEOUT_S, interval_s=0.1)
+        wait_until(lambda: is_so(self.topology), what, timeout_s=TIMEOUT_S, interval_s=0.3)
         return self.topology
 
     def await_available(self) -> Topology:

@@ -11,7 +11,7 @@ from chaos.errors import HostError
 from chaos.testcluster.machine.sockets import require_filters
 from chaos.wait import wait_until
 
-pytestmark = [pytest.mark.spread(2), pytest.mark.seconds(30)]
+pytestmark = pytest.mark.seconds(60)
 
 MOVED = "FailoverSuccessError"
 IN_FLIGHT = "SELECT pg_sleep(120)"

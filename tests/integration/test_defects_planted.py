@@ -21,6 +21,11 @@ from chaos.wait import wait_until
 pytestmark = pytest.mark.seconds(40)
 
 PATIENCE_S = 60.0
+# Whether it is a reader, what it has, and who is the writer to its knowledge.
+STATE = """
+SELECT json_build_array(pg_is_in_recovery(), (SELECT max(id) FROM told),
+    (SELECT server_id FROM aurora_replica_status() WHERE session_id = 'MASTER_SESSION_ID'))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def running(postgres_binaries: PostgresBinaries) -> Iterator[Running]:
 @contextmanager
 def planted(running: Running, kind: str, **parameters: Any) -> Iterator[None]:
     """Keep a defect planted for a block; the cluster is healthy before and after it."""
-    wait_until(lambda: healthy(running), "the cluster to be healthy", timeout_s=PATIENCE_S)
+    await_healthy(running)
     defect = parse({"kind": kind, **parameters}, DISTURBANCES)
     active = running.estate.disturbances.begin(defect)
     assert running.estate.disturbances.active() == (active,)
@@ -45,7 +50,16 @@ def planted(running: Running, kind: str, **parameters: Any) -> Iterator[None]:
         yield
     finally:  # The next test has the same cluster, whatever became of this one.
         running.estate.disturbances.end(active.id)
-    wait_until(lambda: healthy(running), "the cluster to be healthy", timeout_s=PATIENCE_S)
+    await_healthy(running)
+
+
+def await_healthy(running: Running) -> None:
+    wait_until(
+        lambda: healthy(running),
+        "the cluster to be healthy",
+        timeout_s=PATIENCE_S,
+        interval_s=0.2,
+    )
 
 
 def healthy(running: Running) -> bool:
@@ -56,16 +70,10 @@ def healthy(running: Running) -> bool:
     if running.behind(running.record.cluster_endpoint) != {writer.address}:
         return False
     told = ask(running, writer.address, "SELECT max(id) FROM told")
-    for instance in running.record.instances:
-        mine = instance.id == writer.id
-        sees = "SELECT server_id FROM aurora_replica_status() WHERE session_id='MASTER_SESSION_ID'"
-        if (
-            ask(running, instance.address, "SELECT pg_is_in_recovery()") is mine
-            or ask(running, instance.address, "SELECT max(id) FROM told") != told
-            or ask(running, instance.address, sees) != writer.id
-        ):
-            return False
-    return True
+    return all(
+        ask(running, instance.address, STATE) == [instance.id != writer.id, told, writer.id]
+        for instance in running.record.instances
+    )
 
 
 def ask(running: Running, address: str, statement: str) -> Any:
