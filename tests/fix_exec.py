@@ -19,6 +19,7 @@ from chaos.testcluster.postgres.programs import find_postgres
 
 _RUNNER = Path(__file__).with_name("exec_runner.py")
 TIMEOUT_S = 120
+_REFUSALS: dict[object, str] = {}
 PSQL = shutil.which("psql") or find_postgres().program("psql")
 # The system's own, before that of the tests, which may lie where others cannot look.
 PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
@@ -36,6 +37,7 @@ class Beside:
         like_docker: bool = False,
     ) -> None:
         self.live = live
+        self.kind = (mode, account, like_docker)
         self._told = {
             "access": live.state.access.as_json(),
             "api_url": live.state.api_url,
@@ -85,13 +87,24 @@ class Beside:
 
 def possible(beside: Beside) -> Beside:
     """Return it where the kernel allows its mode; elsewhere skip, once the product has said so."""
-    tried = beside.run("true")
-    if tried.returncode != 0:
-        refusal = "this machine's kernel allows no `cluster exec` (mode "
-        assert refusal in tried.stderr, tried.stderr
-        assert "what is needed: Linux 5.14" in tried.stderr, tried.stderr
-        pytest.skip(f"THIS MACHINE FORBIDS IT: {tried.stderr.strip().splitlines()[-1]}")
+    why = _refusal(beside)
+    if why:
+        pytest.skip(f"THIS MACHINE FORBIDS IT: {why}")
     return beside
+
+
+def _refusal(beside: Beside) -> str:
+    """Why the kernel allows no program like these; it answers once for each mode and account."""
+    if beside.kind not in _REFUSALS:
+        tried = beside.run("true")
+        if tried.returncode != 0:
+            refusal = "this machine's kernel allows no `cluster exec` (mode "
+            assert refusal in tried.stderr, tried.stderr
+            assert "what is needed: Linux 5.14" in tried.stderr, tried.stderr
+        _REFUSALS[beside.kind] = (
+            tried.stderr.strip().rpartition("\n")[2] if tried.returncode else ""
+        )
+    return _REFUSALS[beside.kind]
 
 
 @pytest.fixture(params=["namespace", "intercept"])
