@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from chaos.checks.capacity_series import Level, capacity_at, levels
 from chaos.checks.evidence import Trace
+from chaos.checks.order_statistics import nearest_rank
 from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model import bulk
@@ -108,7 +109,9 @@ def _capacities(trace: Trace, series: Series) -> NDArray[np.float64]:
 def _quantile_ms(latency_ns: NDArray[np.int64], share: float, least: int) -> float | None:
     if len(latency_ns) < least:
         return None
-    return float(np.quantile(latency_ns, share, method="higher")) / 1e6
+    rank = nearest_rank(len(latency_ns), share) - 1
+    latency_ns.partition(rank)
+    return float(latency_ns[rank]) / 1e6
 
 
 def disconnects(recording: Recording) -> list[Disconnects]:

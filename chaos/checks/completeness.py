@@ -7,13 +7,15 @@ function yields what is missing, as clauses for a person.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chaos.checks.arrivals import SERVICE, Design, designed
+from chaos.checks.evidence import Trace
 from chaos.checks.recording import API, PROBES, Recording
 from chaos.clock import NS
 from chaos.model import bulk
@@ -33,19 +35,62 @@ def missing_operations(recording: Recording) -> Iterator[str]:
         yield "no arm was declared"
     for arm in recording.declared_arms:
         for design in designed(recording, arm):
-            yield from _gap(recording, arm, design.endpoint, design.kind, design)
+            trace = recording.trace(arm, design.endpoint, design.kind)
+            yield from _gap(recording, _nothing(arm, design.endpoint, design.kind), trace, design)
+
+
+def missing_of_workers(recording: Recording, count: int) -> Mapping[int, Sequence[str]]:
+    """Return, by number, where the share of one of `count` workers is missing in what all recorded.
+
+    The others hide it: each sends an even part of every stream, and tells of its own generators.
+    """
+    missing: dict[int, list[str]] = {number: [] for number in range(1, count + 1)}
+    for arm in recording.declared_arms:
+        for design in designed(recording, arm):
+            trace = recording.trace(arm, design.endpoint, design.kind)
+            if trace is None or not len(trace.records):
+                continue  # Of nobody: that is missing in the recording as a whole.
+            what = _nothing(arm, design.endpoint, design.kind)
+            share = replace(design, rate_per_s=design.rate_per_s / count)
+            owners = _owners(trace)
+            for number, told in missing.items():
+                rows = bulk.where(len(owners), lambda part, n=number: owners[part] == n)  # type: ignore[misc]
+                told += _gap(recording, what, _some(trace, rows), share)
+        spoke: dict[int, list[int]] = {number: [] for number in missing}
+        for lag in recording.observed("lag", arm):
+            spoke.get(lag.detail.get("worker", 0), []).append(lag.at_ns)
+        for number, told in missing.items():
+            told += _silence(recording, f"its generator of {arm}", spoke[number])
+    return missing
+
+
+def _owners(trace: Trace) -> NDArray[np.int32]:
+    """Return the worker that carried out each operation; 0 where nobody told."""
+    shares, positions = trace.log.shares, trace.positions
+    firsts = np.concatenate([[-1], shares["first"]])
+    numbers = np.concatenate([[0], shares["worker"]])
+
+    def piece(part: slice) -> NDArray[np.int32]:
+        return np.asarray(numbers[np.searchsorted(firsts, positions[part], side="right") - 1])
+
+    return bulk.made(len(positions), np.int32, piece)
+
+
+def _some(trace: Trace, rows: NDArray[np.int64]) -> Trace:
+    positions, records = bulk.taken(trace.positions, rows), bulk.taken(trace.records, rows)
+    return replace(trace, positions=positions, records=records)
 
 
 def missing_probes(recording: Recording) -> Iterator[str]:
     """Yield which endpoint, member or role was not probed, or not all the time."""
     for endpoint, kind, _ in SERVICE:
-        yield from _gap(recording, PROBE_ARM, endpoint, kind)
+        yield from _not_probed(recording, endpoint, kind)
     if not recording.members:
         yield "the members of the cluster were not noted down"
     before_ns = min((i.requested_ns for i in recording.injections), default=recording.until_ns)
     roles = recording.state("role", before_ns)
     for member in recording.members:
-        yield from _gap(recording, PROBE_ARM, member, Kind.READ)
+        yield from _not_probed(recording, member, Kind.READ)
         if member not in roles:
             yield f"nobody saw which role {member} had before the first fault"
 
@@ -59,20 +104,23 @@ def silent_observers(recording: Recording) -> Iterator[str]:
         yield from _silence(recording, f"the generator of {arm}", spoke)
 
 
+def _not_probed(recording: Recording, endpoint: str, kind: Kind) -> Iterator[str]:
+    trace = recording.trace(PROBE_ARM, endpoint, kind)
+    yield from _gap(recording, _nothing(PROBE_ARM, endpoint, kind), trace)
+
+
+def _nothing(arm: str, endpoint: str, kind: Kind) -> str:
+    return f"no {kind.name.lower()}s of {arm} on {endpoint} were recorded"
+
+
 def _gap(
-    recording: Recording,
-    arm: str,
-    endpoint: str,
-    kind: Kind,
-    design: Design | None = None,
+    recording: Recording, what: str, trace: Trace | None, design: Design | None = None
 ) -> Iterator[str]:
     """Yield the longest stretch in which no operation of a stream was due or running, if too long.
 
     Time for which the load stood still does not count, nor does that in which by design hardly any
     was due.
     """
-    what = f"no {kind.name.lower()}s of {arm} on {endpoint} were recorded"
-    trace = recording.trace(arm, endpoint, kind)
     if trace is None or not len(trace.records):
         yield what
         return

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from chaos.checks.availability import served
 from chaos.checks.evidence import Instants, Trace
 from chaos.checks.information import Felt, felt
-from chaos.checks.order_statistics import CONFIDENCE, nearest_rank, quantile_ranks
+from chaos.checks.order_statistics import CONFIDENCE, nearest_rank, quantile, quantile_ranks
 from chaos.checks.poisoned_pool import poisonings
 from chaos.checks.recording import Recording
 from chaos.clock import NS
@@ -204,7 +204,7 @@ def _latency(trace: Trace, first_ns: int, p: float) -> Measure:
         low, high = min(low, by_second[middle.low - 1]), max(high, by_second[middle.high - 1])
         if middle.confidence < CONFIDENCE:
             low, high = 0.0, math.inf
-    return Measure(float(ordered[max(0, math.ceil(p * len(taken)) - 1)]), low, high)
+    return Measure(float(ordered[nearest_rank(len(taken), p) - 1]), low, high)
 
 
 def _by_second(due: Instants, taken: NDArray[np.float64], p: float) -> list[float]:
@@ -213,7 +213,7 @@ def _by_second(due: Instants, taken: NDArray[np.float64], p: float) -> list[floa
     earlier, later = seconds[:-1], seconds[1:]
     cuts = bulk.where(len(later), lambda part: later[part] != earlier[part]) + 1
     stretches = (s for s in np.split(taken, cuts) if len(s) >= _STRETCH_OPERATIONS_MIN)
-    return sorted(nearest_rank(stretch.tolist(), p) for stretch in stretches)
+    return sorted(quantile(stretch.tolist(), p) for stretch in stretches)
 
 
 def _connections(recording: Recording, arm: str) -> Iterator[tuple[Row, Measure]]:

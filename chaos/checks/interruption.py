@@ -15,7 +15,7 @@ from chaos.checks.injections import Injection
 from chaos.checks.order_statistics import (
     CONFIDENCE,
     median,
-    nearest_rank,
+    quantile,
     rank_above,
     rank_below,
     repeats_needed,
@@ -124,7 +124,7 @@ class Interruption(StreamCheck):
             middle = median(lowers, uppers)
             at_least, at_most = middle.at_least, middle.at_most
         else:
-            at_least, at_most = nearest_rank(lowers, p), nearest_rank(uppers, p)
+            at_least, at_most = quantile(lowers, p), quantile(uppers, p)
         known = at_most < math.inf
         finding = self.finding(
             verdict,

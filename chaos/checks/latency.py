@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from chaos.checks.evidence import Trace
 from chaos.checks.injections import Injection
+from chaos.checks.order_statistics import nearest_rank
 from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model import bulk
 from chaos.model.operation import PROBE_ARM
 
-PERCENTILES = {"p50": 500, "p90": 900, "p99": 990, "p99.9": 999}
-"""The names, and how many of a thousand are not above each."""
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+"""The names, and the share that is not above each."""
 _MS = 1e6
 _OPENING_S = 2.0
 
@@ -65,10 +66,9 @@ def percentiles(latencies_ns: NDArray[np.int64]) -> dict[str, float | None]:
     ordered = bulk.made(n, np.int64, lambda part: latencies_ns[part])
     ordered.sort()
     found: dict[str, float | None] = {}
-    for name, permille in PERCENTILES.items():
-        rank = -(-n * permille // 1000)  # rounded up
-        enough = n * (1000 - permille) >= 1000  # noqa: PLR2004 - one of them lies beyond it
-        found[name] = round(int(ordered[rank - 1]) / _MS, 3) if enough else None
+    for name, share in PERCENTILES.items():
+        rank = nearest_rank(n, share)
+        found[name] = round(int(ordered[rank - 1]) / _MS, 3) if rank < n else None
     found["max"] = round(int(ordered[-1]) / _MS, 3) if n else None
     return found
 

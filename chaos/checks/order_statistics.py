@@ -53,10 +53,10 @@ def binomial_cdf(count: int, n: int, p: float) -> float:
     return 1.0 if count >= n else _cumulated(n, p)[count]
 
 
-def quantile_ranks(n: int, p: float, confidence: float = CONFIDENCE) -> Ranks:
+def quantile_ranks(n: int, p: float) -> Ranks:
     """Return the ranks between which the p-quantile lies, with half of the risk on each side.
 
-    Where n values are too few for the confidence asked for, an end is the smallest or the largest
+    Where n values are too few for 95 %, an end is the smallest or the largest
     of them, and `confidence` is what that gives: 93.75 % for the median of five, from 1 to 5.
 
     Raises:
@@ -64,11 +64,11 @@ def quantile_ranks(n: int, p: float, confidence: float = CONFIDENCE) -> Ranks:
     """
     if n < 1:
         raise ValueError("no value: a quantile needs at least one")
-    risk = (1 - confidence) / 2
+    risk = (1 - CONFIDENCE) / 2
     if n > _EXACT_MAX:
         spread = NormalDist().inv_cdf(1 - risk) * math.sqrt(n * p * (1 - p))
         low = max(1, math.floor(n * p - spread))
-        return Ranks(low, min(n, math.ceil(n * p + spread) + 1), confidence)
+        return Ranks(low, min(n, math.ceil(n * p + spread) + 1), CONFIDENCE)
     low, high = 1, n
     while low < n and binomial_cdf(low, n, p) <= risk:
         low += 1
@@ -78,27 +78,35 @@ def quantile_ranks(n: int, p: float, confidence: float = CONFIDENCE) -> Ranks:
     return Ranks(low, high, binomial_cdf(high - 1, n, p) - binomial_cdf(low - 1, n, p))
 
 
-def rank_above(n: int, p: float, confidence: float = CONFIDENCE) -> int | None:
+def rank_above(n: int, p: float) -> int | None:
     """Return the lowest rank whose value the p-quantile does not exceed; None: n is too small."""
-    return next((r for r in range(1, n + 1) if binomial_cdf(r - 1, n, p) >= confidence), None)
+    return next((r for r in range(1, n + 1) if binomial_cdf(r - 1, n, p) >= CONFIDENCE), None)
 
 
-def rank_below(n: int, p: float, confidence: float = CONFIDENCE) -> int | None:
+def rank_below(n: int, p: float) -> int | None:
     """Return the highest rank whose value does not exceed the p-quantile; None: n is too small."""
-    return next((r for r in range(n, 0, -1) if 1 - binomial_cdf(r - 1, n, p) >= confidence), None)
+    return next((r for r in range(n, 0, -1) if 1 - binomial_cdf(r - 1, n, p) >= CONFIDENCE), None)
 
 
-def repeats_needed(p: float, confidence: float = CONFIDENCE) -> int:
+def repeats_needed(p: float) -> int:
     """Return how many values are needed for the largest to be no less than the p-quantile.
 
     The largest of n is below it with the probability p**n: 5 for the median, 29 for p90.
     """
-    return math.ceil(math.log(1 - confidence) / math.log(p))
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log(p))
 
 
-def nearest_rank(values: Sequence[float], p: float) -> float:
-    """Return the p-quantile of the values themselves: the smallest that a share p does not exceed."""
-    return sorted(values)[max(0, math.ceil(p * len(values)) - 1)]
+def nearest_rank(n: int, p: float) -> int:
+    """Return the rank of the p-quantile of n values themselves, the smallest being 1.
+
+    It is the smallest value that a share p does not exceed: of fewer than 1 / (1 - p) the largest.
+    """
+    return max(1, math.ceil(round(p * n, 6)))  # 0.07 * 100 is a little above 7
+
+
+def quantile(values: Sequence[float], p: float) -> float:
+    """Return the p-quantile of some values, which is one of them."""
+    return sorted(values)[nearest_rank(len(values), p) - 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from chaos.checks.base import Check
 from chaos.checks.monotonic_reads import MonotonicReads
 from chaos.checks.of_reads import ReadCheck, periods
+from chaos.checks.order_statistics import nearest_rank
 from chaos.checks.read_your_writes import ReadYourWrites
 from chaos.checks.reads import Flags, SeenReads
 from chaos.checks.recording import Recording
@@ -97,7 +97,7 @@ def _row(recording: Recording, reads: SeenReads, chosen: Flags) -> dict[str, Any
     return {
         "reads": len(rows),
         "lacking": int(np.count_nonzero(reads.lacking & chosen)),
-        "staleness_s_p99": float(ordered[math.ceil(0.99 * (len(rows) - 1))]) / NS
+        "staleness_s_p99": float(ordered[nearest_rank(len(rows), 0.99) - 1]) / NS
         if enough
         else None,
         "staleness_s_worst": float(stale[worst]) / NS,

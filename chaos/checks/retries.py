@@ -16,7 +16,6 @@ applied twice   by the ledger of writes, of the whole run
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from chaos.checks.connecting import StreamKey
 from chaos.checks.evidence import Flags, Trace
+from chaos.checks.order_statistics import nearest_rank
 from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model import bulk
@@ -137,7 +137,7 @@ def _waited(records: Records, sent: Flags) -> dict[str, Any]:
         "longest_part": int((over["waited_us"] > lasted_us / 2).sum()),
     }
     if n:
-        rank = total - n + math.ceil(_P99 * n) - 1  # what was never sent comes first, as zero
+        rank = total - n + nearest_rank(n, _P99) - 1  # what was never sent comes first, as zero
         waited_us.partition(rank)
         told["p99_s"] = int(waited_us[rank]) / _US
     return told

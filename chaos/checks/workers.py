@@ -1,17 +1,19 @@
 """The machines that sent a run's traffic: who, how well their clocks are known, who was lost.
 
-A worker that is lost takes its share of the traffic with it: what is left may look calm because
-nobody asked. So the run is not judged as if all had been there, whatever the others saw.
+A worker that is lost, or whose traffic stops while it lives, takes its share of the traffic with it:
+what is left may look calm because nobody asked. So the run is not judged as if all had been there,
+whatever the others saw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from chaos.checks.completeness import missing_of_workers
 from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model.record import Observation
@@ -75,8 +77,9 @@ def judge_workers(recording: Recording, *, completed: bool) -> Iterator[Told]:
     """Yield what must hold of the workers; nothing for a run without them."""
     found = workers(recording)
     good = True
+    missing = missing_of_workers(recording, len(found)) if found and completed else {}
     for one in found:
-        for why in _faults(recording, one, completed=completed):
+        for why in _faults(recording, one, missing.get(one.number, ()), completed=completed):
             good = False
             yield "workers", Verdict.UNKNOWN, why
     if found and good:
@@ -88,7 +91,9 @@ def judge_workers(recording: Recording, *, completed: bool) -> Iterator[Told]:
         yield "workers", Verdict.PASS, why
 
 
-def _faults(recording: Recording, one: Worker, *, completed: bool) -> Iterator[str]:
+def _faults(
+    recording: Recording, one: Worker, missing: Sequence[str], *, completed: bool
+) -> Iterator[str]:
     if one.joined_ns is None:
         yield f"{one.name} never joined"
     elif one.lost_ns is not None:
@@ -101,6 +106,8 @@ def _faults(recording: Recording, one: Worker, *, completed: bool) -> Iterator[s
         yield f"{one.name} did not say that it handed over all its records"
     elif one.delivered is not None and one.delivered != one.operations:
         yield f"{one.name} recorded {one.delivered} operations, {one.operations} were collected"
+    elif missing:
+        yield f"{one.name}: {'; '.join(missing)}"
     if one.jumped_ns:
         yield (
             f"the clock of {one.name} jumped by {one.jumped_ns / NS:.3f} s: was its machine "

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from chaos.checks.order_statistics import quantile
 from chaos.clock import NS
 from chaos.model.history import load_operations
 from chaos.model.operation import Kind, Outcome
@@ -77,7 +78,7 @@ def measure(folder: Path, tolerance: Tolerance, now_ns: int) -> Measured:
         why = f"only {len(chosen)} operations in {tolerance.over_s:g} s; is there traffic?"
         return Measured(operations=len(chosen), success_ratio=None, latency_ms_p99=None, why=why)
     ratio = float(np.mean(chosen["outcome"] == Outcome.OK))
-    latency = float(np.percentile((chosen["ended_ns"] - chosen["intended_ns"]) / 1e6, 99))
+    latency = quantile(((chosen["ended_ns"] - chosen["intended_ns"]) / 1e6).tolist(), 0.99)
     reasons = []
     if ratio < tolerance.success_ratio_min:
         reasons.append(f"success ratio {ratio:.4f} is below {tolerance.success_ratio_min:g}")

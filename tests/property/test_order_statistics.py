@@ -16,6 +16,7 @@ from chaos.checks.order_statistics import (
     binomial_cdf,
     median,
     nearest_rank,
+    quantile,
     quantile_ranks,
     rank_above,
     rank_below,
@@ -118,7 +119,13 @@ def test_bounds_of_each_length_only_widen_the_interval(
     assert told.at_least <= exact.at_most + 1e-9
     assert exact.at_least <= told.at_most + 1e-9
     assert told.confidence == exact.confidence
-    assert nearest_rank(truths, 0.5) in truths
+
+
+@given(st.integers(1, 10_000), st.integers(1, 999))
+def test_a_quantile_is_the_smallest_value_that_so_many_do_not_exceed(n: int, permille: int) -> None:
+    rank = nearest_rank(n, permille / 1000)
+    assert rank * 1000 >= n * permille > (rank - 1) * 1000
+    assert quantile(range(n, 0, -1), permille / 1000) == rank
 
 
 def test_no_value_has_no_median() -> None:

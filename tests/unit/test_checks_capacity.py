@@ -185,6 +185,26 @@ def test_operations_stand_at_the_capacity_of_who_answered(tmp_path: Path) -> Non
     assert 5 <= rows[2.0]["latency_ms_p50"] <= rows[2.0]["latency_ms_p99"] <= 15.1
 
 
+def test_of_a_hundred_operations_the_slowest_is_beyond_the_99th_percentile(tmp_path: Path) -> None:
+    run = Scaled(tmp_path)
+    run.acu(WRITER, (5.0, 2.0), (35.0, 2.0))
+    run.streams.clear()
+
+    def append(operations: OperationWriter) -> None:
+        for number in range(100):
+            at_ns = to_ns(10 + number / 10)
+            operations.operation(
+                kind=Kind.WRITE, endpoint="cluster", intended_ns=at_ns, started_ns=at_ns,
+                ended_ns=at_ns + (1 + number) * 10**6, outcome=Outcome.OK, instance=WRITER,
+                write_id=number + 1,
+            )  # fmt: skip
+
+    run.operation("arm", append)
+    (row,) = by_capacity(Recording(run.write()))
+    told = row["operations"], row["latency_ms_p50"], row["latency_ms_p99"]
+    assert told == (100, 50, 99)
+
+
 def test_the_first_operation_after_a_pause_waits_until_it_is_answered(tmp_path: Path) -> None:
     run = Scaled(tmp_path, "pause-and-resume", pause_after_s=300)
     run.acu(WRITER, (5.0, 2.0), (16.0, 0.0), (22.0, 2.0), (35.0, 2.0))

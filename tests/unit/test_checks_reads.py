@@ -289,6 +289,16 @@ def test_a_reader_that_stays_behind_is_told_by_the_ledger(
     assert (afterwards.measured, afterwards.from_s, afterwards.to_s) == (12.5, 17.5, 30.0)
 
 
+def test_of_a_hundred_reads_the_worst_is_beyond_the_99th_percentile(tmp_path: Path) -> None:
+    run = Reads(tmp_path)
+    run.read_all()
+    run.read(5.07, 11)
+    (told,) = reads_shown(Recording(run.write()))
+    (before,) = (row for row in told["rows"] if row["period"] == "before")
+    assert (before["reads"], before["staleness_s_p99"]) == (100, 0)
+    assert before["staleness_s_worst"] > 3
+
+
 def test_what_nobody_asks_for_is_told_and_not_judged(tmp_path: Path) -> None:
     run = Reads(tmp_path)
     run.read_all(but=(11.0, 12.0), lag_s=2.0)
