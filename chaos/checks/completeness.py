@@ -52,33 +52,38 @@ def missing_of_workers(recording: Recording, count: int) -> Mapping[int, Sequenc
                 continue  # Of nobody: that is missing in the recording as a whole.
             what = _nothing(arm, design.endpoint, design.kind)
             share = replace(design, rate_per_s=design.rate_per_s / count)
-            owners = _owners(trace)
-            for number, told in missing.items():
-                rows = bulk.where(len(owners), lambda part, n=number: owners[part] == n)  # type: ignore[misc]
-                told += _gap(recording, what, _some(trace, rows), share)
+            for number, part in _by_worker(trace, missing):
+                missing[number] += _gap(recording, what, part, share)
         spoke: dict[int, list[int]] = {number: [] for number in missing}
         for lag in recording.observed("lag", arm):
             spoke.get(lag.detail.get("worker", 0), []).append(lag.at_ns)
-        for number, told in missing.items():
-            told += _silence(recording, f"its generator of {arm}", spoke[number])
+        for number in missing:
+            missing[number] += _silence(recording, f"its generator of {arm}", spoke[number])
     return missing
 
 
-def _owners(trace: Trace) -> NDArray[np.int32]:
-    """Return the worker that carried out each operation; 0 where nobody told."""
-    shares, positions = trace.log.shares, trace.positions
+def _by_worker(trace: Trace, numbers: Iterable[int]) -> Iterator[tuple[int, Trace]]:
+    """Yield the part of a stream that each of some workers carried out."""
+    shares, positions, records = trace.log.shares, trace.positions, trace.records
     firsts = np.concatenate([[-1], shares["first"]])
-    numbers = np.concatenate([[0], shares["worker"]])
+    workers = np.concatenate([[0], shares["worker"]])
 
-    def piece(part: slice) -> NDArray[np.int32]:
-        return np.asarray(numbers[np.searchsorted(firsts, positions[part], side="right") - 1])
+    def whose(part: slice) -> NDArray[np.int64]:
+        return np.asarray(workers[np.searchsorted(firsts, positions[part], side="right") - 1])
 
-    return bulk.made(len(positions), np.int32, piece)
+    owners = bulk.made(len(positions), np.int32, whose)
 
+    def carried_out(by: int) -> NDArray[np.int64]:
+        return bulk.where(len(owners), lambda part: owners[part] == by)
 
-def _some(trace: Trace, rows: NDArray[np.int64]) -> Trace:
-    positions, records = bulk.taken(trace.positions, rows), bulk.taken(trace.records, rows)
-    return replace(trace, positions=positions, records=records)
+    for number in numbers:
+        rows = carried_out(number)
+        yield (
+            number,
+            replace(
+                trace, positions=bulk.taken(positions, rows), records=bulk.taken(records, rows)
+            ),
+        )
 
 
 def missing_probes(recording: Recording) -> Iterator[str]:

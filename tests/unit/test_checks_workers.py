@@ -15,6 +15,7 @@ from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model.history import History, load_history
 from chaos.model.operation import OPERATION, Kind
+from chaos.model.record import LineWriter, Observation
 from chaos.model.shares import SHARE, path_of
 from chaos.model.verdict import Verdict
 from reports import workers
@@ -32,6 +33,11 @@ def sent(run: RunBuilder, *, error_ns: int = 2_000_000) -> History:
         for first in range(0, count, 10)
     ]
     path_of(run.folder / "operations", "arm").write_bytes(b"".join(shares))
+    return with_workers(run)
+
+
+def with_workers(run: RunBuilder) -> History:
+    """Let a run that was written have been asked for with workers."""
     environment = (run.folder / "environment.json").read_text(encoding="utf-8")
     changed = environment.replace('"run":', f'"workers": {WORKERS}, "run":', 1)
     (run.folder / "environment.json").write_text(changed, encoding="utf-8")
@@ -47,6 +53,8 @@ def described(folder: Path) -> RunBuilder:
             0.1, "clock", subject, "0.5",
             offset_ns=NS // 2, error_ns=1_000_000, jumped_ns=0, exchanges=20,
         )  # fmt: skip
+        for second in range(21):
+            run.observe(float(second), "lag", "arm", "1.0", width_s=1.0, worker=number)
     return run
 
 
@@ -144,6 +152,59 @@ def test_operations_that_the_shares_promise_and_the_file_lacks_were_not_collecte
     verdict, why = finding(load_history(run.folder))
     assert verdict is Verdict.UNKNOWN
     assert re.search(r"worker 2 \(load-2\) recorded (\d+) operations, (\d+) were collected", why)
+
+
+def stopped(folder: Path, worker: int, from_s: float, to_s: float) -> History:
+    """What `described` recorded of workers that took turns, one of which sent nothing for a while."""
+    run = described(folder)
+    log = run.write().arms["arm"]
+    owners = 1 + np.arange(len(log.operations)) % WORKERS
+    due = log.operations["intended_ns"]
+    sent = (owners != worker) | (due < run_ns(from_s)) | (due >= run_ns(to_s))
+    operations, owners = np.array(log.operations[sent]), owners[sent]
+    (run.folder / "operations" / "arm.ops").write_bytes(operations.tobytes())
+    shares = (SHARE.pack(n, 1, 0, 1_000_000, int(owner)) for n, owner in enumerate(owners))
+    path_of(run.folder / "operations", "arm").write_bytes(b"".join(shares))
+    told = LineWriter(run.folder / "observations.jsonl")
+    for number in range(1, WORKERS + 1):
+        told.append(
+            Observation(
+                at_ns=run_ns(20.1), since_ns=None, kind="worker", subject=f"worker {number}",
+                value="delivered",
+                detail={"host": f"load-{number}", "operations": int((owners == number).sum())},
+            )
+        )  # fmt: skip
+    told.close()
+    return with_workers(run)
+
+
+@pytest.mark.parametrize(("from_s", "to_s"), [(3.0, 20.0), (0.0, 20.0), (8.0, 12.0)])
+def test_a_worker_that_lived_and_sent_nothing_is_named(
+    tmp_path: Path, from_s: float, to_s: float
+) -> None:
+    """It answers heartbeats and hands over all that it recorded; the other's traffic hides the hole."""
+    history = stopped(tmp_path, 2, from_s, to_s)
+    verdict, why = finding(history)
+    assert verdict is Verdict.UNKNOWN
+    assert why.startswith("worker 2 (load-2): no writes of arm on cluster were recorded")
+    assert judge(history, ()).verdict is Verdict.UNKNOWN
+
+
+def test_workers_that_take_turns_without_a_hole_pass(tmp_path: Path) -> None:
+    assert finding(stopped(tmp_path, 2, 8.0, 8.0))[0] is Verdict.PASS
+
+
+def test_a_worker_whose_generator_fell_silent_is_named(tmp_path: Path) -> None:
+    run = described(tmp_path)
+    delivered(run, tmp_path, 1, 2)
+    run.observations = [
+        o
+        for o in run.observations
+        if o.kind != "lag" or o.detail.get("worker") != 1 or o.at_ns < run_ns(12.0)
+    ]
+    verdict, why = finding(sent(run))
+    assert verdict is Verdict.UNKNOWN
+    assert why == "worker 1 (load-1): its generator of arm was silent for 9.0 s before the end"
 
 
 def test_a_clock_that_jumped_keeps_it_from_passing(tmp_path: Path) -> None:
