@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chaos.model.operation import PROBE_ARM
-from chaos.model.verdict import Finding, Verdict, worst
+from chaos.model.verdict import Finding, Verdict, distinct, worst
 from reports.read import FaultTold, Report
 from reports.words import (
     MISSING,
@@ -235,11 +235,11 @@ _ENDPOINTS = {"cluster": 0, "reader": 1}
 def _interruption(
     report: Report, repeats: list[Finding], longest: float, *, first: bool
 ) -> InterruptionRow:
+    repeats = distinct(repeats)
     finding = _worst(report, repeats)
     open_ended, length = report.open_ended(finding), _length(report, finding)
-    distinct = _distinct(repeats)
-    lengths = [_length(report, one) for one in distinct]
-    unended = sum(report.open_ended(one) for one in distinct)
+    lengths = [_length(report, one) for one in repeats]
+    unended = sum(report.open_ended(one) for one in repeats)
     bound = finding.limit
     return InterruptionRow(
         arm="probes" if finding.arm == PROBE_ARM else finding.arm,
@@ -247,7 +247,7 @@ def _interruption(
         operation=finding.operation,
         measured=_felt(report, finding),
         at_least=_at_least(report, finding),
-        repeats=_repeats(lengths, unended, sum(one.measured is None for one in distinct)),
+        repeats=_repeats(lengths, unended, sum(one.measured is None for one in repeats)),
         uncertainty=uncertainty(finding.uncertainty_s) if length and not open_ended else MISSING,
         from_=report.at(finding.from_s) if length else MISSING,
         to=report.at(finding.to_s) if length else MISSING,
@@ -260,15 +260,6 @@ def _interruption(
         open_ended=open_ended,
         first_of_arm=first,
     )
-
-
-def _distinct(repeats: Iterable[Finding]) -> list[Finding]:
-    """Leave out a window that is told again, for another fault that was under way."""
-    told: dict[tuple[object, ...], Finding] = {}
-    for number, one in enumerate(repeats):
-        key = (one.from_s, one.to_s) if one.measured else (number,)
-        told.setdefault(key, one)
-    return list(told.values())
 
 
 def _at_least(report: Report, finding: Finding) -> str:

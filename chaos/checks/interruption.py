@@ -25,7 +25,7 @@ from chaos.checks.recording import STABLE_S, Recording, in_period, kind_of
 from chaos.checks.windows import Window
 from chaos.clock import NS
 from chaos.model.operation import Kind
-from chaos.model.verdict import Finding, Verdict
+from chaos.model.verdict import Finding, Verdict, distinct
 
 _QUANTILES = {"median": 0.5, "p90": 0.9}
 
@@ -96,10 +96,7 @@ class Interruption(StreamCheck):
 
     def _judge_repeats(self, fault: str, found: Sequence[Finding]) -> Finding:
         """Return one finding about a quantile of the repeats of a step, each judged by itself."""
-        # A window that reaches over several repeats is one interruption.
-        found = list(
-            {(f.from_s, f.to_s) if f.measured else (n,): f for n, f in enumerate(found)}.values()
-        )
+        found = distinct(found)
         n, limit, p = len(found), self.interruption_s_max, _QUANTILES[self.over_repeats]
         above, below = rank_above(n, p), rank_below(n, p)
         within = sum(f.verdict is Verdict.PASS for f in found)

@@ -96,10 +96,8 @@ def _statistics(
 
 def _distinct(repeated: Sequence[Felt]) -> list[Felt]:
     """Leave out repeats that fell into the window of one before: that is one interruption."""
-    told = {
-        id(one) if one.window is None else one.window.from_ns: one for one in reversed(repeated)
-    }
-    return list(reversed(told.values()))
+    told = {id(one) if one.window is None else one.window.from_ns: one for one in repeated}
+    return list(told.values())
 
 
 def _finite(value: float) -> float | None:

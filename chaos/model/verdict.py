@@ -64,3 +64,20 @@ class Finding:
         fields["to_s"] = fields.pop("to", None)
         fields["verdict"] = Verdict(fields["verdict"]) if fields["verdict"] else None
         return cls(**fields)
+
+
+def distinct(findings: Iterable[Finding]) -> list[Finding]:
+    """Leave out what is told again of one interruption, for another fault that it reaches over.
+
+    The worst that is told of it stays: no pass hides an unknown.
+    """
+    kept: dict[tuple[object, ...], Finding] = {}
+    for number, one in enumerate(findings):
+        window = (one.from_s, one.to_s) if one.measured else (number,)
+        if window not in kept or _rank(one) > _rank(kept[window]):
+            kept[window] = one
+    return list(kept.values())
+
+
+def _rank(finding: Finding) -> int:
+    return -1 if finding.verdict is None else _ORDER.index(finding.verdict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from chaos.checks.window_table import window_table
 from chaos.clock import NS
 from chaos.model.ledger import ArmLedger, Ledger
 from chaos.model.operation import ConnectionEvent, Failure, Kind, OperationWriter, Outcome
-from chaos.model.verdict import Finding, Verdict
+from chaos.model.verdict import Finding, Verdict, distinct
+from reports import tables
+from reports.read import load
+from reports.words import MISSING
 
 REFUSED = "----- ConnectionRefused"
 
@@ -362,6 +366,30 @@ class TestOverRepeats:
         for finding in (first, second):
             assert "it reaches over 2 injections, a longer settle_s parts them" in finding.why
         assert "settle_s" not in third.why
+
+    def test_of_an_interruption_that_is_told_twice_the_worst_stays(self, tmp_path: Path) -> None:
+        """The second of three repeats is cut short by the third: of it nothing is known."""
+        run = RunBuilder(tmp_path / "run")
+        run.traffic("arm", "cluster", Kind.WRITE, per_s=20, until_s=30.0)
+        run.outage("cluster", 3.1, 8.0, Shape.REFUSE)
+        for number, at_s in enumerate((3.0, 6.0, 7.0), 1):
+            run.fault(
+                "failover-cluster", at_s, fault_id=number, repeat=number,
+                effect_s=at_s + 0.2, ended_s=at_s + 0.4,
+            )  # fmt: skip
+        history = run.write()
+        check = Interruption(arm="arm", interruption_s_max=9)
+        found = check.judge(Recording(history))
+        assert [f.verdict for f in found] == [Verdict.PASS, Verdict.UNKNOWN, Verdict.PASS]
+        (kept,) = distinct(found)
+        assert kept is found[1]
+        (median,) = check.model_copy(update={"over_repeats": "median"}).judge(Recording(history))
+        assert median.why.startswith("0 of 1 repeats of failover-cluster were within 9 s")
+        judged = json.dumps(judge(history, [check]).as_json())
+        (history.folder / "verdict.json").write_text(judged, encoding="utf-8")
+        (row,) = [row for row in tables.interruptions(load(history.folder)) if row.limit != MISSING]
+        assert (row.verdict, row.repeats) == ("unknown", "")
+        assert row.why == kept.why
 
     def test_an_interruption_without_an_end_leaves_the_median_without_a_bound(
         self, tmp_path: Path
