@@ -11,9 +11,9 @@ from typing import Any
 
 from chaos.clock import Clock, MonotonicClock
 from chaos.model.gone import NO_SQLSTATE
-from chaos.model.operation import NO_WRITE_ID, Failure, Kind, Outcome
+from chaos.model.operation import NO_WRITE_ID, WRITING, Failure, Outcome
 from loadgen.arm import Arm
-from loadgen.drivers.base import NOWHERE, Driver, Trouble
+from loadgen.drivers.base import NOWHERE, Driver, Seat, Trouble
 from loadgen.outcome import (
     DEADLINE,
     STOPPED,
@@ -98,46 +98,37 @@ class Client:
         """
         if self._stage is Stage.ANSWERED:
             return self._success()
-        writes = self._work.kind in (Kind.WRITE, Kind.TRANSACTION)
-        now_ns, seat = self._now(), self._seat
         cut = Failure(
             started_ns=self._started_ns,
-            ended_ns=now_ns,
+            ended_ns=self._now(),
             error=STOPPED,
-            instance=seat.instance,
-            backend_pid=seat.backend_pid,
+            instance=self._seat.instance,
+            backend_pid=self._seat.backend_pid,
         )
-        failures = [*self._failures, cut]
-        return {
-            "kind": self._work.kind,
-            "endpoint": self._work.endpoint,
-            "intended_ns": self._intended_ns,
-            "started_ns": self._started_ns,
-            "ended_ns": now_ns,
-            "outcome": Outcome.UNKNOWN if writes else Outcome.FAILED,
-            "attempts": len(failures),
-            "instance": seat.instance,
-            "error": STOPPED,
-            "write_id": self._write_id,
-            "backend_pid": seat.backend_pid,
-            "waited_us": self._waited_ns // 1000,
-            "failures": failures,
-        }
+        outcome = Outcome.UNKNOWN if self._work.kind in WRITING else Outcome.FAILED
+        return self._ended(outcome, cut, [*self._failures, cut], STOPPED)
 
     def _success(self) -> dict[str, Any]:
+        return self._ended(Outcome.OK, self._seat, self._failures)
+
+    def _ended(
+        self, outcome: Outcome, at: Seat | Failure, failures: list[Failure], error: str = ""
+    ) -> dict[str, Any]:
+        """Return the record of the current operation, which has ended now; `at` says where."""
         ended_ns = self._now()
-        work, seat, failures = self._work, self._seat, self._failures
+        work = self._work
         return {
             "kind": work.kind,
             "endpoint": work.endpoint,
             "intended_ns": self._intended_ns,
             "started_ns": self._started_ns,
             "ended_ns": ended_ns,
-            "outcome": Outcome.OK,
-            "attempts": len(failures) + 1,
-            "instance": seat.instance,
+            "outcome": outcome,
+            "attempts": len(failures) + (outcome is Outcome.OK),
+            "instance": at.instance,
+            "error": error,
             "write_id": self._write_id,
-            "backend_pid": seat.backend_pid,
+            "backend_pid": at.backend_pid,
             "waited_us": self._waited_ns // 1000,
             "failures": failures,
         }
@@ -148,9 +139,8 @@ class Client:
         self._work.acknowledged(self._write_id)
         if self._tokens is not None:
             self._tokens.put_back()
-        self._stage = (
-            Stage.CONNECT
-        )  # of the next one, which may be cut off before its first attempt
+        # Of the next one, which may be cut off before its first attempt.
+        self._stage = Stage.CONNECT
 
     def _go_on_after(self, error: BaseException) -> None:
         """Retry as the arm does after a failed first attempt; record the operation's end."""
@@ -247,18 +237,6 @@ class Client:
 
     def _failed(self, *, interrupted: bool) -> None:
         last = self._failures[-1]
-        self.record(
-            kind=self._work.kind,
-            endpoint=self._work.endpoint,
-            intended_ns=self._intended_ns,
-            started_ns=self._started_ns,
-            ended_ns=self._now(),
-            outcome=outcome_of_operation(self._outcomes),
-            attempts=len(self._failures),
-            instance=last.instance,
-            error=STOPPED if interrupted else last.error,
-            write_id=self._write_id,
-            backend_pid=last.backend_pid,
-            waited_us=self._waited_ns // 1000,
-            failures=self._failures,
-        )
+        outcome = outcome_of_operation(self._outcomes)
+        error = STOPPED if interrupted else last.error
+        self.record(**self._ended(outcome, last, self._failures, error))

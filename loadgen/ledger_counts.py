@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from chaos.model.history import Records, load_operations
 from chaos.model.ledger import ArmLedger
-from chaos.model.operation import NO_WRITE_ID, Kind, Outcome
+from chaos.model.operation import NO_WRITE_ID, WRITING, Outcome
 
 SHOWN_MAX = 20
 """Write ids that a ledger lists of each kind."""
@@ -38,7 +38,7 @@ class Tally:
 
 def written(records: Records) -> NDArray[np.bool_]:
     """Tell which recorded operations wrote a row of the ledger, or tried to."""
-    kinds = (records["kind"] == Kind.WRITE) | (records["kind"] == Kind.TRANSACTION)
+    kinds = np.isin(records["kind"], WRITING)
     return np.asarray(kinds & (records["write_id"] != NO_WRITE_ID))
 
 

@@ -28,7 +28,7 @@ from chaos.model.gone import (
     NO_SQLSTATE,
     SERVER_CLOSED,
 )
-from chaos.model.operation import READ_ONLY, Kind, Outcome
+from chaos.model.operation import READ_ONLY, WRITING, Kind, Outcome
 
 
 class Stage(IntEnum):
@@ -59,7 +59,7 @@ def outcome_of_failure(kind: Kind, stage: Stage, sqlstate: str | None) -> Outcom
 
     A read is never unknown: it has no effect to be unsure of.
     """
-    if kind not in (Kind.WRITE, Kind.TRANSACTION) or stage < Stage.COMMIT:
+    if kind not in WRITING or stage < Stage.COMMIT:
         return Outcome.FAILED
     if sqlstate and (sqlstate in ROLLED_BACK or sqlstate[:2] in ROLLED_BACK_CLASSES):
         return Outcome.FAILED

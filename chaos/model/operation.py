@@ -50,6 +50,10 @@ class Kind(IntEnum):
     TRANSACTION = 3
 
 
+WRITING = (Kind.WRITE, Kind.TRANSACTION)
+"""Kinds whose operations leave a row in the ledger once they are committed."""
+
+
 class Outcome(IntEnum):
     """How an operation ended for its client."""
 
