@@ -93,31 +93,29 @@ def reconcile(
     folder: Path,
     run: str,
     *,
-    endpoint: str = "cluster",
     sessions_timeout_s: float = SESSIONS_TIMEOUT_S,
     writer_timeout_s: float = WRITER_TIMEOUT_S,
     readers_timeout_s: float = READERS_TIMEOUT_S,
-    clock: Clock | None = None,
 ) -> Ledger:
     """Count what became of the writes of every arm that recorded operations below `folder`.
 
     Call it when traffic has stopped; a failover may be under way. What was lost is told by the writer
     alone: a reader may lack rows that were committed, and does not see the sessions that may still
-    commit. Where the endpoint does not lead to it, the name is resolved anew until it does. Then every
-    other instance is compared with it.
+    commit. Where the cluster endpoint does not lead to it, the name is resolved anew until it does.
+    Then every other instance is compared with it.
 
     A table that cannot be read to its end, or into which a session may still write, gives a ledger
     that is not `complete` and says why; nothing is raised.
     """
-    clock = clock or MonotonicClock()
+    clock = MonotonicClock()
     arms = sorted(
         path.stem for path in (folder / "operations").glob("*.ops") if path.stem != PROBE_ARM
     )
-    table = _Table(access, folder / "operations", run, arms, endpoint, sessions_timeout_s, clock)
+    table = _Table(access, folder / "operations", run, arms, sessions_timeout_s, clock)
     try:
         found, books = wait_until(
             table.on_writer,
-            f"{access.endpoints[endpoint]} to lead to a writer that can be read",
+            f"{access.endpoints['cluster']} to lead to a writer that can be read",
             timeout_s=writer_timeout_s,
             interval_s=_RETRY_S,
             errors=(NotNowError,),
@@ -139,20 +137,19 @@ def reconcile(
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The run's table, as it is asked for through one endpoint."""
+    """The run's table, as it is asked for through the cluster endpoint."""
 
     access: DatabaseAccess
     operations: Path
     run: str
     arms: list[str]
-    endpoint: str
     sessions_timeout_s: float
     clock: Clock
 
     def on_writer(self) -> tuple[Ledger, dict[str, Book]]:
         """Count on the writer, once no session may change it; `NotNowError` where it is none yet."""
-        with connection_for(self.access, self.endpoint, "read the ledger") as connection:
-            instance = writer_of(connection, self.access.endpoints[self.endpoint])
+        with connection_for(self.access, "cluster", "read the ledger") as connection:
+            instance = writer_of(connection, self.access.endpoints["cluster"])
             _await_sessions_end(
                 connection, self.run, self.arms, self.sessions_timeout_s, self.clock
             )

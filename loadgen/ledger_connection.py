@@ -11,7 +11,10 @@ import psycopg
 from chaos import names
 from chaos.errors import DatabaseError
 from chaos.model.access import BOUNDED, DatabaseAccess
-from loadgen.tables import IDENTITY, IDENTITY_BY_ADDRESS, IN_RECOVERY, STATEMENT_TIMEOUT
+from chaos.model.operation import Role
+from loadgen.drivers.psycopg_errors import first_line
+from loadgen.seats import identify
+from loadgen.tables import STATEMENT_TIMEOUT
 
 Connection = psycopg.Connection[Any]
 
@@ -46,7 +49,7 @@ def connection_for(
             connection.commit()
             yield connection
     except psycopg.Error as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(str(error), type(error).__name__)
         # Of the connection or the server; the other errors are the statement's, and would stay.
         kind = NotNowError if isinstance(error, psycopg.OperationalError) else DatabaseError
         raise kind(f"cannot {purpose} through {host}: {reason}", sqlstate=error.sqlstate) from error
@@ -58,25 +61,9 @@ def writer_of(connection: Connection, host: str) -> str:
     Raises:
         DatabaseError: it is a reader.
     """
-    instance = instance_of(connection)
-    if not is_writer(connection):
-        raise NotNowError(f"cannot read the ledger: {host} leads to {instance}, which is a reader")
-    return instance
-
-
-def is_writer(connection: Connection) -> bool:
-    """Tell whether the instance that the connection leads to is out of recovery."""
-    row = connection.execute(IN_RECOVERY).fetchone()
-    connection.rollback()
-    return row is not None and not row[0]
-
-
-def instance_of(connection: Connection) -> str:
-    """Return the instance that the connection leads to: its identifier, else its address."""
-    try:
-        with connection.transaction():
-            row = connection.execute(IDENTITY).fetchone()
-    except psycopg.errors.UndefinedFunction:
-        row = connection.execute(IDENTITY_BY_ADDRESS).fetchone()
-        connection.rollback()
-    return str(row[0]) if row else ""
+    found = identify(connection)
+    if found.role is not Role.WRITER:
+        raise NotNowError(
+            f"cannot read the ledger: {host} leads to {found.instance}, which is a reader"
+        )
+    return found.instance

@@ -18,14 +18,9 @@ from chaos.clock import NS, Clock
 from chaos.errors import DatabaseError, WaitTimeout
 from chaos.model.access import DatabaseAccess
 from chaos.model.ledger import ReaderLedger
-from chaos.model.operation import Outcome
+from chaos.model.operation import Outcome, Role
 from chaos.wait import wait_until
-from loadgen.ledger_connection import (
-    Connection,
-    connection_for,
-    instance_of,
-    is_writer,
-)
+from loadgen.ledger_connection import Connection, connection_for
 from loadgen.ledger_counts import (
     SHOWN_MAX,
     Found,
@@ -36,6 +31,7 @@ from loadgen.ledger_counts import (
     shown,
     tally,
 )
+from loadgen.seats import Identity, identify
 from loadgen.tables import (
     ACCOUNTS_EXIST,
     BALANCES_SUM,
@@ -110,9 +106,10 @@ class OnReaders:
                 why = str(error)
         try:
             with connection_for(self.access, instance, _PURPOSE) as connection:
-                if instance_of(connection) == self.writer:
+                reached = identify(connection)
+                if reached.instance == self.writer:
                     return None
-                found = self._held(connection)
+                found = self._held(connection, reached)
         except DatabaseError as error:
             if error.sqlstate != _NO_TABLE:
                 return ReaderLedger(why=str(error), read_at_ns=self.clock.now_ns())
@@ -121,13 +118,12 @@ class OnReaders:
 
     def _shows(self, instance: str, mark: int) -> bool:
         with connection_for(self.access, instance, _PURPOSE) as connection:
-            if instance_of(connection) == self.writer:
+            if identify(connection).instance == self.writer:
                 return True
             row = connection.execute(MARKED.format(table=table_of(self.run)), (mark,)).fetchone()
             return row is not None
 
-    def _held(self, connection: Connection) -> ReaderLedger:
-        is_writer_too = is_writer(connection)
+    def _held(self, connection: Connection, reached: Identity) -> ReaderLedger:
         read_at_ns = self.clock.now_ns()
         tallies = {
             arm: tally(book.ids, rows_found(connection, self.run, arm))
@@ -135,7 +131,7 @@ class OnReaders:
         }
         told = self._compared(tallies, read_at_ns)
         sums = sums_of(connection, self.run, self.books)
-        return replace(told, is_writer=is_writer_too, sums=sums)
+        return replace(told, is_writer=reached.role is Role.WRITER, sums=sums)
 
     def _without_table(self) -> ReaderLedger:
         """Return what an instance lacks that never got the run's table: all of it."""

@@ -6,6 +6,7 @@ never came. A connection whose end its client has not noticed has no end in the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,17 @@ class Identity:
     role: Role
     address: str
     """The one connected to, empty on a local socket."""
+
+    @classmethod
+    def of(cls, row: Sequence[Any], address: str) -> Identity:
+        """Read the server's answer to `IDENTITY` or `IDENTITY_BY_ADDRESS`."""
+        instance, backend_pid, reader = row
+        return cls(
+            instance=str(instance or "local socket"),
+            backend_pid=int(backend_pid),
+            role=Role.READER if reader else Role.WRITER,
+            address=address,
+        )
 
 
 class Seats:
@@ -88,10 +100,4 @@ def identify(connection: psycopg.Connection[Any]) -> Identity:
         row = connection.execute(IDENTITY_BY_ADDRESS).fetchone()
     connection.autocommit = autocommit
     assert row is not None
-    instance, backend_pid, reader = row
-    return Identity(
-        instance=str(instance or "local socket"),
-        backend_pid=int(backend_pid),
-        role=Role.READER if reader else Role.WRITER,
-        address=connection.info.hostaddr,
-    )
+    return Identity.of(row, connection.info.hostaddr)

@@ -134,7 +134,7 @@ INSERT INTO {table} (arm, account, balance) SELECT %s, n, %s FROM generate_serie
 ACCOUNTS_EXIST = "SELECT to_regclass(%s) IS NOT NULL"
 BALANCES_SUM = "SELECT sum(balance)::bigint FROM {table} WHERE arm = %s"  # NULL: no such arm
 
-IN_RECOVERY = "SELECT pg_is_in_recovery()"  # true on a reader alone
+# The last is true on a reader alone.
 IDENTITY = "SELECT aurora_db_instance_identifier(), pg_backend_pid(), pg_is_in_recovery()"
 # A PostgreSQL that is not Aurora has no such function; its address tells it from others.
 IDENTITY_BY_ADDRESS = "SELECT host(inet_server_addr()), pg_backend_pid(), pg_is_in_recovery()"

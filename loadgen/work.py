@@ -122,6 +122,7 @@ class ReadTold(Work):
         """Return the newest write id seen: one below what was asked for shows that it is missing.
 
         Never less than the newest, or a write that overtook the missing one would seem missing too.
+        The row that was asked for is not looked at: it makes the server look it up by its key.
         """
         ((newest, _),) = session.execute(self._statement, {"arm": self._arm, "told": self._asked})
         return NO_WRITE_ID if newest is None else int(newest)

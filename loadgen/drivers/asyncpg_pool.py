@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import asyncpg
 
-from chaos.model.operation import Role
+from chaos.model.gone import GONE_BY_STATE
 from loadgen.drivers.base import NOWHERE, Rows, Seat, Statement, Trouble
 from loadgen.drivers.psycopg_errors import first_line
 from loadgen.drivers.statements import Numbered
@@ -31,7 +31,6 @@ logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 _CLOSE_S_MAX = 2.0
 _GIVE_BACK_S_MIN = 0.1
 """How long giving a connection back may take where an attempt used up its deadline."""
-_LOST_CLASSES = ("08", "57P")
 _RETRIED_CLASSES = ("08", "40", "53", "55", "57")
 """Classes that psycopg calls OperationalError; asyncpg has no such name."""
 T = TypeVar("T")
@@ -105,7 +104,7 @@ class AsyncpgDriver:
         if isinstance(error, PoolWaitExceeded):
             return Trouble(error=POOL_TIMEOUT, message=told, gave_up=True)
         lost = isinstance(error, (OSError, asyncpg.InterfaceError)) or bool(
-            sqlstate and sqlstate.startswith(_LOST_CLASSES)
+            sqlstate and sqlstate.startswith(GONE_BY_STATE)
         )
         return Trouble(
             error=name_of_error(sqlstate, type_name, message),
@@ -258,9 +257,4 @@ async def _identify(connection: Seated) -> Identity:
         row = await connection.fetchrow(IDENTITY_BY_ADDRESS)
     transport = connection._transport  # noqa: SLF001 - nothing else tells the address
     address = transport.get_extra_info("peername") if transport is not None else None
-    return Identity(
-        instance=str(row[0] or "local socket"),
-        backend_pid=int(row[1]),
-        role=Role.READER if row[2] else Role.WRITER,
-        address=str(address[0]) if address else "",
-    )
+    return Identity.of(row, str(address[0]) if address else "")

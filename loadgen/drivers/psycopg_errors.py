@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import psycopg
 
+from chaos.model.gone import GONE_BY_STATE
 from loadgen.drivers.base import Trouble
 from loadgen.outcome import name_of_error
-
-_ENDS_SESSION = ("08", "57P")
 
 
 def trouble_of(error: BaseException) -> Trouble:
@@ -20,7 +19,7 @@ def trouble_of(error: BaseException) -> Trouble:
         message=first_line(message, type_name),
         sqlstate=sqlstate,
         operational=operational,
-        lost=operational and (sqlstate is None or sqlstate.startswith(_ENDS_SESSION)),
+        lost=operational and (sqlstate is None or sqlstate.startswith(GONE_BY_STATE)),
     )
 
 

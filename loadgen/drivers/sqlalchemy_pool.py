@@ -15,6 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from chaos.model.operation import READ_ONLY
 from loadgen.drivers.base import Rows, Seat, Statement, Trouble
+from loadgen.drivers.psycopg_errors import first_line
 from loadgen.drivers.way import Way
 from loadgen.outcome import POOL_TIMEOUT, name_of_error
 from loadgen.seats import identify
@@ -46,7 +47,7 @@ class SqlalchemyDriver:
             error=POOL_TIMEOUT
             if pool_timeout
             else name_of_error(sqlstate, type(original).__name__, message),
-            message=(message.strip().splitlines() or [type(original).__name__])[0],
+            message=first_line(message, type(original).__name__),
             sqlstate=sqlstate,
             operational=isinstance(error, OperationalError),
             lost=isinstance(error, DBAPIError) and error.connection_invalidated,

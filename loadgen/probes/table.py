@@ -11,6 +11,7 @@ from psycopg import sql
 from chaos.errors import DatabaseError
 from chaos.model.access import BOUNDED, DatabaseAccess
 from chaos.names import query
+from loadgen.drivers.psycopg_errors import first_line
 from loadgen.probes.config import ProbesConfig
 
 _SCHEMA = "gameday"
@@ -74,7 +75,7 @@ def _connection(access: DatabaseAccess, purpose: str) -> Iterator[psycopg.Connec
         ) as connection:
             yield connection
     except psycopg.Error as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(str(error), type(error).__name__)
         raise DatabaseError(
             f"cannot {purpose} through {host}: {reason}", sqlstate=error.sqlstate
         ) from error
