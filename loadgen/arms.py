@@ -5,9 +5,7 @@ To add one, add an entry to `CATALOGUE`, and a row to docs/arms.md.
 
 from __future__ import annotations
 
-import difflib
-
-from chaos.errors import DefinitionError
+from chaos.errors import DefinitionError, nearest
 from loadgen.arm import Arm, Hosts, Policy, Retry, RetryOn
 
 __all__ = ["CATALOGUE", "Arm", "Hosts", "Policy", "Retry", "RetryOn", "find"]
@@ -197,6 +195,6 @@ def find(name: str) -> Arm:
         if arm.name == name:
             return arm
     names = [arm.name for arm in CATALOGUE]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise DefinitionError(f"unknown arm {name!r}: {hint}arms are {', '.join(names)}")
+    raise DefinitionError(
+        f"unknown arm {name!r}; arms are {', '.join(names)}{nearest(name, names)}"
+    )

@@ -40,7 +40,6 @@ class Traffic:
         """
         names = [traffic.arm for traffic in config.arms]
         for traffic in config.arms:
-            needs_threads(traffic)
             if names.count(traffic.arm) > 1:
                 raise DefinitionError(f"arm {traffic.arm} is named twice; name each arm once")
             require_users(traffic)

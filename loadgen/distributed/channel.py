@@ -13,6 +13,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 MESSAGE = "gameday"
@@ -21,6 +22,20 @@ HELLO = "hello"
 """The first note of a worker, and the only one that is taken without the runner's random number."""
 RUNNER, WORKER = b"runner", b"worker"
 NONCE_BYTES = 16
+
+
+class State(StrEnum):
+    """What a worker says that it is; each comes of an order, but the first two and `delivered`."""
+
+    ASKING = "asking"
+    JOINED = "joined"
+    SERVING = "serving"
+    PAUSED = "paused"
+    RUNNING = "running"
+    SHAPED = "shaped"
+    STOPPED = "stopped"
+    DELIVERED = "delivered"
+    """Stopped, and every record of it was confirmed."""
 
 
 class NotOursError(Exception):

@@ -20,6 +20,7 @@ from chaos.model.access import DatabaseAccess
 from chaos.wait import wait_until
 from chaos.worker import WorkerProcess
 from loadgen.config import TrafficConfig
+from loadgen.distributed.channel import State
 
 MASTER = "loadgen.distributed.master_process"
 WORKER = "loadgen.distributed.worker_process"
@@ -149,7 +150,7 @@ class Force:
                 f"listen at {_LOCAL}:{port}, or leave --listen out"
             )
 
-    def order(self, kind: str, timeout_s: float, **fields: Any) -> None:
+    def order(self, kind: State, timeout_s: float, **fields: Any) -> None:
         """Give an order to every worker that is there, and wait until each has obeyed.
 
         Raises:
@@ -226,7 +227,7 @@ class Force:
         timeout_s = JOIN_LOCAL_S_MAX if listen is None else JOIN_S_MAX
         try:
             wait_until(
-                lambda: self._heard("joined"),
+                lambda: self._heard(State.JOINED),
                 f"{self.config.workers} workers to join at {host}:{port}",
                 timeout_s=timeout_s,
                 clock=self._clock,
@@ -290,7 +291,7 @@ class ForceTraffic:
         Raises:
             HostError: not every worker got that far.
         """
-        self._force.order("serving", timeout_s, within_s=timeout_s * 0.9, **self._given)
+        self._force.order(State.SERVING, timeout_s, within_s=timeout_s * 0.9, **self._given)
 
     def check(self) -> None:
         """Raise if no worker is left.
@@ -306,7 +307,7 @@ class ForceTraffic:
         Raises:
             HostError: a worker did not get there in `timeout_s`.
         """
-        self._force.order("paused", timeout_s)
+        self._force.order(State.PAUSED, timeout_s)
 
     def resume(self, at_ns: int, timeout_s: float) -> None:
         """Go on after a pause, with arrivals that are due from `at_ns` on.
@@ -314,7 +315,7 @@ class ForceTraffic:
         Raises:
             HostError: a worker did not go on in `timeout_s`.
         """
-        self._force.order("running", timeout_s, at_ns=at_ns)
+        self._force.order(State.RUNNING, timeout_s, at_ns=at_ns)
 
     def shape(self, at_ns: int, timeout_s: float) -> None:
         """Let second 0 of the rates' shape be at an instant.
@@ -322,7 +323,7 @@ class ForceTraffic:
         Raises:
             HostError: a worker did not obey in `timeout_s`.
         """
-        self._force.order("shaped", timeout_s, at_ns=at_ns)
+        self._force.order(State.SHAPED, timeout_s, at_ns=at_ns)
 
     def stop(self, timeout_s: float) -> None:
         """Let nothing new arrive, finish what is in flight, take in every record that there is.

@@ -29,10 +29,18 @@ from chaos import __version__
 from chaos.clock import NS
 from chaos.model.record import Observation
 from loadgen.config import ArmTraffic, TrafficConfig
-from loadgen.distributed.channel import HELLO, MESSAGE, RUNNER, Channel, Note, NotOursError
+from loadgen.distributed.channel import (
+    HELLO,
+    MESSAGE,
+    RUNNER,
+    Channel,
+    Note,
+    NotOursError,
+    State,
+)
 from loadgen.distributed.clock import Alignment, Exchange
 from loadgen.distributed.collecting import Collection, Sender
-from loadgen.distributed.members import Member, State
+from loadgen.distributed.members import Member
 from loadgen.distributed.parent import orders, tell
 from loadgen.distributed.shipping import PARCEL
 
@@ -226,7 +234,7 @@ class Master:
                     member.state = State.JOINED
                     self._observe(member, "joined")
                 self._tell_clocks(time.monotonic_ns())
-                tell("joined")
+                tell(State.JOINED)
         elif self._order.kind != self._told and all(m.state == self._order.kind for m in present):
             self._told, self._began = self._order.kind, True
             tell(self._told)

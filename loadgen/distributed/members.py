@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from loadgen.distributed.channel import Channel
+from loadgen.distributed.channel import Channel, State
 from loadgen.distributed.collecting import Sender
 
 EXCHANGES_MIN = 12
 """Exchanges before a worker may begin: the shortest round trip of some bounds the clock's error."""
-
-
-class State(StrEnum):
-    """What a worker said of itself last; each comes of an order, but the first two and `delivered`."""
-
-    ASKING = "asking"
-    JOINED = "joined"
-    SERVING = "serving"
-    PAUSED = "paused"
-    RUNNING = "running"
-    SHAPED = "shaped"
-    STOPPED = "stopped"
-    DELIVERED = "delivered"
-    """Stopped, and every record of it was confirmed."""
 
 
 @dataclass(slots=True)

@@ -33,7 +33,15 @@ from chaos.clock import NS
 from chaos.errors import GamedayError
 from chaos.model.access import DatabaseAccess
 from loadgen.config import ArmTraffic, TrafficConfig
-from loadgen.distributed.channel import HELLO, MESSAGE, WORKER, Channel, Note, NotOursError
+from loadgen.distributed.channel import (
+    HELLO,
+    MESSAGE,
+    WORKER,
+    Channel,
+    Note,
+    NotOursError,
+    State,
+)
 from loadgen.distributed.parent import orders, tell
 from loadgen.distributed.shipping import Shipment
 from loadgen.traffic import STOP_S_MIN, Traffic
@@ -169,11 +177,11 @@ class Worker:
     def _obey(self) -> None:
         """Carry out orders one after the other; one that is in force already changes nothing."""
         carry_out: dict[str, Callable[[Note], None]] = {
-            "serving": self._start,
-            "paused": lambda _: self._must().pause(ORDER_S_MAX),
-            "running": lambda order: self._must().resume(order.fields["at_ns"], ORDER_S_MAX),
-            "shaped": lambda order: self._must().shape(order.fields["at_ns"], ORDER_S_MAX),
-            "stopped": lambda _: self._stop(),
+            State.SERVING: self._start,
+            State.PAUSED: lambda _: self._must().pause(ORDER_S_MAX),
+            State.RUNNING: lambda order: self._must().resume(order.fields["at_ns"], ORDER_S_MAX),
+            State.SHAPED: lambda order: self._must().shape(order.fields["at_ns"], ORDER_S_MAX),
+            State.STOPPED: lambda _: self._stop(),
         }
         for order in self._orders:
             if order.kind != self._doing:
@@ -209,8 +217,8 @@ class Worker:
         while True:
             parcel = self._shipment.parcel
             if parcel is None:
-                if self._done == "stopped":
-                    fields = {"state": "delivered", "operations": self._shipment.recorded}
+                if self._done == State.STOPPED:
+                    fields = {"state": State.DELIVERED, "operations": self._shipment.recorded}
                     self._say(Note("state", fields))
                 gevent.sleep(SHIP_EVERY_S)
                 continue
@@ -227,7 +235,7 @@ class Worker:
                 self._end.set(f"nothing was heard of the run for {silence_s:.0f} s")
                 return
             # While an order is carried out, what the arms say is its answer.
-            if self._traffic is not None and self._doing == self._done != "stopped":
+            if self._traffic is not None and self._doing == self._done != State.STOPPED:
                 try:
                     self._traffic.check()
                 except GamedayError as error:
@@ -236,7 +244,7 @@ class Worker:
 
     def _give_up(self, why: str) -> None:
         """End the traffic, ship what there still is for some seconds, say why."""
-        self._doing = "stopped"
+        self._doing = State.STOPPED
         with suppress(GamedayError):  # the first reason is the one to tell
             self._stop()
         if self._runner is None or not self._welcomed.is_set():

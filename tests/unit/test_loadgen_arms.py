@@ -46,7 +46,9 @@ def test_a_server_gives_up_before_the_client_abandons_the_attempt() -> None:
 
 
 def test_an_unknown_arm_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(DefinitionError, match=r"did you mean resilient\?.*default-pool, pre-ping"):
+    with pytest.raises(
+        DefinitionError, match=r"default-pool, pre-ping.*did you mean 'resilient'\?"
+    ):
         find("resiliant")
 
 
