@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,6 +28,7 @@ _NAME = "gameday"
 _AT_ONCE = 8
 _TRIES = 3
 _PAUSE_S = 0.05
+_REFUSALS = 10
 _TRIPS_S_MAX = 5.0
 _TOTAL_RETRANS = struct.Struct("=100xI")
 _HELD = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
@@ -123,7 +124,22 @@ class Sessions:
                 wave = list(threads.map(open_one, range(min(_AT_ONCE, sessions - opened))))
                 opened += sum(wave)
                 if not all(wave):
-                    break
+                    return opened + self._top_up(open_one, sessions - opened)
+        return opened
+
+    def _top_up(self, open_one: Callable[[int], bool], sessions: int) -> int:
+        """Open more one by one until several in a row are refused; return how many there were.
+
+        One of several at once may have been refused only because the others, as yet undecided, took
+        the last places for a moment; and any one because somebody asked a question just then.
+        """
+        opened = refused = 0
+        while opened < sessions and refused < _REFUSALS:
+            if open_one(opened):
+                opened, refused = opened + 1, 0
+            else:
+                refused += 1
+                self._clock.sleep(_PAUSE_S)
         return opened
 
     def drop(self, name: str, sessions: int) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psycopg
 import pytest
 from fix_postgres import SETTINGS, PlainPostgres
 
+from chaos.clock import MonotonicClock
 from chaos.db.sessions import Sessions
 from chaos.errors import DatabaseError
 from chaos.wait import wait_until
@@ -54,6 +56,37 @@ def test_all_that_the_server_lets_in_are_held_and_it_tells_that_it_is_full(
         errors=(DatabaseError,),
     )
     assert sessions.held(NAME) == opened - 3
+
+
+def test_who_is_there_only_for_a_moment_leaves_no_place_free(postgres: PlainPostgres) -> None:
+    """The session of a service that looks at its server, or one that is about to be refused."""
+    passing = psycopg.connect(
+        host="127.0.0.1", port=postgres.port, user="gameday", dbname="postgres"
+    )
+
+    class Clock(MonotonicClock):
+        def sleep(self, duration_s: float) -> None:
+            if not passing.closed:
+                assert duration_s > 0
+                passing.close()
+            super().sleep(duration_s)
+
+    access = postgres.access()
+    endpoints = {**access.endpoints, "i1": "127.0.0.1"}
+    held = Sessions(replace(access, endpoints=endpoints), Clock())
+    opened = held.hold(NAME, "i1", (), sessions=10 * ALL)
+    assert passing.closed, "it was refused while that was there"
+    with pytest.raises(DatabaseError) as refused:
+        held.query("i1", "SELECT 1")
+    assert refused.value.sqlstate == "53300"
+    assert held.held(NAME) == opened
+    held.drop(NAME, opened)
+    wait_until(
+        lambda: held.held(NAME) == 0,
+        "the sessions to end",
+        timeout_s=PATIENCE_S,
+        errors=(DatabaseError,),
+    )
 
 
 def test_another_process_ends_those_that_were_left(
