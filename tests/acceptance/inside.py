@@ -18,9 +18,10 @@ def inside(
     gameday: Gameday, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Do what `gameday(...)` does, a second faster: nothing is started and imported for it."""
-    environment |= {
+    environment = {
         "GAMEDAY_OUT": str(gameday.runs),
         "GAMEDAY_STATE_DIR": str(gameday.home / "state"),
+        **environment,
     }
     out, err = io.StringIO(), io.StringIO()
     with (

@@ -12,11 +12,24 @@ import boto3
 import psutil
 import pytest
 from conftest import Gameday
+from inside import inside
 
 from chaos.model.record import read_events
 from chaos.wait import wait_until
 
-pytestmark = [pytest.mark.spread, pytest.mark.seconds(15)]
+pytestmark = [pytest.mark.seconds(15)]
+
+INTERRUPTED = """\
+version: 1
+name: interrupted
+claim: A run that is interrupted restores what it changed.
+test_cluster: {reader_tiers: [1, 2]}
+workload: {arms: [{arm: resilient}], writes_per_s: 10, reads_per_s: 10, users: 4, warmup_s: 3}
+method:
+  - {fault: delete-reader, hold_s: 600}
+objectives:
+  - {check: restored}
+"""
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
@@ -47,27 +60,27 @@ def test_a_wrong_key_is_usage(gameday: Gameday, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_told_in_a_line(gameday: Gameday, arguments: list[str], told: str) -> None:
-    done = gameday(*arguments)
+    done = inside(gameday, *arguments)
     assert done.returncode == 64, done.stderr
     assert told in complaint(done)
 
 
 def test_no_postgres_says_how_to_get_one(gameday: Gameday, tmp_path: Path) -> None:
-    done = gameday("run", "control", GAMEDAY_POSTGRES=str(tmp_path))
+    done = inside(gameday, "run", "control", GAMEDAY_POSTGRES=str(tmp_path))
     assert done.returncode == 70
     assert str(tmp_path) in complaint(done)
 
 
 def test_a_run_folder_that_cannot_be_made(gameday: Gameday, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    done = gameday("run", "control", "--out", str(tmp_path / "file" / "runs"))
+    done = inside(gameday, "run", "control", "--out", str(tmp_path / "file" / "runs"))
     assert done.returncode == 70
     assert "--out" in complaint(done)
 
 
 def test_a_cluster_that_nobody_knows(gameday: Gameday) -> None:
-    done = gameday(
-        "run", "control", "--cluster", "nobody", "--yes",
+    done = inside(
+        gameday, "run", "control", "--cluster", "nobody", "--yes",
         AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_DEFAULT_REGION="eu-west-1",
         AWS_ACCESS_KEY_ID="any", AWS_SECRET_ACCESS_KEY="any",
     )  # fmt: skip
@@ -78,21 +91,21 @@ def test_a_cluster_that_nobody_knows(gameday: Gameday) -> None:
 @pytest.fixture
 def standing(gameday: Gameday) -> Iterator[str]:
     """A test cluster that stays between commands."""
-    up = gameday("cluster", "up", "--identifier", "drill", "--readers", "0", "--quiet")
+    up = inside(gameday, "cluster", "up", "--identifier", "drill", "--readers", "0", "--quiet")
     assert up.returncode == 0, up.stderr
     yield "drill"
-    down = gameday("cluster", "down", "drill", "--quiet")
+    down = inside(gameday, "cluster", "down", "drill", "--quiet")
     assert down.returncode == 0, down.stderr
 
 
 def test_a_cluster_is_refused_before_any_fault(gameday: Gameday, standing: str) -> None:
     """No reader to fail over to; then without the opt-in tag; then a name that nobody has."""
-    done = gameday("run", "writer-failover", "--cluster", standing)
+    done = inside(gameday, "run", "writer-failover", "--cluster", standing)
     assert done.returncode == 4
     assert "no reader to fail over to" in complaint(done)
     assert gameday.verdict()["status"] == "refused"
 
-    status = json.loads(gameday("cluster", "status", standing, "--json").stdout)
+    status = json.loads(inside(gameday, "cluster", "status", standing, "--json").stdout)
     signed = {
         "AWS_ENDPOINT_URL": status["api_url"],
         "AWS_DEFAULT_REGION": status["region"],
@@ -109,38 +122,51 @@ def test_a_cluster_is_refused_before_any_fault(gameday: Gameday, standing: str) 
     arn = rds.describe_db_clusters()["DBClusters"][0]["DBClusterArn"]
     rds.remove_tags_from_resource(ResourceName=arn, TagKeys=["gameday"])
     rds.close()
-    done = gameday("run", "control", "--cluster", standing, "--out", str(gameday.home / "untagged"))
+    untagged = str(gameday.home / "untagged")
+    done = inside(gameday, "run", "control", "--cluster", standing, "--out", untagged)
     assert done.returncode == 4
     assert "add-tags-to-resource" in complaint(done)
     (journal,) = (gameday.home / "untagged").glob("*/journal.jsonl")
     assert not [e for e in read_events(journal) if e.type in {"call", "undo", "fault"}]
 
-    done = gameday("run", "control", "--cluster", "nobody", "--yes", **signed)
+    done = inside(gameday, "run", "control", "--cluster", "nobody", "--yes", **signed)
     assert done.returncode == 64
     assert "no cluster nobody" in complaint(done)
 
 
+@pytest.mark.spread
+@pytest.mark.seconds(20)
 @pytest.mark.parametrize(
     ("moment", "signals"),
     [
         ("warm-up", [signal.SIGINT]),
-        ("method", [signal.SIGINT, signal.SIGINT]),
-        ("method", [signal.SIGTERM]),
+        ("step 1: delete-reader", [signal.SIGTERM, signal.SIGINT]),
     ],
 )
 def test_ctrl_c_restores_and_leaves_no_process(
     gameday: Gameday,
     descendants: Callable[[int], list[psutil.Process]],
+    tmp_path: Path,
     signals: list[signal.Signals],
     moment: str,
 ) -> None:
-    process = gameday.start("run", "reader-loss")
+    """Of several signals the first ends it, and the others change nothing."""
+    path = tmp_path / "interrupted.yaml"
+    path.write_text(INTERRUPTED, encoding="utf-8")
+    process = gameday.start("run", str(path))
     assert process.stderr is not None
     told = ""
     for line in process.stderr:
         told += line
         if line.rstrip().endswith(moment):
             break
+    journal = gameday.folder() / "journal.jsonl"
+    if moment != "warm-up":
+        wait_until(
+            lambda: "hold" in {e.data.get("verb") for e in read_events(journal)},
+            "the reader to be gone",
+            timeout_s=240,
+        )
     tree = descendants(process.pid)
     assert tree, told
     for number in signals:
@@ -159,4 +185,8 @@ def test_ctrl_c_restores_and_leaves_no_process(
     assert verdict["verdict"] != "pass"
     assert verdict["writes"]["acknowledged"] > 0
     assert verdict["writes"]["lost"] == 0
+    events = read_events(journal)
+    undo = [e.data for e in events if e.type == "undo"]
+    assert ("create-instance" in {e["action"] for e in undo}) is (moment != "warm-up")
+    assert {e["id"] for e in undo} == {e.data["id"] for e in events if e.type == "undone"}
     assert (gameday.folder() / "report.html").stat().st_size > 10_000

@@ -17,7 +17,8 @@ version: 1
 name: composed
 claim: Whatever happens at once, everything is restored.
 test_cluster: {reader_tiers: [1, 2]}
-workload: {writes_per_s: 5, reads_per_s: 5, warmup_s: 3, cooldown_s: 1}
+workload:
+  {arms: [{arm: resilient}], writes_per_s: 5, reads_per_s: 5, users: 2, warmup_s: 3, cooldown_s: 1}
 method:
   - do: parallel
     steps:

@@ -15,6 +15,7 @@ import pytest
 from conftest import Gameday
 from fix_rds_model import Served
 from iam_matcher import allows, unused
+from inside import inside
 
 from chaos.model.record import Event, read_events
 from chaos.safety.lease import LEASE_TAG
@@ -26,15 +27,23 @@ DRILL = {
     "version": 1,
     "name": "drill",
     "claim": "Readers and bounds are as before.",
-    "workload": {"arms": [{"arm": "resilient"}], "warmup_s": 3, "cooldown_s": 1},
+    "workload": {
+        "arms": [{"arm": "resilient"}],
+        "writes_per_s": 5,
+        "reads_per_s": 5,
+        "users": 2,
+        "warmup_s": 3,
+        "cooldown_s": 1,
+    },
     "method": [
-        {"fault": "delete-reader", "hold_s": 3, "settle_s": 0},
-        {"fault": "scale-capacity", "min_acu": 1, "max_acu": 4, "settle_s": 0},
+        {"fault": "delete-reader", "settle_s": 0},
+        # More than it ever has: CloudWatch's newest minute tells at once.
+        {"fault": "scale-capacity", "min_acu": 10, "max_acu": 16, "settle_s": 0},
     ],
     "objectives": [{"check": "restored"}],
 }
 
-pytestmark = [pytest.mark.spread, pytest.mark.seconds(30)]
+pytestmark = [pytest.mark.seconds(60)]
 
 
 @pytest.fixture
@@ -44,18 +53,48 @@ def drill(tmp_path: Path) -> str:
     return str(file)
 
 
-@pytest.fixture
-def standing(gameday: Gameday) -> Iterator[str]:
-    """A test cluster that stays between commands."""
-    up = gameday("cluster", "up", "--identifier", "drill", "--quiet")
+@dataclass(frozen=True)
+class Standing:
+    """A test cluster that stays between commands, and runs on it."""
+
+    gameday: Gameday
+    state: Path
+    """Where it is known from, by commands of any test."""
+    cluster: str = "drill"
+
+    def start(self, drill: str) -> subprocess.Popen[str]:
+        """Begin a run in a process of its own."""
+        return self.gameday.start(
+            "run", drill, "--cluster", self.cluster, GAMEDAY_STATE_DIR=str(self.state)
+        )
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return inside(self.gameday, *arguments, GAMEDAY_STATE_DIR=str(self.state))
+
+    def told(self, command: str, drill: str) -> subprocess.CompletedProcess[str]:
+        """Ask what a run would do, or may."""
+        more = ["--json"] if command == "plan" else []
+        return self(command, drill, "--cluster", self.cluster, *more)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where a test cluster is known that stays for the tests of this file."""
+    home = Gameday(tmp_path_factory.mktemp("standing"))
+    up = inside(home, "cluster", "up", "--identifier", Standing.cluster, "--quiet")
     assert up.returncode == 0, up.stderr
-    yield "drill"
-    gameday("cluster", "down", "drill", "--quiet")
+    yield home.home / "state"
+    inside(home, "cluster", "down", Standing.cluster, "--quiet")
 
 
-def tags(gameday: Gameday, cluster: str) -> dict[str, str]:
+@pytest.fixture
+def standing(gameday: Gameday, state: Path) -> Standing:
+    return Standing(gameday, state)
+
+
+def tags(standing: Standing) -> dict[str, str]:
     """The tags that the journals' last snapshots cannot hide: as the cluster itself has them."""
-    status = json.loads(gameday("plan", "control", "--cluster", cluster, "--json").stdout)
+    status = json.loads(standing.told("plan", "control").stdout)
     alone = next(g for g in status["guards"] if g["guard"] == "alone")
     return {LEASE_TAG: alone["why"]} if alone["refused"] else {}
 
@@ -81,16 +120,16 @@ def resource_of(arn: str, call: Event) -> str:
 
 
 def test_of_two_runs_at_once_one_goes_on_and_needs_no_more_than_its_policy(
-    gameday: Gameday, standing: str, drill: str
+    gameday: Gameday, standing: Standing, drill: str
 ) -> None:
-    printed = gameday("policy", drill, "--cluster", standing)
+    printed = standing.told("policy", drill)
     assert printed.returncode == 0, printed.stderr
     policy = json.loads(printed.stdout)
-    plan = json.loads(gameday("plan", drill, "--cluster", standing, "--json").stdout)
+    plan = json.loads(standing.told("plan", drill).stdout)
     assert not plan["refused"], plan["guards"]
     assert not gameday.runs.exists(), "neither makes a run's folder"
 
-    both = [gameday.start("run", drill, "--cluster", standing) for _ in range(2)]
+    both = [standing.start(drill) for _ in range(2)]
     told = [process.communicate(timeout=600)[1] for process in both]
     found = ended(gameday.runs)
     assert set(found) == {"completed", "refused"}, told
@@ -98,7 +137,7 @@ def test_of_two_runs_at_once_one_goes_on_and_needs_no_more_than_its_policy(
     refused = found["refused"]
     assert not [e for e in refused if e.type == "fault"]
     assert "drill" in str(next(e for e in reversed(refused) if e.type == "run").data["error"])
-    assert tags(gameday, standing) == {}
+    assert tags(standing) == {}
 
     events = found["completed"]
     arn = plan["arn"]
@@ -125,9 +164,9 @@ def test_of_two_runs_at_once_one_goes_on_and_needs_no_more_than_its_policy(
 
 
 def test_after_kill_9_the_next_run_is_refused_until_recover_has_released_the_lease(
-    gameday: Gameday, standing: str, drill: str
+    gameday: Gameday, standing: Standing, drill: str
 ) -> None:
-    process = gameday.start("run", drill, "--cluster", standing)
+    process = standing.start(drill)
     wait_until(
         lambda: any(
             e.type == "call" and e.data["operation"] == "AddTagsToResource"
@@ -139,12 +178,12 @@ def test_after_kill_9_the_next_run_is_refused_until_recover_has_released_the_lea
     )
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    again = gameday("run", drill, "--cluster", standing)
+    again = standing("run", drill, "--cluster", standing.cluster)
     assert again.returncode == 4, again.stderr
     assert "gameday recover" in again.stderr
-    done = gameday("recover")
+    done = standing("recover")
     assert done.returncode == 0, done.stderr
-    plan = gameday("plan", drill, "--cluster", standing, "--json")
+    plan = standing.told("plan", drill)
     assert plan.returncode == 0, plan.stdout
 
 
@@ -195,9 +234,7 @@ def test_an_untagged_cluster_is_asked_to_change_nothing(
     name = f"untagged-{command}"
     served.start_cluster(id=name, readers=1, tags={})
     yes = ["--yes"] if command == "run" else []
-    done: subprocess.CompletedProcess[str] = gameday(
-        command, drill, "--cluster", name, *yes, **asked(served)
-    )
+    done = inside(gameday, command, drill, "--cluster", name, *yes, **asked(served))
     assert done.returncode == 4, done.stderr
     assert "add-tags-to-resource" in done.stderr + done.stdout
     assert len(log.operations) > 5
