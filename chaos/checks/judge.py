@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from chaos.checks.assumptions import judge_assumptions, run_status
 from chaos.checks.availability import availability_table
@@ -24,6 +25,7 @@ from chaos.checks.read_table import inform_reads, reads_shown
 from chaos.checks.recording import Recording
 from chaos.checks.repeats import over_repeats, repeats
 from chaos.checks.retries import retry_table
+from chaos.checks.scene import Instant
 from chaos.checks.serverless import serverless
 from chaos.checks.skew import skew
 from chaos.checks.switching import switching
@@ -33,6 +35,8 @@ from chaos.checks.workers import workers_table
 from chaos.model.history import History
 from chaos.model.ledger import Ledger
 from chaos.model.verdict import Finding, Verdict, worst
+
+T = TypeVar("T")
 
 _WRITES = ("acknowledged", "lost", "duplicated", "unknown_applied", "unknown_lost")
 
@@ -54,7 +58,7 @@ PARTS: Mapping[str, Callable[[Recording], Any]] = {
 }
 """What `verdict.json` shows beside the judgement: each key, and the function whose JSON it holds.
 
-A part that cannot be made is null, and a finding says why.
+A part that cannot be made is null, and a finding says why; so are `repeats` and `statistics`.
 """
 
 
@@ -72,12 +76,10 @@ class Judgement:
     origin: str
     """Wall-clock time of second 0, ISO 8601."""
     findings: tuple[Finding, ...]
-    repeats: tuple[Mapping[str, Any], ...] = ()
     faults: tuple[Mapping[str, Any], ...] = ()
     writes: Mapping[str, Any] = field(default_factory=dict)
-    statistics: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, Any] = field(default_factory=dict)
-    """What is shown and not judged, by its key in `verdict.json`: see `PARTS`."""
+    """What is shown and not judged, by its key in `verdict.json`: repeats, statistics, `PARTS`."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as `verdict.json` holds it."""
@@ -91,10 +93,8 @@ class Judgement:
             "cluster": self.cluster,
             "origin": self.origin,
             "findings": [finding.as_json() for finding in self.findings],
-            "repeats": list(self.repeats),
             "faults": list(self.faults),
             "writes": dict(self.writes),
-            "statistics": dict(self.statistics),
             **self.parts,
         }
 
@@ -126,8 +126,20 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
     findings += _guarded("poisoned-pool", lambda: inform_of_pools(recording, objectives))
     findings += _guarded("reads", lambda: inform_reads(recording, objectives))
     findings += _guarded("topology", lambda: judge_topology(recording))
-    parts, broken = _parts(recording)
-    findings += broken
+    made: dict[str, Callable[[], Any]] = {
+        "repeats": lambda: repeats(recording, shown),
+        "statistics": lambda: {"interruption": over_repeats(shown)},
+        **{key: partial(part, recording) for key, part in PARTS.items()},
+    }
+    parts: dict[str, Any] = {}
+    for key, make in made.items():
+        parts[key], broken = _made(key, make)
+        findings += broken
+    faults = []
+    for injection in recording.injections:
+        named, broken = _made("instants", partial(instants, recording, injection))
+        findings += broken
+        faults.append(_fault(injection, named))
     environment, experiment = history.environment, history.experiment
     return Judgement(
         run=str(environment.get("run") or history.folder.name),
@@ -139,43 +151,29 @@ def judge(history: History, objectives: Sequence[Check]) -> Judgement:
         cluster=str(environment.get("cluster", "")),
         origin=history.anchor.wall(history.origin_ns).isoformat(),
         findings=tuple(findings),
-        repeats=tuple(repeats(recording, shown)),
-        faults=tuple(_fault(recording, injection) for injection in recording.injections),
+        faults=tuple(faults),
         writes=_writes(history.ledger),
-        statistics={"interruption": over_repeats(shown)},
         parts=parts,
     )
 
 
-def _parts(recording: Recording) -> tuple[dict[str, Any], list[Finding]]:
-    """Return every part, and a finding for each that could not be made."""
-    parts: dict[str, Any] = dict.fromkeys(PARTS)
-    broken: list[Finding] = []
-    for key, part in PARTS.items():
-
-        def made(key: str = key, part: Callable[[Recording], Any] = part) -> list[Finding]:
-            parts[key] = part(recording)
-            return []
-
-        broken += _guarded(key, made)
-    return parts, broken
-
-
 def _guarded(check: str, judged: Callable[[], list[Finding]]) -> list[Finding]:
     """Return what a check found; a crash of it is a finding that proves nothing."""
+    found, broken = _made(check, judged)
+    return broken if found is None else found
+
+
+def _made(check: str, make: Callable[[], T]) -> tuple[T | None, list[Finding]]:
+    """Return what was made; where that crashed None, and a finding that proves nothing."""
     try:
-        return judged()
+        return make(), []
     except Exception as error:  # noqa: BLE001 - whatever breaks a check must not break the verdict
         why = f"the check itself failed: {type(error).__name__}: {error}"
-        return [Finding(check=check, verdict=Verdict.UNKNOWN, why=why)]
+        return None, [Finding(check=check, verdict=Verdict.UNKNOWN, why=why)]
 
 
-def _fault(recording: Recording, injection: Injection) -> dict[str, Any]:
-    try:
-        named: list[dict[str, Any]] = [i.as_json() for i in instants(recording, injection)]
-    except Exception as error:  # noqa: BLE001 - a verdict without instants is better than none
-        why = f"{type(error).__name__}: {error}"
-        named = [{"name": "instants", "at_s": None, "uncertainty_s": None, "why": why}]
+def _fault(injection: Injection, named: Sequence[Instant] | None) -> dict[str, Any]:
+    """Return an injection with its instants; `None`: they could not be named, a finding says why."""
     return {
         "fault_id": injection.fault_id,
         "fault": injection.fault,
@@ -189,7 +187,7 @@ def _fault(recording: Recording, injection: Injection) -> dict[str, Any]:
         "error": injection.error,
         "requests": injection.requests,
         "unanswered": injection.unanswered,
-        "instants": named,
+        "instants": None if named is None else [one.as_json() for one in named],
     }
 
 

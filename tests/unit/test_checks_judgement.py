@@ -22,6 +22,8 @@ from chaos.model.ledger import ArmLedger, Ledger
 from chaos.model.operation import PROBE_ARM, Kind
 from chaos.model.record import Observation
 from chaos.model.verdict import Finding, Verdict
+from reports import html
+from reports.read import load
 
 WRITES = Interruption(arm="arm", interruption_s_max=5.0)
 
@@ -29,6 +31,10 @@ WRITES = Interruption(arm="arm", interruption_s_max=5.0)
 def named(judgement: Judgement, check: str) -> Finding:
     (finding,) = [f for f in judgement.findings if f.check == check]
     return finding
+
+
+def crashed(*_: object) -> object:
+    raise ZeroDivisionError("planted")
 
 
 class TestAssumptions:
@@ -322,12 +328,12 @@ class TestJudge:
         judgement = judge(history, [WRITES])
         (statistics,) = [
             s
-            for s in judgement.statistics["interruption"]
+            for s in judgement.parts["statistics"]["interruption"]
             if (s["arm"], s["endpoint"]) == ("resilient", "cluster")
         ]
         assert statistics["n"] == 3
         assert 1.4 <= statistics["median"] <= statistics["worst"] < 1.6
-        assert [r["repeat"] for r in judgement.repeats] == [1, 2, 3]
+        assert [r["repeat"] for r in judgement.parts["repeats"]] == [1, 2, 3]
 
     def test_a_crashed_check_is_unknown_with_its_error(self, tmp_path: Path) -> None:
         class Broken(Check):
@@ -345,16 +351,39 @@ class TestJudge:
     def test_a_part_that_cannot_be_made_is_null_and_a_finding_says_why(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(recording: Recording) -> object:
-            raise ZeroDivisionError("no window here")
-
-        monkeypatch.setattr("chaos.checks.judge.PARTS", {**PARTS, "windows": broken})
+        monkeypatch.setattr("chaos.checks.judge.PARTS", {**PARTS, "windows": crashed})
         judgement = judge(outage_run(tmp_path).write(), [WRITES])
         assert judgement.as_json()["windows"] is None
         assert judgement.as_json()["retries"] is not None
         finding = named(judgement, "windows")
-        assert "ZeroDivisionError: no window here" in finding.why
+        assert "ZeroDivisionError: planted" in finding.why
         assert judgement.verdict is Verdict.UNKNOWN
+
+    @pytest.mark.parametrize(
+        ("function", "key"), [("repeats", "repeats"), ("over_repeats", "statistics")]
+    )
+    def test_repeats_that_cannot_be_told_leave_the_rest_of_the_verdict(
+        self, function: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(f"chaos.checks.judge.{function}", crashed)
+        judgement = judge(outage_run(tmp_path).write(), [WRITES])
+        assert judgement.as_json()[key] is None
+        assert "ZeroDivisionError: planted" in named(judgement, key).why
+        assert judgement.verdict is Verdict.UNKNOWN
+        assert Verdict.PASS in {f.verdict for f in judgement.findings if f.check == "interruption"}
+
+    def test_instants_that_cannot_be_named_keep_a_run_from_passing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("chaos.checks.judge.instants", crashed)
+        history = outage_run(tmp_path, until_s=30.0, repeats=2).write()
+        judgement = judge(history, [WRITES])
+        found = [f for f in judgement.findings if f.check == "instants"]
+        assert [f.verdict for f in found] == [Verdict.UNKNOWN] * 2
+        assert "ZeroDivisionError: planted" in found[0].why
+        assert [fault["instants"] for fault in judgement.faults] == [None, None]
+        (history.folder / "verdict.json").write_text(json.dumps(judgement.as_json()), "utf-8")
+        assert "ZeroDivisionError: planted" in html.page(load(history.folder))
 
     def test_no_objective_is_unknown(self, tmp_path: Path) -> None:
         assert judge(outage_run(tmp_path).write(), []).verdict is Verdict.UNKNOWN
