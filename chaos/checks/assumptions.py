@@ -15,6 +15,7 @@ from chaos.checks.base import Check, StreamCheck
 from chaos.checks.completeness import missing_operations, missing_probes, silent_observers
 from chaos.checks.evidence import Trace
 from chaos.checks.generator import judge_generators
+from chaos.checks.injections import NO_EFFECT_EXPECTED
 from chaos.checks.recording import Recording, kind_of
 from chaos.checks.workers import judge_workers
 from chaos.clock import NS
@@ -26,7 +27,6 @@ from chaos.model.verdict import Finding, Verdict
 PREFIX = "assumption/"
 """Begins the `check` of each finding made here."""
 
-NO_EFFECT_EXPECTED = frozenset({"noop"})
 _LOOK_BACK_S = 2.0
 _SUCCESSES_MIN = 3
 # Arrivals at a slow rate are looked for over this many of their own periods.

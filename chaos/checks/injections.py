@@ -18,6 +18,8 @@ from typing import Any
 
 from chaos.model.record import Event
 
+NO_EFFECT_EXPECTED = frozenset({"noop"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
@@ -66,6 +68,11 @@ class Injection:
     def disturbed_ns(self) -> int:
         """From when it disturbed, as far as is known."""
         return self.effect_ns or self.accepted_ns or self.requested_ns
+
+    @property
+    def counts(self) -> bool:
+        """Whether it did what it was to do, so that it is one of the repeats of its fault."""
+        return self.effect == "taken" or self.fault in NO_EFFECT_EXPECTED
 
 
 def find_injections(events: Iterable[Event], end_ns: int) -> tuple[Injection, ...]:

@@ -6,12 +6,13 @@ way then still returned; the next one begins with the instant from which operati
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from chaos.checks.evidence import Trace
-from chaos.checks.windows import Window, find_windows, longest_silence
+from chaos.checks.windows import Span, Window, find_windows, longest_silence, silences
 from chaos.model.stretch import Stretch
 
 Stretches = tuple[Stretch, ...]
@@ -51,12 +52,25 @@ def parts(trace: Trace, quiet: Stretches, until_ns: int) -> tuple[Part, ...]:
     )
 
 
-def widest_silence(trace: Trace, quiet: Stretches, since_ns: int, until_ns: int) -> tuple[int, int]:
+def widest_silence(trace: Trace, quiet: Stretches, since_ns: int, until_ns: int) -> Span:
     """Return the longest stretch of an interval that may lack service, quiet ones left out."""
-    found = [
-        longest_silence(part.trace, begin_ns, end_ns)
-        for part in parts(trace, quiet, until_ns)
-        if (begin_ns := max(since_ns, part.since_ns or since_ns))
-        <= (end_ns := min(until_ns, part.until_ns))
-    ]
+    found = [longest_silence(*part) for part in _within(trace, quiet, since_ns, until_ns)]
     return max(found, key=lambda silence: silence[1] - silence[0], default=(since_ns, since_ns))
+
+
+def long_silences(trace: Trace, quiet: Stretches, since_ns: int, until_ns: int) -> tuple[Span, ...]:
+    """Return every stretch of an interval, longer than an operation may take, without service."""
+    return tuple(
+        silence
+        for part in _within(trace, quiet, since_ns, until_ns)
+        for silence in silences(*part, trace.slow_ns)
+    )
+
+
+def _within(
+    trace: Trace, quiet: Stretches, since_ns: int, until_ns: int
+) -> Iterator[tuple[Trace, int, int]]:
+    for part in parts(trace, quiet, until_ns):
+        begin_ns = max(since_ns, part.since_ns or since_ns)
+        if begin_ns <= (end_ns := min(until_ns, part.until_ns)):
+            yield part.trace, begin_ns, end_ns

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from chaos.checks.connecting import StreamKey, connect_streams
 from chaos.checks.evidence import Trace
 from chaos.checks.injections import Injection, find_injections
-from chaos.checks.quiet import Stretches, parts
+from chaos.checks.quiet import Stretches, long_silences, parts
 from chaos.checks.reads import SeenReads, seen_reads
-from chaos.checks.windows import Window
+from chaos.checks.windows import Span, Window
 from chaos.clock import NS
 from chaos.model.history import History, OperationLog, Stream
 from chaos.model.operation import PROBE_ARM, Kind
@@ -43,6 +43,7 @@ class Recording:
         self._streams: dict[tuple[str, str, Kind], Stream] | None = None
         self._traces: dict[tuple[str, str, Kind, float], Trace] = {}
         self._windows: dict[tuple[str, str, Kind, float, float], tuple[Window, ...]] = {}
+        self._silences: dict[tuple[str, str, Kind, float], tuple[Span, ...]] = {}
 
     @cached_property
     def since_ns(self) -> int:
@@ -148,6 +149,18 @@ class Recording:
                 for window in part.windows(stable_s)
             )
         return self._windows[key]
+
+    def silences(
+        self, arm: str, endpoint: str, kind: Kind, *, slow_s: float | None = None
+    ) -> tuple[Span, ...]:
+        """Return the stretches, longer than an operation may take, in which nothing was served."""
+        trace = self.trace(arm, endpoint, kind, slow_s)
+        if trace is None:
+            return ()
+        key = (arm, endpoint, kind, trace.slow_ns / NS)
+        if key not in self._silences:
+            self._silences[key] = long_silences(trace, self.quiet, self.since_ns, self.until_ns)
+        return self._silences[key]
 
     def seconds(self, instant_ns: int) -> float:
         """Return an instant in seconds since the run's origin."""
