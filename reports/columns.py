@@ -108,7 +108,7 @@ def nice_step(at_least: float) -> float:
 
 def sent(records: Records, names: Sequence[str]) -> NDArray[np.bool_]:
     """Return which operations were sent: a turn that a probe missed says nothing."""
-    missed = [number for number, name in enumerate(names) if name.endswith(_MISSED)]
+    missed = [number for number, name in enumerate(names) if _MISSED in name]
     return ~np.isin(records["error"], missed)
 
 

@@ -4,7 +4,7 @@ Two figures, since they answer two questions:
 
 by operations   the share of the operations that were due and were served in time. One that failed,
                 whose outcome is unknown, that came later than `slow_s` or was never sent (the
-                client's own queue was full) was not served.
+                client's own queue was full; no session of a probe was served) was not served.
 by time         the share of the seconds outside of interruption windows (chaos.checks.windows), as
                 an interval: windows have bounds. Where only some clients fail, the window counts
                 whole, so this is the lower of the two.
@@ -94,6 +94,9 @@ def served(
         "unknown": ~unsent & (outcome == Outcome.UNKNOWN),
         "unsent": unsent,
     }
+    counts = {name: int(flags.sum()) for name, flags in counted.items()}
+    for name in ("operations", "unsent"):
+        counts[name] += trace.not_asked(since_ns, until_ns)
     quiet = quiet_ns(recording.quiet, since_ns, until_ns)
     most, least = _interrupted_ns(recording, stream, slow_s, since_ns, until_ns)
     return Served(
@@ -102,7 +105,7 @@ def served(
         seconds=max(0, until_ns - since_ns - quiet) / NS,
         interrupted_s=most / NS,
         interrupted_s_min=least / NS,
-        **{name: int(flags.sum()) for name, flags in counted.items()},
+        **counts,
     )
 
 

@@ -12,14 +12,15 @@ Each attempt that went wrong proves that its client was not served at some insta
 - an arrival that was never sent (`QueueFull`): nothing. Its client felt it, so it is bad, but it
   was refused by its own queue.
 
-Two kinds of records are no evidence and left out: a probe's turn that was `Missed`, because its
-process or session was busy, and an operation that the end of the run cut off (`Stopped`) before it
-was late.
+Three kinds of records are no evidence and left out: a probe's turn that was `Missed`, because its
+process was busy, or all its sessions were (`MissedWaiting`), and an operation that the end of the run
+cut off (`Stopped`) before it was late. Of a turn that found every session waiting it is known, though,
+that it was not served where no session was within `slow_s` of it: availability counts these (`unasked`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -38,6 +39,7 @@ NEVER = np.iinfo(np.int64).max
 NOTHING_PROVEN = np.iinfo(np.int64).min
 _QUEUE_FULL = "----- QueueFull"
 _MISSED = "----- Missed"
+_MISSED_WAITING = "----- MissedWaiting"
 _STOPPED = "----- Stopped"
 # Without a SQLSTATE these alone tell of the present: the client tried to connect, or waited.
 _PRESENT = (
@@ -62,18 +64,23 @@ class Trace:
     slow_ns: int
     usual_ns: int | None = None
     """The longest that a healthy answer took before it, where that is known."""
+    unasked: Instants = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """When turns were due that nobody could take, while the sessions that would have were not served."""
 
     @classmethod
     def of(cls, log: OperationLog, stream: Stream, slow_s: float) -> Trace:
         """Take a stream's operations, without those that are no evidence."""
         records, slow_ns = stream.records, round(slow_s * NS)
         cut = _named(records["error"], log, _STOPPED)
-        none = _named(records["error"], log, _MISSED)
+        waiting = _named(records["error"], log, _MISSED_WAITING)
+        none = waiting | _named(records["error"], log, _MISSED)
         if cut.any():
             none |= cut & (records["ended_ns"] - records["intended_ns"] <= slow_ns)
         if not none.any():
             return cls(log, stream.positions, records, slow_ns)
-        return cls(log, bulk.kept(stream.positions, ~none), bulk.kept(records, ~none), slow_ns)
+        kept = bulk.kept(records, ~none)
+        unasked = _not_served(bulk.kept(records, waiting)["intended_ns"], kept, slow_ns)
+        return cls(log, bulk.kept(stream.positions, ~none), kept, slow_ns, unasked=unasked)
 
     def rows(self, first: int, last: int) -> Trace:
         """Return a part of it, as if nothing else had been recorded but how long answers took."""
@@ -122,6 +129,11 @@ class Trace:
         attempts = attempts[attempts["operation"] < len(owners)]
         attempts = attempts[owners[attempts["operation"]] >= 0]
         return owners[attempts["operation"]], attempts
+
+    def not_asked(self, since_ns: int, until_ns: int) -> int:
+        """Count the turns due from one instant on until before another that nobody could take."""
+        low, high = np.searchsorted(self.unasked, (since_ns, until_ns))
+        return int(high - low)
 
     def within(self, since_ns: int, until_ns: int) -> slice:
         """Return the rows that were due from one instant on until before another."""
@@ -246,6 +258,14 @@ class _Tries:
             stale=self.stale[rows],
             succeeded=self.succeeded[rows],
         )
+
+
+def _not_served(turns: Instants, records: Records, slow_ns: int) -> Instants:
+    """Return the turns after which no operation was served for `slow_ns`, as far as was recorded."""
+    served = np.sort(bulk.kept(records["ended_ns"], records["outcome"] == Outcome.OK))
+    until_ns = int(records["ended_ns"].max(initial=NOTHING_PROVEN))
+    next_ns = np.append(served, until_ns)[np.searchsorted(served, turns)]
+    return np.asarray(turns[next_ns - turns > slow_ns])
 
 
 def _stale(log: OperationLog, records: Records) -> Flags:

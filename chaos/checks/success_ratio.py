@@ -55,7 +55,7 @@ class SuccessRatio(StreamCheck):
         if trace is None:
             return self.finding(Verdict.UNKNOWN, "no operation of this kind was recorded")
         inside = (trace.intended >= since_ns) & (trace.intended < until_ns)
-        total = int(inside.sum())
+        total = int(inside.sum()) + trace.not_asked(since_ns, until_ns)
         succeeded = int((inside & trace.succeeded).sum())
         if total < _OPERATIONS_MIN:
             why = f"only {total} operations while {self.over}; {_OPERATIONS_MIN} are needed"

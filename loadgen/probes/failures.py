@@ -27,10 +27,11 @@ _CONNECT_ERRORS = (
     ("certificate", "----- Certificate"),
 )
 MISSED = "----- Missed"
-"""Never sent: the session still waited for an earlier answer, or this process was late by more
-than a period. It says nothing of the service, only that nobody looked."""
-
-
+"""Never sent, because this process was late by more than a period. It says nothing of the service,
+only that nobody looked."""
+MISSED_WAITING = "----- MissedWaiting"
+"""Never sent, because every session still waited to be let in or for an earlier answer: where none was
+served soon after, this turn was not either."""
 LEFT_QUEUE = "----- LeftQueue"
 """A connect given up because another session was served."""
 

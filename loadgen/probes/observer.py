@@ -205,7 +205,7 @@ class Observer:
             backend_pid=turn.backend_pid,
         )
         roles = self._roles.get(question.endpoint)
-        if roles is not None and (turn.waiting or turn.error != MISSED):
+        if roles is not None and turn.error != MISSED:
             self._sight(roles, turn)
 
     def _sight(self, roles: RoleSightings, turn: Turn) -> None:

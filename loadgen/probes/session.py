@@ -21,7 +21,7 @@ from typing import Any
 
 from chaos.clock import NS, MonotonicClock
 from chaos.model.operation import READ_ONLY, Kind, Outcome
-from loadgen.probes.failures import LEFT_QUEUE, MISSED, outcome_of
+from loadgen.probes.failures import LEFT_QUEUE, MISSED, MISSED_WAITING, outcome_of
 from loadgen.probes.resolver import Resolver
 from loadgen.probes.wire import Wire, WireError
 
@@ -54,19 +54,16 @@ class Turn:
     row: Sequence[str] = ()
     """The answer's columns; the first is the instance."""
     backend_pid: int = 0
-    waiting: bool = False
-    """Never sent, because every session still waited for an earlier answer."""
 
 
 def missed(intended_ns: int, now_ns: int, *, waiting: bool) -> Turn:
-    """Return a turn that was never sent."""
+    """Return a turn that was never sent; `waiting`: every session still waited for an earlier one."""
     return Turn(
         intended_ns=intended_ns,
         started_ns=now_ns,
         ended_ns=now_ns,
         outcome=Outcome.FAILED,
-        error=MISSED,
-        waiting=waiting,
+        error=MISSED_WAITING if waiting else MISSED,
     )
 
 

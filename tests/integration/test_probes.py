@@ -29,7 +29,7 @@ from chaos.model.record import Observation, read_observations
 from chaos.wait import wait_until
 from loadgen.probes.config import ProbesConfig
 from loadgen.probes.driver import Probes
-from loadgen.probes.failures import MISSED
+from loadgen.probes.failures import MISSED, MISSED_WAITING
 from loadgen.probes.table import drop, prepare
 
 pytestmark = pytest.mark.seconds(40)
@@ -129,7 +129,10 @@ class Watch:
                 continue
             if turn["outcome"] == Outcome.OK and taken_s <= PROBE_SLOW_S:
                 continue
-            if error == MISSED and self.lag_s(turn["intended_ns"]) > ProbesConfig(run="").period_s:
+            if (
+                error in {MISSED, MISSED_WAITING}
+                and self.lag_s(turn["intended_ns"]) > ProbesConfig(run="").period_s
+            ):
                 continue
             trouble.append(f"{endpoint}: {error or 'late'} after {taken_s:.3f} s")
         return trouble

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from chaos.checks.availability import Availability, availability_table
 from chaos.checks.brownouts import brownout_table
 from chaos.checks.recording import Recording
+from chaos.checks.success_ratio import SuccessRatio
 from chaos.checks.window_table import LATE, window_table
 from chaos.clock import NS
 from chaos.model.history import load_history
@@ -241,3 +242,71 @@ class TestBrownouts:
         exact, blurred = told
         assert blurred["measured"] == pytest.approx(exact["measured"] + 0.01)
         assert blurred["uncertainty_s"] == pytest.approx(exact["uncertainty_s"] + 0.02)
+
+
+class TestTurnsOfProbes:
+    """100 turns a second for 60 s, 15 sessions; answers take `latency_s` or to 25 s from 20 s on."""
+
+    def recording(self, folder: Path, error: str, *, latency_s: float = 5.0) -> Recording:
+        run = RunBuilder(folder / "run")
+        run.traffic("arm", "reader", Kind.READ, per_s=10, until_s=60)
+        run.fault("failover-cluster", 20.0)
+        free_ns = [0] * 15
+
+        def turns(operations: OperationWriter) -> None:
+            for number in range(6000):
+                at_ns = ORIGIN_NS + NS * number // 100
+                frozen = 2000 <= number < 2500
+                session = min(range(15), key=free_ns.__getitem__)
+                if frozen and free_ns[session] > at_ns:
+                    operations.operation(
+                        kind=Kind.WRITE, endpoint="cluster", intended_ns=at_ns, started_ns=at_ns,
+                        ended_ns=at_ns, outcome=Outcome.FAILED, error=error,
+                    )  # fmt: skip
+                    continue
+                thaw_ns = ORIGIN_NS + 25 * NS
+                last_s = min(latency_s, (thaw_ns - at_ns) / NS) if frozen else 0.0
+                free_ns[session] = at_ns + round((last_s + 0.001) * NS)
+                operations.operation(
+                    kind=Kind.WRITE, endpoint="cluster", intended_ns=at_ns, started_ns=at_ns,
+                    ended_ns=free_ns[session], outcome=Outcome.OK,
+                )  # fmt: skip
+
+        run.operation("probe", turns)
+        return Recording(run.write())
+
+    def judged(self, recording: Recording) -> tuple[Finding, Finding, Finding]:
+        run, fault = (
+            Availability(arm="probe", availability_min=0.99, over=over).judge(recording)[0]
+            for over in ("run", "fault")
+        )
+        (ratio,) = SuccessRatio(arm="probe", success_ratio_min=0.99).judge(recording)
+        return run, fault, ratio
+
+    def test_those_that_no_session_could_take_were_not_served(self, tmp_path: Path) -> None:
+        """All but the last quarter of a second: asked then, they would have been served in time."""
+        recording = self.recording(tmp_path, "----- MissedWaiting")
+        run, fault, ratio = self.judged(recording)
+        assert [f.verdict for f in (run, fault, ratio)] == [Verdict.FAIL] * 3
+        assert run.measured == pytest.approx(1 - 4.75 / 60, abs=0.001)
+        assert fault.measured == pytest.approx(1 - 4.75 / 40, abs=0.001)
+        assert ratio.measured == pytest.approx(1 - 4.6 / 60, abs=0.001)
+        (whole,) = [
+            row
+            for row in availability_table(recording)
+            if row["arm"] == "probe" and row["over"] == "run"
+        ]
+        parts = [whole[name] for name in ("served", "late", "failed", "unknown", "unsent")]
+        assert sum(parts) == whole["operations"]
+        assert whole["unsent"] == pytest.approx(461, abs=2)
+
+    def test_those_of_a_service_that_only_is_slower_show_nothing(self, tmp_path: Path) -> None:
+        """Each of its answers comes in time, too late for the next turn of its session."""
+        run, fault, ratio = self.judged(
+            self.recording(tmp_path, "----- MissedWaiting", latency_s=0.2)
+        )
+        assert [f.measured for f in (run, fault, ratio)] == [1.0] * 3
+
+    def test_those_that_the_probes_were_too_late_for_show_nothing(self, tmp_path: Path) -> None:
+        *_, ratio = self.judged(self.recording(tmp_path, "----- Missed"))
+        assert (ratio.verdict, ratio.measured) == (Verdict.PASS, 1.0)

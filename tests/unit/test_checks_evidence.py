@@ -55,8 +55,26 @@ def windows(folder: Path, *operations: Callable[[OperationWriter], None]) -> tup
     return find_windows(trace_of(folder, *operations), stable_s=2.0, until_ns=at(20))
 
 
-def test_a_missed_turn_is_no_operation(tmp_path: Path) -> None:
-    assert windows(tmp_path, append(5.0, error="----- Missed")) == ()
+@pytest.mark.parametrize("error", ["----- Missed", "----- MissedWaiting"])
+def test_a_missed_turn_is_no_operation(tmp_path: Path, error: str) -> None:
+    assert windows(tmp_path, append(5.0, error=error)) == ()
+
+
+def test_turns_that_no_session_could_take_were_not_served_unless_one_was_soon_after(
+    tmp_path: Path,
+) -> None:
+    """Answers slower than 1 s are late; one is given at 6.0 s, and none in the last 8 s."""
+    run = RunBuilder(tmp_path / "run")
+    waiting = "----- MissedWaiting"
+    for second in (4.9, 5.1, 5.9, 6.1, 18.9, 19.1):
+        run.operation("probe", append(second, error=waiting, told=False))
+    for second, lasts_s, error in ((2.0, 4.0, ""), (7.0, 5.0, ""), (12.5, 7.5, "----- Stopped")):
+        run.operation("probe", append(second, lasts_s=lasts_s, error=error))
+    run.traffic("arm", "reader", Kind.READ, per_s=1, until_s=20)
+    (stream,) = (log := run.write().arms["probe"]).streams()
+    trace = Trace.of(log, stream, 1.0)
+    assert trace.unasked.tolist() == [at(s) for s in (4.9, 6.1, 18.9)]
+    assert trace.not_asked(at(5), at(18.9)) == 1
 
 
 def test_what_the_end_cut_off_in_time_is_no_failure(tmp_path: Path) -> None:

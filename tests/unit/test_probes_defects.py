@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from chaos.clock import NS, MonotonicClock
 from chaos.model.access import DatabaseAccess
 from chaos.model.operation import Kind, OperationWriter, Outcome
 from chaos.model.record import LineWriter
@@ -20,10 +21,11 @@ from loadgen.probes import observer as observing
 from loadgen.probes import resolver as resolving
 from loadgen.probes import stream as streaming
 from loadgen.probes.config import ProbesConfig
+from loadgen.probes.failures import MISSED, MISSED_WAITING
 from loadgen.probes.observer import Observer
 from loadgen.probes.resolver import open_resolver
 from loadgen.probes.session import Question, Turn
-from loadgen.probes.stream import Stream
+from loadgen.probes.stream import Record, Stream
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 GUARD_S = 5.0
@@ -127,37 +129,69 @@ class LetsInAndHangs(asyncio.Protocol):
         self._gone.set()
 
 
+@asynccontextmanager
+async def hanging(record: Record) -> AsyncIterator[tuple[Stream, asyncio.Event]]:
+    """Give a stream to a server that lets in and hangs, and what is set once it lost a client."""
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: LetsInAndHangs(gone), "127.0.0.1", 0)
+    question = Question(
+        endpoint="cluster",
+        kind=Kind.READ,
+        statement=b"SELECT 1",
+        parameters={
+            "host": "c.example",
+            "port": server.sockets[0].getsockname()[1],
+            "user": "u",
+            "sslmode": "disable",
+            "gssencmode": "disable",
+        },
+    )
+    resolver: Any = Named()
+    stream = Stream(
+        question,
+        slots=2,
+        spares=0,
+        period_s=0.1,
+        deadline_s=1.0,
+        resolver=resolver,
+        spacing_s=0.2,
+        record=record,
+    )
+    async with server, asyncio.timeout(GUARD_S):
+        yield stream, gone
+
+
+def test_a_turn_that_finds_every_session_waiting_is_recorded_as_such() -> None:
+    """The service did not take it; one that this process was too late for shows nothing of that."""
+
+    async def missed() -> list[Turn]:
+        turns: list[Turn] = []
+        enough = asyncio.Event()
+
+        def record(_question: Question, turn: Turn) -> None:
+            turns.append(turn)
+            if turn.error == MISSED_WAITING:
+                enough.set()
+
+        async with hanging(record) as (stream, _):
+            now_ns = MonotonicClock().now_ns()
+            asking = asyncio.create_task(stream.run(now_ns - NS))
+            await enough.wait()
+            asking.cancel()
+            await stream.close(0.0)
+        return turns
+
+    first, *_ = turns = asyncio.run(missed())
+    assert first.error == MISSED, "it was due a second before the stream began"
+    assert MISSED_WAITING in {turn.error for turn in turns}
+
+
 def test_a_server_that_lets_in_and_hangs_does_not_hold_up_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def open_stream() -> Turn:
-        gone = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: LetsInAndHangs(gone), "127.0.0.1", 0)
-        question = Question(
-            endpoint="cluster",
-            kind=Kind.READ,
-            statement=b"SELECT 1",
-            parameters={
-                "host": "c.example",
-                "port": server.sockets[0].getsockname()[1],
-                "user": "u",
-                "sslmode": "disable",
-                "gssencmode": "disable",
-            },
-        )
-        resolver: Any = Named()
-        stream = Stream(
-            question,
-            slots=2,
-            spares=0,
-            period_s=0.1,
-            deadline_s=1.0,
-            resolver=resolver,
-            spacing_s=0.2,
-            record=lambda *_: None,
-        )
-        async with server, asyncio.timeout(GUARD_S):
+        async with hanging(lambda *_: None) as (stream, gone):
             turn = await stream.open(0.05, 0.01)
             await gone.wait()
         return turn

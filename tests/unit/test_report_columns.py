@@ -136,10 +136,11 @@ def test_columns_of_a_short_recording_are_even() -> None:
     assert widths == pytest.approx(np.full(600, 0.1))
 
 
-def test_a_turn_that_the_probe_missed_is_not_counted() -> None:
+@pytest.mark.parametrize("error", ["----- Missed", "----- MissedWaiting"])
+def test_a_turn_that_the_probe_missed_is_not_counted(error: str) -> None:
     records = operations(10, 1.0)
     records["error"][3] = 2
-    there = columns.sent(records, ("", "57P01 AdminShutdown", "----- Missed"))
+    there = columns.sent(records, ("", "57P01 AdminShutdown", error))
     assert there.sum() == 9
     assert not there[3]
 
