@@ -263,7 +263,7 @@ class _Tries:
 def _not_served(turns: Instants, records: Records, slow_ns: int) -> Instants:
     """Return the turns after which no operation was served for `slow_ns`, as far as was recorded."""
     served = np.sort(bulk.kept(records["ended_ns"], records["outcome"] == Outcome.OK))
-    until_ns = int(records["ended_ns"].max(initial=NOTHING_PROVEN))
+    until_ns = int(records["ended_ns"].max(initial=0))
     next_ns = np.append(served, until_ns)[np.searchsorted(served, turns)]
     return np.asarray(turns[next_ns - turns > slow_ns])
 
