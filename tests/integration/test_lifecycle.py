@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -27,7 +28,7 @@ from chaos.testcluster.records import ClusterSpec, ServerlessBounds
 from chaos.wait import wait_until
 from chaos.worker import WorkerProcess
 
-pytestmark = [pytest.mark.spread(3), pytest.mark.seconds(30)]
+pytestmark = pytest.mark.seconds(60)
 
 Gone = Callable[[ClusterState], None]
 SMALL = ClusterSpec(id="small", readers=0)
@@ -40,6 +41,15 @@ embedded = lifecycle.embedded(ClusterSpec(id="orphan", readers=1), Path(sys.argv
 print(json.dumps(embedded.state.as_json()), flush=True)
 sys.stdin.read()
 """
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A standing cluster, where it is on record, and what its start left below this process."""
+
+    state: ClusterState
+    state_directory: Path
+    children: set[psutil.Process]
 
 
 def kill(pid: int) -> None:
@@ -85,9 +95,38 @@ def test_up_status_down(state_directory: Path, gone: Gone) -> None:
     assert list((state_directory / "clusters").iterdir()) == []
 
 
-def test_the_password_is_for_the_owner_s_eyes(state_directory: Path) -> None:
-    state = lifecycle.up(SMALL)
-    slot = Slot.of("small")
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """A standing cluster that tests share which leave it as it is."""
+    directory = tmp_path_factory.mktemp("standing") / "state"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAMEDAY_STATE_DIR", str(directory))
+        others = psutil.Process().children()
+        state = lifecycle.up(SMALL)
+        children = set(psutil.Process().children()) - set(others)
+    yield Standing(state, directory, children)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAMEDAY_STATE_DIR", str(directory))
+        lifecycle.down("small")
+
+
+@pytest.fixture
+def standing(small: Standing, monkeypatch: pytest.MonkeyPatch) -> Standing:
+    """The same, on record."""
+    monkeypatch.setenv("GAMEDAY_STATE_DIR", str(small.state_directory))
+    return small
+
+
+@pytest.fixture(scope="module")
+def longest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterState]:
+    """A cluster whose identifier is as long as they may be."""
+    log = tmp_path_factory.mktemp("longest") / "log"
+    with lifecycle.embedded(ClusterSpec(id="a" * 51, readers=1), log) as embedded:
+        yield embedded.state
+
+
+def test_the_password_is_for_the_owner_s_eyes(standing: Standing) -> None:
+    state, slot = standing.state, Slot.of("small")
     assert stat.S_IMODE(slot.path.stat().st_mode) == 0o600
     assert state.access.password in slot.path.read_text()
     assert state.access.password not in slot.log.read_text()
@@ -97,19 +136,17 @@ def test_the_password_is_for_the_owner_s_eyes(state_directory: Path) -> None:
     assert state.access.password not in repr(state)
 
 
-def test_a_standing_cluster_has_no_terminal_and_no_parent(state_directory: Path) -> None:
-    others = psutil.Process().children()  # of tests before it in this process
-    state = lifecycle.up(SMALL)
-    server = psutil.Process(state.pid)
+def test_a_standing_cluster_has_no_terminal_and_no_parent(standing: Standing) -> None:
+    pid = standing.state.pid
+    server = psutil.Process(pid)
     assert server.terminal() is None
-    assert os.getsid(state.pid) not in {os.getsid(0), state.pid}
+    assert os.getsid(pid) not in {os.getsid(0), pid}
     assert server.ppid() != os.getpid()
     assert server.cwd() == "/"
-    assert set(psutil.Process().children()) <= set(others)
+    assert standing.children == set()
 
 
-def test_an_identifier_is_taken_once(state_directory: Path) -> None:
-    lifecycle.up(SMALL)
+def test_an_identifier_is_taken_once(standing: Standing) -> None:
     with pytest.raises(DefinitionError, match="already running"):
         lifecycle.up(ClusterSpec(id="SMALL", readers=0))
     assert lifecycle.status("small")[0].alive
@@ -135,8 +172,8 @@ def test_of_two_at_the_same_time_one_wins(state_directory: Path) -> None:
     assert lifecycle.status("small")[0].pid == won[0].pid
 
 
-def test_two_clusters_live_side_by_side(state_directory: Path, tmp_path: Path) -> None:
-    first = lifecycle.up(SMALL)
+def test_two_clusters_live_side_by_side(standing: Standing, tmp_path: Path) -> None:
+    first = standing.state
     with lifecycle.embedded(SMALL, tmp_path / "second.log") as embedded:
         second = embedded.state
         assert first.api_url != second.api_url
@@ -150,10 +187,9 @@ def test_two_clusters_live_side_by_side(state_directory: Path, tmp_path: Path) -
     assert lifecycle.status("small")[0].alive, "the end of one is not the end of the other"
 
 
-def test_names_of_another_cluster_do_not_exist(state_directory: Path, tmp_path: Path) -> None:
-    first = lifecycle.up(SMALL)
-    with lifecycle.embedded(ClusterSpec(id="else", readers=0), tmp_path / "log") as embedded:
-        asked = names.query(embedded.state.access.endpoints["cluster"], first.name_server)
+def test_names_of_another_cluster_do_not_exist(small: Standing, longest: ClusterState) -> None:
+    for state, other in ((small.state, longest), (longest, small.state)):
+        asked = names.query(state.access.endpoints["cluster"], other.name_server)
         assert asked.error == "NXDOMAIN"
 
 
@@ -307,11 +343,8 @@ def test_a_wrong_specification_starts_nothing(
     assert not state_directory.exists()
 
 
-def test_the_longest_identifier_has_room_for_its_instances(tmp_path: Path) -> None:
-    with (
-        lifecycle.embedded(ClusterSpec(id="a" * 51, readers=1), tmp_path / "log") as embedded,
-        closing(embedded.state) as live,
-    ):
+def test_the_longest_identifier_has_room_for_its_instances(longest: ClusterState) -> None:
+    with closing(longest) as live:
         assert live.sql(f"{'a' * 51}-instance-2", "SELECT pg_is_in_recovery()") is True
 
 
@@ -351,17 +384,16 @@ def test_a_damaged_record_is_said_and_removes_nothing(state_directory: Path) -> 
 
 
 def test_a_record_that_names_somebody_else_s_folder_removes_nothing(
-    state_directory: Path, tmp_path: Path
+    small: Standing, state_directory: Path, tmp_path: Path
 ) -> None:
-    state = lifecycle.up(SMALL)
+    record = json.loads((small.state_directory / "clusters" / "small.json").read_text())
     slot = Slot.of("small")
-    record = json.loads(slot.path.read_text())
-    lifecycle.down("small")
+    slot.prepare()
     precious = tmp_path / "precious"
     precious.mkdir()
     slot.path.write_text(json.dumps({**record, "directory": str(precious)}))
     with pytest.raises(HostError, match="nothing was removed"):
         lifecycle.down("small")
     assert precious.exists()
-    assert state.directory != str(precious)
+    assert small.state.directory != str(precious)
     slot.path.unlink(missing_ok=True)
