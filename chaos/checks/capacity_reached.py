@@ -31,7 +31,7 @@ class CapacityReached(Check):
         if not steps:
             why = (
                 refusals(recording)
-                or "nothing that changes a capacity, or no datapoint, was recorded"
+                or "nothing that changes a capacity, or no datapoint to tell it by, was recorded"
             )
             return [self._finding(None, Verdict.UNKNOWN, why, recording)]
         return [self._judge(recording, step) for step in steps]

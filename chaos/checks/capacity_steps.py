@@ -1,6 +1,7 @@
 """How long each instance took to the capacity that a fault, or a step of the load, made it need.
 
-A fault tells which capacity it wants: within new bounds, or so much above what it was. The load tells
+A fault tells which capacity it wants: within new bounds, the last of a series from when these were
+requested, or so much above what it was, where a datapoint tells what it was. The load tells
 none, so there it is the highest that was reached before the next step: the capacity that served it.
 Either was reached between two instants, which lie as far apart as CloudWatch's datapoints.
 """
@@ -66,25 +67,28 @@ def _of_faults(recording: Recording, told: Mapping[str, Sequence[Level]]) -> Ite
     for injection in recording.injections:
         bounds = _bounds(injection)
         for instance, known in sorted(told.items()):
-            before = _at(known, injection.requested_ns)
+            before = _at(known, injection.staged_ns)
             if bounds is not None:
                 low, high = bounds
-            elif injection.fault == "force-scale-up" and injection.actual_target == instance:
-                low = (before or 0.0) + float(injection.parameters.get("rise_acu") or 0)
-                high = _ANY
+            elif (
+                injection.fault == "force-scale-up"
+                and injection.actual_target == instance
+                and before is not None
+            ):
+                low, high = before + float(injection.parameters.get("rise_acu") or 0), _ANY
             else:
                 continue
             yield _step(
                 f"{injection.fault} {_number(recording, injection)}",
                 instance,
                 known,
-                (injection.requested_ns, injection.recover_ns or injection.until_ns),
+                (injection.staged_ns, injection.recover_ns or injection.until_ns),
                 (low, high),
             )
 
 
 def _bounds(injection: Injection) -> tuple[float, float] | None:
-    """Return the capacities that a fault sets bounds to, the last ones of a series."""
+    """Return the capacities that a fault sets bounds to, those of its last stage."""
     told = injection.parameters
     if injection.fault == "scale-storm" and told.get("series"):
         told = told["series"][-1]
@@ -142,6 +146,9 @@ def _step(
         ),
         None,
     )
+    before = _at(known, from_ns)
+    # What the first datapoint shows may have been there before anybody looked.
+    unseen = before is None and reached is not None and reached is known[0]
     words = f"{low:g} ACU or more" if high == _ANY else f"{low:g} to {high:g} ACU"
     return CapacityStep(
         cause=cause,
@@ -149,9 +156,9 @@ def _step(
         wanted=words,
         from_ns=from_ns,
         until_ns=until_ns,
-        before_acu=_at(known, from_ns),
+        before_acu=before,
         reached_acu=reached.acu if reached else None,
-        earliest_ns=reached.changed_ns if reached else None,
+        earliest_ns=from_ns if unseen else reached.changed_ns if reached else None,
         reached_ns=reached.from_ns if reached else None,
         told_ns=known[-1].to_ns if known else from_ns,
     )

@@ -55,6 +55,8 @@ class Injection:
     again_ns: tuple[int, ...]
     """When it was requested again."""
     requested_ns: int
+    staged_ns: int
+    """When the last of its stages was requested; of a fault that has one, `requested_ns`."""
     accepted_ns: int | None
     effect_ns: int | None
     recover_ns: int | None
@@ -150,10 +152,9 @@ def _injection(fault_id: str, events: list[Event], start: int, end_ns: int) -> I
         error=str(told("error")),
         unanswered=str(told("unanswered")),
         requests=max((int(e.data.get("requests") or 1) for e in events), default=1),
-        again_ns=tuple(
-            e.at_ns for e in events if e.data.get("again") and e.data.get("state") == "started"
-        ),
+        again_ns=tuple(e.at_ns for e in _begun(events) if e.data.get("again")),
         requested_ns=start,
+        staged_ns=max((e.at_ns for e in _begun(events) if not e.data.get("again")), default=start),
         accepted_ns=_instant(events, "inject", "ended", failed=False),
         effect_ns=_instant(events, "effect", "ended", failed=False),
         recover_ns=_instant(events, "recover", "started"),
@@ -161,6 +162,11 @@ def _injection(fault_id: str, events: list[Event], start: int, end_ns: int) -> I
         until_ns=end_ns,
         group=Group(from_ns=start, over_ns=None, until_ns=end_ns),
     )
+
+
+def _begun(events: list[Event]) -> Iterator[Event]:
+    """Yield what tells of a request that was sent."""
+    return (e for e in events if (e.data.get("verb"), e.data.get("state")) == ("inject", "started"))
 
 
 def _instant(events: list[Event], verb: str, state: str, *, failed: bool = True) -> int | None:

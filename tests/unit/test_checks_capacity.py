@@ -111,6 +111,61 @@ class TestReached:
         assert (finding.verdict, finding.endpoint) == (Verdict.PASS, WRITER)
         assert finding.measured == pytest.approx(4.0)
 
+    def test_a_forced_rise_from_nobody_knows_what_is_unknown(self, tmp_path: Path) -> None:
+        run = Scaled(tmp_path, "force-scale-up", rise_acu=1)
+        run.acu(WRITER, (12.0, 4.0), (13.0, 4.0), (35.0, 4.0))
+        finding = reached(run, 30.0)
+        assert (finding.verdict, finding.measured) == (Verdict.UNKNOWN, None)
+
+    @pytest.mark.parametrize(
+        ("within_s", "verdict"),
+        [(3.0, Verdict.PASS), (1.5, Verdict.UNKNOWN), (1.0, Verdict.UNKNOWN)],
+    )
+    def test_what_the_first_datapoint_shows_may_have_been_there_already(
+        self, tmp_path: Path, within_s: float, verdict: Verdict
+    ) -> None:
+        run = Scaled(tmp_path)
+        run.acu(WRITER, (12.0, 9.0), (35.0, 9.0))
+        finding = reached(run, within_s)
+        assert (finding.verdict, finding.measured, finding.uncertainty_s) == (verdict, 3.0, 3.0)
+
+    @pytest.mark.parametrize(
+        ("points", "verdict", "measured_s"),
+        [
+            (((5, 5), (14, 1.5), (48, 1.5)), Verdict.FAIL, None),
+            (((5, 0.5), (14, 1.5), (27, 1.5), (28, 6), (48, 6)), Verdict.PASS, 3.0),
+            (((5, 0.5), (14, 1.5), (27, 1.5), (31, 6), (48, 6)), Verdict.UNKNOWN, 6.0),
+            (((5, 0.5), (14, 5), (48, 5)), Verdict.PASS, 0.0),
+        ],
+    )
+    def test_the_last_bounds_of_a_storm_count_from_their_own_request(
+        self,
+        tmp_path: Path,
+        points: tuple[tuple[float, float], ...],
+        verdict: Verdict,
+        measured_s: float | None,
+    ) -> None:
+        """1 to 2 ACU are asked for at 10 s, 4 to 8 ACU at 26 s, and again at 27 s."""
+        run = Scaled(tmp_path)
+        run.events.clear()
+        run.traffic("arm", "reader", Kind.READ, per_s=5, until_s=60.0)
+        about = {"fault_id": 1, "fault": "scale-storm", "step": 1, "repeat": 1}
+        gusts = [{"min_acu": 1, "max_acu": 2}, {"min_acu": 4, "max_acu": 8}]
+        for at_s, gust in zip((10.0, 26.0), gusts, strict=True):
+            told = {**about, "parameters": {"series": [gust]}}
+            run.event(at_s, "fault", **told, verb="inject", state="started")
+            run.event(at_s + 0.1, "fault", **told, verb="inject", state="ended")
+            run.event(at_s + 1.5, "fault", **told, verb="effect", state="ended", effect="taken")
+        run.event(27.0, "fault", **told, verb="inject", state="started", again=True)
+        told = {**about, "parameters": {"series": gusts}}
+        run.event(50.0, "fault", **told, verb="recover", state="started")
+        run.event(51.0, "fault", **told, verb="recovered", state="ended")
+        run.acu(WRITER, *points)
+        finding = reached(run, 5.0)
+        assert finding.verdict is verdict, finding.why
+        assert finding.from_s == 26.0
+        assert finding.measured == measured_s
+
     def test_without_datapoints_it_is_unknown_and_says_why(self, tmp_path: Path) -> None:
         run = Scaled(tmp_path)
         run.observe(3.0, "acu", "", "AccessDenied: cloudwatch:GetMetricData")
