@@ -9,15 +9,20 @@ traffic, probes and the test cluster never run in the runner. The contract with 
 - further lines of standard input may be orders, each answered by the state that it leads to;
 - end of file on standard input, also when the runner dies, tells it to finish what is in flight,
   flush its records and exit with 0.
+
+`WorkerProcess` is the starter's side of it; `orders` and `tell` are the worker's.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import queue
+import select
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -142,6 +147,26 @@ class WorkerProcess:
             except json.JSONDecodeError:
                 continue  # something printed by a library; not part of the contract
         self._messages.put({"state": "ended"})
+
+
+def orders() -> Iterator[dict[str, Any]]:
+    """Yield each further line of our standard input as it comes, until its end."""
+    descriptor = sys.stdin.fileno()
+    read = b""
+    while True:
+        # Under gevent, reading at once would stop everything else in the process.
+        select.select([descriptor], [], [])
+        chunk = os.read(descriptor, 65536)
+        if not chunk:
+            return
+        *lines, read = (read + chunk).split(b"\n")
+        yield from map(json.loads, lines)
+
+
+def tell(state: str, message: str = "", **more: Any) -> None:
+    """Send one line to whoever started this process."""
+    with suppress(BrokenPipeError):  # it is gone; the records are what remains
+        print(json.dumps({"state": state, "message": message, **more}), flush=True)  # noqa: T201 - the contract
 
 
 def _opened(log: Path) -> BinaryIO:

@@ -9,13 +9,9 @@ What looks after the users are threads; in a process that Locust has patched the
 from __future__ import annotations
 
 import errno
-import json
 import logging
-import os
 import queue
-import select
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -26,6 +22,7 @@ from typing import Any
 
 from chaos.clock import NS, MonotonicClock
 from chaos.model.access import DatabaseAccess
+from chaos.worker import orders, tell
 from loadgen.config import ArmTraffic
 from loadgen.configured import arm_of
 from loadgen.drivers.base import Driver
@@ -59,13 +56,13 @@ def serve(config: dict[str, Any], access: DatabaseAccess, runtime: Runtime) -> i
     try:
         recorder = Recorder(folder, arm, time.monotonic_ns(), runtime.writer)
     except OSError as error:
-        _tell("error", f"cannot record in {folder}: {error.strerror}")
+        tell("error", f"cannot record in {folder}: {error.strerror}")
         return 1
     Resolving(arm, access.endpoints, recorder.keep).install()
     try:
         generator = Generator(config, access, recorder, runtime)
     except Exception as error:  # noqa: BLE001 - a driver of a user's own, say; told, not traced
-        _tell("error", _defect(error))
+        tell("error", _defect(error))
         return 1
     return generator.run()
 
@@ -163,19 +160,9 @@ class Generator:
 
     def _listen(self) -> None:
         """Obey orders until standard input ends."""
-        descriptor = sys.stdin.fileno()
-        read = b""
-        while True:
-            select.select(
-                [descriptor], [], []
-            )  # under gevent, reading at once would stop all users
-            chunk = os.read(descriptor, 4096)
-            if not chunk:
-                self._ends.put("")
-                return
-            *orders, read = (read + chunk).split(b"\n")
-            for order in orders:
-                self._obey(json.loads(order))
+        for order in orders():
+            self._obey(order)
+        self._ends.put("")
 
     def _obey(self, order: dict[str, Any]) -> None:
         if order["order"] == "pause":
@@ -195,7 +182,7 @@ class Generator:
             stream.abandon(time.monotonic_ns())
         self._close_connections()
         if self._flushed(time.monotonic_ns()):
-            _tell("paused")
+            tell("paused")
 
     def _resume(self, at_ns: int) -> None:
         """Let arrivals be due from `at_ns` on; how late the users are is our own lag."""
@@ -203,13 +190,13 @@ class Generator:
             stream.arrivals.reopen(at_ns)
         self._start_users()
         self._recorder.late(time.monotonic_ns() - at_ns)
-        _tell("running")
+        tell("running")
 
     def _shape(self, at_ns: int) -> None:
         """Let second 0 of the rates' shape be at an instant."""
         for stream in self._streams:
             stream.arrivals.begin(at_ns)
-        _tell("shaped")
+        tell("shaped")
 
     def _keep(self) -> None:
         """Flush the records, admit arrivals while all users are busy, watch for lag."""
@@ -241,7 +228,7 @@ class Generator:
         while time.monotonic_ns() < self._ready_by_ns:
             if all(stream.served for stream in self._streams):
                 if self._flushed(time.monotonic_ns()):
-                    _tell("ready")
+                    tell("ready")
                 return
             self._clock.sleep(WATCH_EVERY_S)
         missing = next(stream for stream in self._streams if not stream.served)
@@ -273,7 +260,7 @@ class Generator:
             why = why or _cannot_record(error)
         if not why:
             return 0
-        _tell("error", why)
+        tell("error", why)
         return 1
 
 
@@ -288,9 +275,3 @@ def _cannot_record(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return "disk full: the newest operations could not be recorded; free space and run again"
     return f"cannot record operations: {error.strerror}"
-
-
-def _tell(state: str, message: str = "") -> None:
-    """Send one line to whoever started this process."""
-    with suppress(BrokenPipeError):  # it is gone; the records are what remains
-        print(json.dumps({"state": state, "message": message}), flush=True)  # noqa: T201 - the protocol

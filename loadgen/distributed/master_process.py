@@ -28,6 +28,7 @@ from locust.runners import STATE_MISSING, MasterRunner
 from chaos import __version__
 from chaos.clock import NS
 from chaos.model.record import Observation
+from chaos.worker import orders, tell
 from loadgen.config import ArmTraffic, TrafficConfig
 from loadgen.distributed.channel import (
     HELLO,
@@ -41,7 +42,6 @@ from loadgen.distributed.channel import (
 from loadgen.distributed.clock import Alignment, Exchange
 from loadgen.distributed.collecting import Collection, Sender
 from loadgen.distributed.members import Member
-from loadgen.distributed.parent import orders, tell
 from loadgen.distributed.shipping import PARCEL
 
 MEASURE_EVERY_S = 0.2

@@ -32,6 +32,7 @@ from chaos import __version__
 from chaos.clock import NS
 from chaos.errors import GamedayError
 from chaos.model.access import DatabaseAccess
+from chaos.worker import orders, tell
 from loadgen.config import ArmTraffic, TrafficConfig
 from loadgen.distributed.channel import (
     HELLO,
@@ -42,7 +43,6 @@ from loadgen.distributed.channel import (
     NotOursError,
     State,
 )
-from loadgen.distributed.parent import orders, tell
 from loadgen.distributed.shipping import Shipment
 from loadgen.traffic import STOP_S_MIN, Traffic
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from chaos.errors import GamedayError
 from chaos.model.access import DatabaseAccess
+from chaos.worker import tell
 from loadgen.probes.config import ProbesConfig
 from loadgen.probes.observer import Observer
 
@@ -31,10 +32,10 @@ def main() -> int:
     try:
         asyncio.run(_watch(config, access, Path(fields["folder"])))
     except (GamedayError, OSError) as error:
-        _say({"state": "error", "message": str(error)})
+        tell("error", str(error))
         return 1
     except Exception as error:
-        _say({"state": "error", "message": f"defect: {error!r}"})
+        tell("error", f"defect: {error!r}")
         raise  # its traceback belongs into the log
     return 0
 
@@ -57,7 +58,7 @@ async def _watch(config: ProbesConfig, access: DatabaseAccess, folder: Path) -> 
         gc.collect()
         gc.freeze()
         observer.start()
-        _say({"state": "ready"})
+        tell("ready")
         watching = asyncio.create_task(observer.run(stop))
         obeying = asyncio.create_task(_obey(observer, orders))
         done, _ = await asyncio.wait([watching, obeying], return_when=asyncio.FIRST_COMPLETED)
@@ -73,10 +74,10 @@ async def _obey(observer: Observer, orders: asyncio.Queue[dict[str, Any]]) -> No
         order = await orders.get()
         if order["order"] == "pause":
             await observer.pause()
-            _say({"state": "paused"})
+            tell("paused")
         else:
             observer.resume(order["at_ns"])
-            _say({"state": "running"})
+            tell("running")
 
 
 class _Input:
@@ -95,10 +96,6 @@ class _Input:
         *lines, self._read = (self._read + chunk).split(b"\n")
         for line in lines:
             self._orders.put_nowait(json.loads(line))
-
-
-def _say(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)  # noqa: T201 - the contract with the runner
 
 
 if __name__ == "__main__":
