@@ -7,6 +7,7 @@ clients, which start in a second: their writes through the cluster endpoint are 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ from typing import Any
 
 import pytest
 from conftest import Gameday
+from inside import inside
 
-from chaos.cli import judgement
+from chaos.cli import judgement, target
 from chaos.cli import run as command
 from chaos.cli.defect import parsed
 from chaos.cli.terminal import Terminal
@@ -38,7 +40,7 @@ from loadgen.workload import LocustWorkload
 
 pytestmark = [pytest.mark.spread, pytest.mark.seconds(20)]
 
-INTERRUPTION_S_MAX = 5
+INTERRUPTION_S_MAX = 3
 FAILOVER = {
     "fault": "failover-cluster",
     "settle_s": 0,
@@ -54,13 +56,13 @@ def experiment(step: dict[str, Any], arm: str) -> dict[str, Any]:
     return {
         "version": 1,
         "name": "planted",
-        "claim": "A failover interrupts writes for 5 s at most, loses none, and all is as before.",
+        "claim": "A failover interrupts writes for 3 s at most, loses none, and all is as before.",
         "workload": {
             "arms": [{"arm": "resilient"}],
             "writes_per_s": 40,
             "reads_per_s": 10,
             "warmup_s": 3,
-            "cooldown_s": 2.5,
+            "cooldown_s": 1,
         },
         "method": [step],
         "objectives": [
@@ -73,7 +75,7 @@ def experiment(step: dict[str, Any], arm: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Case:
-    """A defect with its parameters, the fault under which it shows, and what is found of it."""
+    """A defect with its parameters, the fault under which it shows, and what is found, a pattern."""
 
     defect: str
     check: str
@@ -82,32 +84,38 @@ class Case:
 
 
 CASES = (
-    Case("two-writers", "single-writer", "gameday-instance-1 and gameday-instance-"),
+    Case("two-writers", "single-writer", "(?=.*gameday-instance-1).*gameday-instance-[23]"),
     Case("dns-never-moves", "interruption", "no recovery recorded", LONGER),
     Case(
         "readers-never-return",
         "restored",
         "is rebooting",
-        {**FAILOVER, "recovery_timeout_s": 4},
+        {**FAILOVER, "recovery_timeout_s": 3},
     ),
-    Case("slow-recovery:extra_s=6", "interruption", ""),
+    Case("slow-recovery:extra_s=4", "interruption", ""),
     Case(
         "topology-disagrees",
         "restored",
         "is writer by SQL, reader by the API",
         {"fault": "noop", "hold_s": 1, "settle_s": 0},
     ),
-    Case("failover-does-nothing", "restored", "is reader by SQL, writer by the API"),
+    Case(
+        "failover-does-nothing",
+        "restored",
+        "is reader by SQL, writer by the API",
+        {**FAILOVER, "effect_timeout_s": 3},
+    ),
     Case(
         "capacity-never-restored",
         "restored",
-        "capacity of gameday is 1-2 ACU, it was 0.5-8",
-        {
+        "capacity of gameday is 0.5-4 ACU, it was 0.5-8",
+        {  # Bounds that the capacity of an idle cluster lies in already.
             "fault": "scale-capacity",
-            "min_acu": 1,
-            "max_acu": 2,
+            "min_acu": 0.5,
+            "max_acu": 4,
             "settle_s": 0,
-            "recovery_timeout_s": 4,
+            "effect_timeout_s": 20,
+            "recovery_timeout_s": 3,
         },
     ),
 )
@@ -130,6 +138,7 @@ class ProbesOnly(LocustWorkload):
 def probed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Do what `gameday run --defect` does, with probes for clients; return its verdict."""
     monkeypatch.setattr(command, "LocustWorkload", lambda *_: ProbesOnly((), 0))
+    monkeypatch.setattr(target, "_EMBEDDED_UNDO_TIMEOUT_S", 3.0)
 
     def run(step: dict[str, Any], *defects: str, **objective: Any) -> dict[str, Any]:
         asked = experiment(step, "probe")
@@ -184,7 +193,7 @@ def test_a_defect_is_caught(case: Case, probed_run: Callable[..., Any]) -> None:
     verdict = probed_run(case.step, case.defect)
     finding = found(verdict, case.check)
     assert finding["verdict"] == "fail", verdict["findings"]
-    assert case.why in finding["why"]
+    assert re.search(case.why, finding["why"]), finding["why"]
     if case.defect == "topology-disagrees":
         told = found(verdict, "topology")
         assert told["verdict"] == "unknown", told
@@ -248,7 +257,8 @@ def test_a_poisoned_pool_is_caught_under_traffic(gameday: Gameday, tmp_path: Pat
     asked["workload"]["arms"] = [{"arm": "default-pool"}, {"arm": "resilient"}]
     asked["objectives"] = [{"check": "poisoned-pool"}]
     file.write_text(json.dumps(asked), encoding="utf-8")
-    done = gameday("run", str(file), "--defect", "poisoned-promotion:dns_lag_s=3", "--json")
+    defect = "poisoned-promotion:dns_lag_s=3"
+    done = inside(gameday, "run", str(file), "--defect", defect, "--json")
     assert done.returncode == 1, done.stdout + done.stderr
     verdict = json.loads(done.stdout)
     pools = {f["arm"]: f for f in verdict["findings"] if f["check"] == "poisoned-pool"}
@@ -269,21 +279,21 @@ def test_a_poisoned_pool_is_caught_under_traffic(gameday: Gameday, tmp_path: Pat
 
 def test_a_defect_is_planted_and_lifted_from_the_command_line(gameday: Gameday) -> None:
     def planted() -> list[str]:
-        shown = json.loads(gameday("cluster", "defect", "--json").stdout)
+        shown = json.loads(inside(gameday, "cluster", "defect", "--json").stdout)
         return [defect["name"] for defect in shown["defects"] if defect["planted"]]
 
-    up = gameday("cluster", "up", "--defect", "two-writers", "--quiet")
+    up = inside(gameday, "cluster", "up", "--defect", "two-writers", "--quiet")
     assert up.returncode == 0, up.stderr
     try:
-        more = gameday("cluster", "defect", "slow-recovery:extra_s=2.5", "--json")
+        more = inside(gameday, "cluster", "defect", "slow-recovery:extra_s=2.5", "--json")
         assert json.loads(more.stdout)["extra_s"] == 2.5, more.stderr
         assert planted() == ["two-writers", "slow-recovery"]
-        twice = gameday("cluster", "defect", "two-writers")
+        twice = inside(gameday, "cluster", "defect", "two-writers")
         assert twice.returncode == 70
         assert "two-writers is planted in cluster gameday already" in twice.stderr
-        lifted = gameday("cluster", "defect", "two-writers", "--lift", "--json")
+        lifted = inside(gameday, "cluster", "defect", "two-writers", "--lift", "--json")
         assert json.loads(lifted.stdout)["state"] == "lifted", lifted.stderr
         assert planted() == ["slow-recovery"]
-        assert gameday("cluster", "defect", "two-writers", "--lift").returncode == 64
+        assert inside(gameday, "cluster", "defect", "two-writers", "--lift").returncode == 64
     finally:
-        gameday("cluster", "down", "gameday")
+        inside(gameday, "cluster", "down", "gameday")
