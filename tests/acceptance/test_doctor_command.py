@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import Gameday
+from inside import inside
 
 pytestmark = [pytest.mark.spread, pytest.mark.seconds(15)]
 
@@ -14,21 +15,22 @@ pytestmark = [pytest.mark.spread, pytest.mark.seconds(15)]
 @pytest.fixture
 def sick(gameday: Gameday) -> Iterator[str]:
     """A cluster with one reader that would be promoted and is small, and names that live long."""
-    up = gameday(
-        "cluster", "up", "--identifier", "sick", "--readers", "1", "--reader-tier", "5",
+    up = inside(
+        gameday, "cluster", "up", "--identifier", "sick", "--readers", "1", "--reader-tier", "5",
         "--cluster-ttl", "60", "--quiet",
     )  # fmt: skip
     assert up.returncode == 0, up.stderr
     yield "sick"
-    gameday("cluster", "down", "sick", "--quiet")
+    inside(gameday, "cluster", "down", "sick", "--quiet")
 
 
 def test_the_doctor_finds_what_is_wrong_with_cluster_and_client(
     gameday: Gameday, sick: str
 ) -> None:
-    status = json.loads(gameday("cluster", "status", sick, "--json").stdout)
+    status = json.loads(inside(gameday, "cluster", "status", sick, "--json").stdout)
     instance = status["instances"][0]["endpoint"]
-    examined = gameday(
+    examined = inside(
+        gameday,
         "doctor",
         "--cluster",
         sick,
@@ -45,5 +47,5 @@ def test_the_doctor_finds_what_is_wrong_with_cluster_and_client(
     assert all(f["fix"] for f in told["findings"] if f["level"] != "ok")
     assert "hush" not in examined.stdout + examined.stderr
 
-    shown = gameday("doctor", "--cluster", sick, "--arm", "resilient")
+    shown = inside(gameday, "doctor", "--cluster", sick, "--arm", "resilient")
     assert "--promotion-tier 1" in shown.stdout

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from conftest import Gameday
 
 pytestmark = [pytest.mark.seconds(60)]
 
 
-def test_a_pause_is_told_from_the_request_to_the_first_connection(gameday: Gameday) -> None:
-    done = gameday("run", "pause-resume", "--quiet")
+SHIPPED = Path(__file__).parents[2] / "experiments" / "pause-resume.yaml"
+LESS = {"writes_per_s": 5, "reads_per_s": 5, "users": 2, "warmup_s": 3, "cooldown_s": 5}
+
+
+def test_a_pause_is_told_from_the_request_to_the_first_connection(
+    gameday: Gameday, tmp_path: Path
+) -> None:
+    """The experiment that ships, with less traffic around the pause."""
+    definition = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    definition["workload"] = LESS
+    definition["method"][0] |= {"hold_s": 1, "settle_s": 1}
+    path = tmp_path / "pause-resume.yaml"
+    path.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    done = gameday("run", str(path), "--quiet")
     verdict = gameday.verdict()
     assert verdict["status"] == "completed", done.stdout + done.stderr
     (fault,) = verdict["faults"]
