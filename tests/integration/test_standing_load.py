@@ -20,7 +20,7 @@ from chaos.wait import wait_until
 from loadgen.config import ArmTraffic
 from loadgen.workload import LocustWorkload
 
-pytestmark = [pytest.mark.seconds(20)]
+pytestmark = pytest.mark.seconds(20)
 
 ARMS = ("default-pool", "resilient")
 PATIENCE_S = 60.0
@@ -97,7 +97,7 @@ def flowing(rig: Rig, tmp_path: Path) -> Iterator[Flowing]:
         workload.drop(rig.access, tmp_path.name)
 
 
-def test_a_load_that_stands_still_leaves_no_session_and_goes_on_as_before(
+def test_a_load_that_stands_still_leaves_no_session_goes_on_as_before_and_can_be_stopped(
     flowing: Flowing,
 ) -> None:
     for arm in (*ARMS, PROBE_ARM):
@@ -131,9 +131,7 @@ def test_a_load_that_stands_still_leaves_no_session_and_goes_on_as_before(
         writes = log.operations["write_id"][log.operations["kind"] == Kind.WRITE]
         assert len(np.unique(writes)) == len(writes)
 
-
-def test_a_load_that_stands_still_can_be_stopped(flowing: Flowing) -> None:
-    """The fixture stops it, and raises if a process did not end properly."""
+    # It can be stopped as it stands: the fixture does, and raises if a process did not end properly.
     flowing.load.pause()
     assert flowing.sessions() == 0
 
