@@ -23,10 +23,12 @@ Where an arm has several processes, a read returns an id of the one with the gre
 written. Nothing that the others wrote after `m` was begun has a greater id, so of all that it may be
 missing only `upper_ns` tells (`SeenReads.of_several`).
 
-A read that was retried began with the attempt that succeeded. Where the processes' clocks are those of
-several machines, `error_ns` is by how much two instants together may be wrong: `stale_ns` and
-`upper_ns` are more by it, so never below the truth, and `lower_ns`, which is certain, is less. A write
-that a promotion lost counts until a later one is seen; the ledger says that it is lost.
+A read that was retried began with the attempt that succeeded: some time after the last one that failed
+had ended, and before its own end. `stale_ns` and `upper_ns` are as of the latest instant, so never below
+the truth, and `lower_ns`, which is certain, as of the earliest, which is `since`. Where the processes'
+clocks are those of several machines, `error_ns` is by how much two instants together may be wrong: it
+makes the former more, the latter less. A write that a promotion lost counts until a later one is seen;
+the ledger says that it is lost.
 """
 
 from __future__ import annotations
@@ -169,6 +171,9 @@ class SeenReads:
     endpoint: str
     log: OperationLog
     since: Instants
+    """When each began, at the earliest."""
+    begun_by: Instants
+    """When it had begun for certain; the same but for a read that was retried."""
     ended: Instants
     seen: Instants
     instance: NDArray[np.uint16]
@@ -308,7 +313,8 @@ def reads_of(log: OperationLog) -> Iterator[SeenReads]:
     reads = bulk.taken(records, positions)
     seen = bulk.column(reads, "write_id")
     error_ns = 2 * log.clock_error_ns
-    lower, stale, upper = _bounds(writes, begun, seen, error_ns)
+    latest = _latest_begin(reads, begun)
+    lower, stale, upper = _bounds(writes, begun, latest, seen, error_ns)
     for endpoint in np.unique(reads["endpoint"]).tolist():
         here = reads["endpoint"] == endpoint
         yield SeenReads(
@@ -316,6 +322,7 @@ def reads_of(log: OperationLog) -> Iterator[SeenReads]:
             endpoint=log.names[endpoint],
             log=log,
             since=bulk.kept(begun, here),
+            begun_by=bulk.kept(latest, here),
             ended=bulk.kept(reads["ended_ns"], here),
             seen=bulk.kept(seen, here),
             instance=bulk.kept(reads["instance"], here),
@@ -337,28 +344,36 @@ def _begun(log: OperationLog, positions: NDArray[np.intp]) -> Instants:
     return bulk.taken(begun, positions)
 
 
+def _latest_begin(reads: Records, begun: Instants) -> Instants:
+    """Return when the attempt that each succeeded with had begun for certain."""
+    return bulk.made(
+        len(begun),
+        np.int64,
+        lambda part: np.where(reads["attempts"][part] > 1, reads["ended_ns"][part], begun[part]),
+    )
+
+
 def _bounds(
-    writes: _Writes, begun: Instants, seen: Instants, error_ns: int
+    writes: _Writes, begun: Instants, latest: Instants, seen: Instants, error_ns: int
 ) -> tuple[Instants, Instants, Instants]:
     """Return `lower_ns`, `stale_ns` and `upper_ns` of each read."""
-    stale, upper = bulk.room(len(seen), np.int64), bulk.room(len(seen), np.int64)
+    lower, stale, upper = (bulk.room(len(seen), np.int64) for _ in range(3))
     for part in bulk.pieces(len(seen)):
-        stale[part], upper[part] = _bounds_of(writes, begun[part], seen[part], error_ns)
-    if not error_ns:
-        return stale, stale, upper
-    return np.maximum(stale - 2 * error_ns, 0), stale, upper
+        told = writes.first_told_above(seen[part])
+        at_least, at_most = begun[part] - error_ns, latest[part] + error_ns
+        lower[part] = at_least - np.minimum(told, at_least)
+        stale[part] = at_most - np.minimum(told, at_most)
+        upper[part] = _upper(writes, at_most, seen[part], stale[part], error_ns)
+    return lower, stale, upper
 
 
-def _bounds_of(
-    writes: _Writes, begun: Instants, seen: Instants, error_ns: int
-) -> tuple[Instants, Instants]:
-    latest = begun + error_ns
-    stale = latest - np.minimum(writes.first_told_above(seen), latest)
+def _upper(
+    writes: _Writes, latest: Instants, seen: Instants, stale: Instants, error_ns: int
+) -> Instants:
     places, known = writes.places(seen)
     otherwise = np.where(seen == NO_WRITE_ID, stale, -1)  # where nothing is shown, nothing overlaps
     if not known.any():
-        return stale, otherwise
+        return otherwise
     own_ended = np.where(writes.told[places], writes.ended[places], -1)
     possible = writes.first_told_after(writes.started[places] - error_ns, own_ended)
-    at_most = latest - np.minimum(possible, latest)
-    return stale, np.where(known, np.maximum(stale, at_most), otherwise)
+    return np.where(known, np.maximum(stale, latest - np.minimum(possible, latest)), otherwise)

@@ -46,7 +46,7 @@ class Staleness(ReadCheck):
         verdict = Verdict.PASS
         if most_ns > limit_ns:
             verdict = Verdict.FAIL if least_ns > limit_ns else Verdict.UNKNOWN
-        since_ns = int(reads.since[row])
+        begun_ns = int(reads.begun_by[row])
         why = f"none of {len(reads.since)} reads lacked an acknowledged write"
         if most_ns:
             instance = reads.log.names[reads.instance[row]] or "an unnamed instance"
@@ -62,8 +62,8 @@ class Staleness(ReadCheck):
             endpoint=reads.endpoint,
             measured=most_ns / NS,
             uncertainty_s=(most_ns - least_ns) / NS,
-            from_s=recording.seconds(since_ns - most_ns),
-            to_s=recording.seconds(since_ns),
+            from_s=recording.seconds(begun_ns - most_ns),
+            to_s=recording.seconds(begun_ns),
         )
 
     def _afterwards(self, recording: Recording) -> Iterator[Finding]:

@@ -151,6 +151,20 @@ def test_a_retried_read_began_with_the_attempt_that_succeeded(tmp_path: Path) ->
     assert "furthest back by at least 1 writes and at most 0.105 s" in back.why
 
 
+def test_a_read_that_waited_before_it_was_retried_may_be_as_stale_as_at_its_end(
+    tmp_path: Path,
+) -> None:
+    """When the second attempt began is not recorded: up to the wait, which counts."""
+    run = Reads(tmp_path)
+    run.read_all()
+    run.put(Kind.READ, 111, 12.0, 0.95, endpoint="reader", instance=STALE, retried_s=0.001)
+    (finding,) = Staleness(staleness_s_max=1.0).judge(Recording(run.write()))
+    assert finding.verdict is Verdict.UNKNOWN, finding
+    assert finding.measured == pytest.approx(12.951 - 11.105)
+    assert finding.uncertainty_s == pytest.approx(0.95)
+    assert (finding.from_s, finding.to_s) == (pytest.approx(11.105), pytest.approx(12.951))
+
+
 def test_a_write_of_a_later_process_is_missing_from_a_read_that_shows_an_earlier_one(
     tmp_path: Path,
 ) -> None:
@@ -257,7 +271,21 @@ def test_reads_of_too_few_writes_prove_nothing(tmp_path: Path) -> None:
         run.read(number * PERIOD_S + 0.05, number + 1)
     finding = found(run, MonotonicReads())
     assert finding.verdict is Verdict.UNKNOWN
-    assert "only 0 reads before and 10 after injection 1" in finding.why
+    assert "only 0 reads before and 10 after the effect of injection 1" in finding.why
+
+
+@pytest.mark.parametrize(("until_s", "verdict"), [(11.0, Verdict.UNKNOWN), (20.0, Verdict.PASS)])
+def test_reads_between_the_request_and_its_effect_are_not_from_after(
+    tmp_path: Path, until_s: float, verdict: Verdict
+) -> None:
+    """It is requested at 10 s, its effect seen at 11.05 s."""
+    run = Reads(tmp_path)
+    for number in range(1, round(until_s / PERIOD_S)):
+        run.read(number * PERIOD_S + 0.05, number + 1)
+    finding = found(run, MonotonicReads())
+    assert finding.verdict is verdict
+    doubted = "0 after the effect of injection 1" in finding.why
+    assert doubted is (verdict is Verdict.UNKNOWN)
 
 
 def test_without_reads_nothing_is_known(tmp_path: Path) -> None:
