@@ -18,8 +18,6 @@ from chaos.model import bulk
 from chaos.model.history import Records
 from chaos.model.operation import Outcome
 
-LATE_S, PROBE_LATE_S = 1.0, 0.25
-"""A success later than this after its intended start is drawn as late: as judgement counts it."""
 _MISSED = " Missed"
 _GAP_ARRIVALS = 6.0
 _GAP_S_MIN = 0.25

@@ -17,6 +17,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from chaos.model.operation import PROBE_SLOW_S, SLOW_S
 from reports import (
     attempts,
     availability,
@@ -34,7 +35,6 @@ from reports import (
     words,
     workers,
 )
-from reports.columns import LATE_S, PROBE_LATE_S
 from reports.read import TEST_CLUSTER, Report, load
 
 REPORT_NAME = "report.html"
@@ -142,8 +142,8 @@ def _told(report: Report) -> Mapping[str, Any]:
         "sentences": tuple(story.tell(history)),
         "definition": _definition(report),
         "environment": tuple(settings.environment(report)),
-        "late_s": LATE_S,
-        "probe_late_s": PROBE_LATE_S,
+        "late_s": SLOW_S,
+        "probe_late_s": PROBE_SLOW_S,
     }
 
 

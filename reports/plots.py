@@ -10,7 +10,7 @@ import numpy as np
 
 from chaos.model import bulk
 from chaos.model.history import Stream
-from chaos.model.operation import PROBE_ARM
+from chaos.model.operation import PROBE_ARM, PROBE_SLOW_S, SLOW_S
 from chaos.model.verdict import Finding
 from reports import charts, columns
 from reports.attempts import kind_name
@@ -169,7 +169,7 @@ def _sent(stream: Stream, names: Sequence[str]) -> Stream:
 
 
 def _late_s(stream: Stream) -> float:
-    return columns.PROBE_LATE_S if stream.arm == PROBE_ARM else columns.LATE_S
+    return PROBE_SLOW_S if stream.arm == PROBE_ARM else SLOW_S
 
 
 def _order(stream: Stream) -> tuple[int, str, int]:

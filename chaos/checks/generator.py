@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.checks.evidence import Trace
-from chaos.checks.recording import SLOW_S, Recording
+from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model import bulk
-from chaos.model.operation import PROBE_ARM, Kind
+from chaos.model.operation import PROBE_ARM, SLOW_S, Kind
 from chaos.model.record import Observation
 
 SHARE = 0.5
@@ -266,8 +266,8 @@ def _processor(recording: Recording, arms: Sequence[str], since_ns: int) -> tupl
                 from_s = recording.seconds(observation.at_ns - busy_ns)
                 why = (
                     f"the generator of {arm} used a whole processor and fell behind from "
-                    f"{from_s:.1f} s on, for {busy_ns / NS:.1f} s at least: latencies are its "
-                    f"own; lower the rates, or send with several workers"
+                    f"{from_s:.1f} s after the run began, for {busy_ns / NS:.1f} s at least: "
+                    f"latencies are its own; lower the rates, or send with several workers"
                 )
                 return "generator-cpu", why, True
     shares = ((cpu_share(o), arm) for arm, told in processes for o in told if o.at_ns > since_ns)
@@ -288,8 +288,8 @@ def _too_few(recording: Recording, arms: Sequence[str], since_ns: int) -> tuple[
         worst = max(found, key=lambda crowd: crowd.operations)
         at_s = recording.seconds(worst.since_ns)
         why = (
-            f"the generator of {worst.arm} was too small from {at_s:.1f} s on: {worst}; "
-            f"raise users, or lower the rate"
+            f"the generator of {worst.arm} was too small from {at_s:.1f} s after the run began: "
+            f"{worst}; raise users, or lower the rate"
         )
         return "generator-users", why, True
     return "generator-users", "no operation waited for a user while the cluster answered", False

@@ -16,17 +16,10 @@ from chaos.checks.reads import SeenReads, seen_reads
 from chaos.checks.windows import Span, Window
 from chaos.clock import NS
 from chaos.model.history import History, OperationLog, Stream
-from chaos.model.operation import PROBE_ARM, Kind
+from chaos.model.operation import PROBE_ARM, PROBE_SLOW_S, SLOW_S, Kind
 from chaos.model.record import Observation
 from chaos.model.stretch import quiet_stretches
 
-SLOW_S = 1.0
-"""An operation of an arm later than this was interrupted, whatever it returned.
-
-One second is where a person notices that an application waits; retries below it go unfelt.
-"""
-PROBE_SLOW_S = 0.25
-"""The same for a probe: above the 0.18 s after which it counts as overdue and others are tried."""
 API, PROBES = "api", "probes"
 """The observers: one asks the RDS API, the other the instances and the name server."""
 STABLE_S = 2.0

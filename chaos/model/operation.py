@@ -36,6 +36,13 @@ CONNECTION = struct.Struct("<qqiHHHBB")
 NAMES_MAX = 4096
 PROBE_ARM = "probe"
 NO_WRITE_ID = -1
+SLOW_S = 1.0
+"""An operation of an arm later than this was interrupted, whatever it returned.
+
+One second is where a person notices that an application waits; retries below it go unfelt.
+"""
+PROBE_SLOW_S = 0.25
+"""The same for a probe: above the 0.18 s after which it counts as overdue and others are tried."""
 READ_ONLY = "25006"
 """SQLSTATE read_only_sql_transaction: what a demoted writer answers to a write."""
 _WAITED_US_MAX = 2**32 - 1  # over an hour

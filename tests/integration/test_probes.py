@@ -19,12 +19,11 @@ import pytest
 from fix_outage import READER, WRITER, Rig, running_rig
 
 from chaos.checks.evidence import Trace
-from chaos.checks.recording import PROBE_SLOW_S
 from chaos.checks.windows import Window, find_windows
 from chaos.clock import NS, MonotonicClock
 from chaos.errors import HostError
 from chaos.model.history import OperationLog, Stream, load_operations
-from chaos.model.operation import PROBE_ARM, Kind, Outcome
+from chaos.model.operation import PROBE_ARM, PROBE_SLOW_S, Kind, Outcome
 from chaos.model.record import Observation, read_observations
 from chaos.wait import wait_until
 from loadgen.probes.config import ProbesConfig
