@@ -60,19 +60,14 @@ class Brownout:
 
 
 def find_brownouts(
-    trace: Trace,
-    blacked_out: list[tuple[int, int]],
-    *,
-    until_ns: int,
-    brown_s: float = BROWN_S,
-    stable_s: float = STABLE_S,
+    trace: Trace, blacked_out: list[tuple[int, int]], *, until_ns: int
 ) -> tuple[list[Brownout], int]:
     """Return the brown-outs of a stream in order, and how many slow operations are scattered.
 
     `blacked_out` are its interruption windows and whatever else is to be left out, from and to, in
     order; `until_ns` is the end of the recording.
     """
-    late_ns = round(brown_s * NS)
+    late_ns = round(BROWN_S * NS)
     late = bulk.made(
         len(trace.records), bool, lambda part: trace.ended[part] - trace.intended[part] > late_ns
     )
@@ -83,7 +78,7 @@ def find_brownouts(
     for since_ns, end_ns in _between(blacked_out, int(trace.intended[0]), until_ns):
         inside = (trace.intended >= since_ns) & (trace.ended <= end_ns)
         rows = np.flatnonzero(slow & inside)
-        for cluster in _clusters(trace.intended[rows], stable_s):
+        for cluster in _clusters(trace.intended[rows]):
             if len(cluster) < _SLOW_MIN:
                 scattered += len(cluster)
             else:
@@ -104,10 +99,10 @@ def _between(
         yield since_ns, until_ns
 
 
-def _clusters(due: NDArray[np.int64], stable_s: float) -> Iterator[NDArray[np.intp]]:
+def _clusters(due: NDArray[np.int64]) -> Iterator[NDArray[np.intp]]:
     """Yield the positions of instants less than a stable stretch apart."""
     if len(due):
-        cuts = np.flatnonzero(np.diff(due) >= round(stable_s * NS)) + 1
+        cuts = np.flatnonzero(np.diff(due) >= round(STABLE_S * NS)) + 1
         yield from np.split(np.arange(len(due)), cuts)
 
 

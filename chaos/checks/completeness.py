@@ -150,7 +150,7 @@ def _gap(
     if holes:
         widest = max(holes, key=lambda hole: gaps[hole])
         from_s = recording.seconds(int(seen_until[widest]))
-        yield f"{what} for {gaps[widest] / NS:.1f} s, from {from_s:.1f} s on"
+        yield f"{what} for {gaps[widest] / NS:.1f} s, from {from_s:.1f} s after the run began"
 
 
 def _due(recording: Recording, design: Design | None, from_ns: int, to_ns: int) -> float:

@@ -10,9 +10,7 @@ from chaos.checks.connections import connections_of
 from chaos.checks.scene import CLUSTER, About, Instant, Scene
 from chaos.checks.switching import PROBES, answers
 from chaos.checks.switching_roles import roles
-from chaos.model.operation import Kind
-
-_READ_ONLY = "25006"
+from chaos.model.operation import READ_ONLY, Kind
 
 
 def failover(scene: Scene) -> Iterator[Instant]:
@@ -162,7 +160,7 @@ def last_read_only(scene: Scene) -> Iterator[Instant]:
     """Yield for each arm when a demoted writer last refused one of its writes."""
     name = "last 25006"
     for arm, log, _ in scene.logs():
-        codes = [n for n, text in enumerate(log.names) if text.startswith(_READ_ONLY)]
+        codes = [n for n, text in enumerate(log.names) if text.startswith(READ_ONLY)]
         found = []
         for records in (log.attempts, log.operations):
             refused = records[np.isin(records["error"], codes)]

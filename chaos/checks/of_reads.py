@@ -15,8 +15,8 @@ from chaos.checks.recording import Recording
 from chaos.model.verdict import Finding, Verdict
 
 _OPERATIONS_MIN = 10
-"""Fewer reads, or acknowledged writes, on either side of an injection show nothing."""
-BEFORE, DURING, AFTER = PERIODS = ("before", "during", "after")
+"""Fewer reads, or acknowledged writes, before an injection or after its effect show nothing."""
+BEFORE, DURING, AFTER = ("before", "during", "after")
 
 
 class ReadCheck(Check):
@@ -106,17 +106,17 @@ class ReadCheck(Check):
 def too_few(recording: Recording, reads: SeenReads) -> str:
     """Return why reads cannot show that all is well; empty where they can."""
     for number, injection in enumerate(recording.injections, 1):
-        at = injection.requested_ns
         for name, instants in (
             ("reads", reads.since),
             ("acknowledged writes", reads.writes.told_ended),
         ):
-            before = int(np.count_nonzero(instants < at))
-            after = int(np.count_nonzero((instants >= at) & (instants < recording.until_ns)))
+            before = int(np.count_nonzero(instants < injection.requested_ns))
+            inside = (instants >= injection.disturbed_ns) & (instants < recording.until_ns)
+            after = int(np.count_nonzero(inside))
             if min(before, after) < _OPERATIONS_MIN:
                 return (
-                    f"only {before} {name} before and {after} after injection {number}; "
-                    f"{_OPERATIONS_MIN} on each side are needed"
+                    f"only {before} {name} before and {after} after the effect of injection "
+                    f"{number}; {_OPERATIONS_MIN} on each side are needed"
                 )
     return "" if recording.injections else "no fault was injected"
 

@@ -18,7 +18,7 @@ class ReadYourWrites(ReadCheck):
     """A read shows every write that its arm had been told is committed before the read began.
 
     Counted are the reads that certainly did not. Through the reader endpoint a healthy cluster breaks
-    this for as long as its replicas lag; through the cluster endpoint none does.
+    this for as long as its readers lag; through the cluster endpoint none does.
     """
 
     check: Literal["read-your-writes"] = "read-your-writes"

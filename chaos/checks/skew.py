@@ -10,7 +10,7 @@ SQL at the end of the stretch, also one that served nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -206,29 +206,25 @@ class ReaderSkew(Check):
         shares = before_and_after(recording, arm)
         doubt = _doubt(shares)
         if shares is None or shares[1] is None or doubt:
-            yield self._finding(arm, Verdict.UNKNOWN, doubt)
+            for limit, unit in bounds:
+                yield self._finding(arm, Verdict.UNKNOWN, doubt, limit, unit)
             return
         after = shares[1]
         for limit, unit in bounds:
             measured = after.share_max if unit == "ratio" else after.skew
-            yield Finding(
-                check=NAME,
-                verdict=Verdict.PASS if measured <= limit else Verdict.FAIL,
-                why=f"{_listed(after)}; before the fault {_listed(shares[0])}",
-                arm=arm,
-                endpoint=READER,
-                operation="read",
+            verdict = Verdict.PASS if measured <= limit else Verdict.FAIL
+            why = f"{_listed(after)}; before the fault {_listed(shares[0])}"
+            yield replace(
+                self._finding(arm, verdict, why, limit, unit),
                 measured=measured,
-                limit=limit,
-                unit=unit,
                 from_s=recording.seconds(after.from_ns),
                 to_s=recording.seconds(after.to_ns),
             )
 
-    def _finding(self, arm: str, verdict: Verdict, why: str) -> Finding:
+    def _finding(self, arm: str, verdict: Verdict, why: str, limit: float, unit: str) -> Finding:
         return Finding(
             check=NAME, verdict=verdict, why=why, arm=arm, endpoint=READER, operation="read",
-            limit=self.share_max or self.skew_max, unit="ratio" if self.share_max else "",
+            limit=limit, unit=unit,
         )  # fmt: skip
 
 

@@ -99,8 +99,8 @@ def _faults(
     elif one.lost_ns is not None:
         at_s = recording.seconds(one.lost_ns)
         yield (
-            f"{one.name} was lost at {at_s:.1f} s: {one.why}; its traffic is missing from then on, "
-            "or was not recorded"
+            f"{one.name} was lost {at_s:.1f} s after the run began: {one.why}; its traffic is missing "
+            "from then on, or was not recorded"
         )
     elif completed and one.delivered is None:
         yield f"{one.name} did not say that it handed over all its records"

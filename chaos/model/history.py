@@ -63,10 +63,6 @@ class Stream:
     records: Records
     positions: NDArray[np.int64]
 
-    def seconds(self, field_name: str, origin_ns: int) -> NDArray[np.float64]:
-        """Return an instant column in seconds since the origin."""
-        return np.asarray((self.records[field_name] - origin_ns) / NS, dtype=np.float64)
-
 
 @dataclass(frozen=True, slots=True)
 class OperationLog:

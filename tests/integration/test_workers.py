@@ -248,7 +248,7 @@ def test_a_lost_worker_is_named_and_keeps_the_run_from_passing(day: Day, history
     if day.clock_is_ahead:
         assert round(lost[0]["clock_offset_s"]) == 0
     assert finding.verdict is Verdict.UNKNOWN
-    assert f"worker {lost[0]['worker']} ({socket.gethostname()}) was lost at" in finding.why
+    assert f"worker {lost[0]['worker']} ({socket.gethostname()}) was lost " in finding.why
     assert any("was lost" in line for line in day.told)
     left, killed = day.statuses
     assert left == 0

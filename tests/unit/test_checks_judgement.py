@@ -158,8 +158,8 @@ class TestCompleteness:
     @pytest.mark.parametrize(
         ("from_s", "until_s", "told"),
         [
-            (0.0, 12.0, "for 8.1 s, from 11.9 s on"),
-            (8.0, 20.0, "for 8.1 s, from 0.0 s on"),
+            (0.0, 12.0, "for 8.1 s, from 11.9 s after the run began"),
+            (8.0, 20.0, "for 8.1 s, from 0.0 s after the run began"),
         ],
     )
     def test_an_arm_that_began_late_or_ended_early(

@@ -101,7 +101,8 @@ def test_a_hole_beside_the_pause_is_told(tmp_path: Path) -> None:
     run = paused_run(tmp_path)
     run.probes("cluster", Kind.WRITE, until_s=PAUSED_S)
     clauses = [c for c in missing_probes(Recording(run.write())) if "on cluster" in c]
-    assert clauses == ["no writes of probe on cluster were recorded for 15.0 s, from 10.0 s on"]
+    (clause,) = clauses
+    assert clause.startswith("no writes of probe on cluster were recorded for 15.0 s, from 10.0 s ")
 
 
 def test_a_load_that_never_went_on_stands_still_to_the_end(tmp_path: Path) -> None:

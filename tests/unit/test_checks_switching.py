@@ -248,9 +248,13 @@ def test_few_reads_show_no_skew(
     if after is not None:
         reads(lost_reader, {NEW: after[2]}, after[0], after[1])
     recording = Recording(lost_reader.write())
-    (finding,) = ReaderSkew(check="reader-skew", arm="arm", share_max=0.1).judge(recording)
-    assert finding.verdict is Verdict.UNKNOWN
-    assert why in finding.why
+    check = ReaderSkew(check="reader-skew", arm="arm", share_max=0.1, skew_max=2.5)
+    found = check.judge(recording)
+    assert [(f.verdict, f.limit, f.unit) for f in found] == [
+        (Verdict.UNKNOWN, 0.1, "ratio"),
+        (Verdict.UNKNOWN, 2.5, "times the mean"),
+    ]
+    assert all(why in finding.why for finding in found)
 
 
 def test_a_bound_is_needed() -> None:

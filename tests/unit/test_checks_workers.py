@@ -97,7 +97,7 @@ def test_a_worker_that_was_lost_is_named_with_its_instant(tmp_path: Path) -> Non
     history = sent(run)
     verdict, why = finding(history)
     assert verdict is Verdict.UNKNOWN
-    assert "worker 2 (load-2) was lost at 11.2 s: no heartbeat" in why
+    assert "worker 2 (load-2) was lost 11.2 s after the run began: no heartbeat" in why
     judged = judge(history, ()).as_json()
     (lost,) = [w for w in judged["workers"] if w["lost"]]
     assert lost["lost"]["at"] == pytest.approx(11.25)
