@@ -15,7 +15,7 @@ from chaos.model.ledger import ArmLedger, Ledger
 from chaos.model.operation import NO_WRITE_ID, Kind, Outcome
 from chaos.model.verdict import Finding, Verdict
 
-# Fewer acknowledged writes than this on either side of an injection prove nothing about loss.
+# Fewer acknowledged writes than this before an injection or after its effect prove nothing about loss.
 _WRITES_MIN = 10
 _ATTEMPTS_SHOWN = 3
 
@@ -24,9 +24,9 @@ class AcknowledgedWrites(Check):
     """No acknowledged write is lost, none is there twice, by the ledger read after the run.
 
     Unknown while the ledger is incomplete or lacks a declared arm, while too few writes were
-    acknowledged before and after each injection, while the ledger and the recording do not tell of
-    equally many, or while a write that was reported as certainly without effect is there. A reader that
-    has replayed everything and yet differs from the writer fails it.
+    acknowledged before each injection and after its effect, while the ledger and the recording do not
+    tell of equally many, or while a write that was reported as certainly without effect is there. A
+    reader that has replayed everything and yet differs from the writer fails it.
     """
 
     check: Literal["acknowledged-writes"] = "acknowledged-writes"
@@ -106,11 +106,11 @@ class AcknowledgedWrites(Check):
             )
         for number, injection in enumerate(recording.injections, 1):
             before = _acknowledged(recording, arm, recording.since_ns, injection.requested_ns)
-            after = _acknowledged(recording, arm, injection.requested_ns, recording.until_ns)
+            after = _acknowledged(recording, arm, injection.disturbed_ns, recording.until_ns)
             if min(before, after) < _WRITES_MIN:
                 return (
-                    f"only {before} acknowledged writes before and {after} after injection "
-                    f"{number}; {_WRITES_MIN} on each side are needed"
+                    f"only {before} acknowledged writes before and {after} after the effect of "
+                    f"injection {number}; {_WRITES_MIN} on each side are needed"
                 )
         return "" if recording.injections else "no fault was injected"
 

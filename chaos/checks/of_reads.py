@@ -126,7 +126,7 @@ def periods(recording: Recording, instants: Instants) -> dict[str, np.typing.NDA
     during = np.zeros(len(instants), dtype=bool)
     groups = {injection.group for injection in recording.injections}
     for group in groups:
-        until_ns = group.until_ns if group.over_ns is None else group.over_ns
+        until_ns = group.ended_ns
         during |= (instants >= group.from_ns) & (instants <= until_ns)
     first_ns = min((group.from_ns for group in groups), default=np.iinfo(np.int64).max)
     before = instants < first_ns

@@ -222,6 +222,23 @@ class TestAcknowledgedWrites:
         findings = self.CHECK.judge(Recording(run.write()))
         assert {f.verdict for f in findings} == {Verdict.UNKNOWN}
 
+    @pytest.mark.parametrize(
+        ("refused_until_s", "verdict"), [(30.0, Verdict.UNKNOWN), (11.5, Verdict.PASS)]
+    )
+    def test_writes_between_the_request_and_its_effect_are_not_from_after(
+        self, tmp_path: Path, refused_until_s: float, verdict: Verdict
+    ) -> None:
+        """Requested at 10 s, its effect seen at 10.9 s; every write is refused from 10.5 s on."""
+        run = RunBuilder(tmp_path / "run")
+        run.traffic("arm", "cluster", Kind.WRITE, per_s=50, until_s=30)
+        run.outage("cluster", 10.5, refused_until_s, Shape.REFUSE)
+        run.fault("failover-cluster", 10.0, effect_s=10.9)
+        run.everything_applied = True
+        for finding in self.CHECK.judge(Recording(run.write())):
+            assert finding.verdict is verdict
+            doubted = "and 0 after the effect of injection 1" in finding.why
+            assert doubted is (verdict is Verdict.UNKNOWN)
+
 
 class TestRestored:
     def judge(self, folder: Path, *changes: tuple[str, str, str]) -> Finding:

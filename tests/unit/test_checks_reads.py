@@ -198,6 +198,10 @@ def test_reads_of_several_processes_pass_only_by_their_upper_bound(
     assert (finding.verdict, finding.measured) == (verdict, 0)
     said = "those of others may have been missing for up to 11.945 s" in finding.why
     assert said == (verdict is Verdict.UNKNOWN)
+    for check in (ReadYourWrites(), MonotonicReads()):
+        told = found(run, check)
+        assert (told.verdict, told.measured) == (Verdict.UNKNOWN, 0), told
+        assert "those of others may have been missing for up to 11.945 s" in told.why
 
 
 def test_reads_of_several_processes_without_an_upper_bound_are_unknown(tmp_path: Path) -> None:
