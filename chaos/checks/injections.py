@@ -32,6 +32,11 @@ class Group:
     until_ns: int
     """The next request after that, or the end of the recording."""
 
+    @property
+    def ended_ns(self) -> int:
+        """When all had recovered; where one never did, the end of the period."""
+        return self.until_ns if self.over_ns is None else self.over_ns
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injection:
@@ -70,6 +75,11 @@ class Injection:
     def disturbed_ns(self) -> int:
         """From when it disturbed, as far as is known."""
         return self.effect_ns or self.accepted_ns or self.requested_ns
+
+    @property
+    def ended_ns(self) -> int:
+        """When it had recovered; where it never did, the end of its period."""
+        return self.until_ns if self.recovered_ns is None else self.recovered_ns
 
     @property
     def counts(self) -> bool:
