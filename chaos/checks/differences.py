@@ -4,7 +4,8 @@ Each measure of an arm is a value with an interval. An arm is better or worse th
 their intervals do not overlap; else no difference was shown. Less is better in all of them. What the
 intervals hold:
 
-interruption  the bounds of the longest window after any fault
+interruption  the bounds of the longest window after any fault; without one, from 0 to the longest
+              stretch in which nothing was served: an outage in it leaves no window
 counts        the count that as many operations would have on average, with 95 % confidence: Byar's
               approximation of the Poisson interval (N. Breslow, N. Day, Statistical Methods in Cancer
               Research II, 1987, section 2.3). Compared is what comes to one operation
@@ -132,7 +133,7 @@ def _interruptions(all_felt: Iterable[Felt]) -> Iterator[tuple[Row, Measure]]:
     for one in all_felt:
         streams.setdefault((one.endpoint, one.kind), []).append(one)
     for (endpoint, kind), members in streams.items():
-        if all(one.silence is not None for one in members):
+        if all(one.unasked for one in members):
             yield ("interruption", endpoint, kind.name.lower(), "s"), UNKNOWN
             continue
         low = max(one.at_least_s for one in members)

@@ -5,92 +5,128 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaos.checks.base import Check
+from chaos.checks.base import Check, StreamCheck
 from chaos.checks.injections import Injection
-from chaos.checks.interruption import Interruption
 from chaos.checks.quiet import widest_silence
-from chaos.checks.recording import Recording, default_slow_s, in_period, kind_of
-from chaos.checks.windows import Window
+from chaos.checks.recording import STABLE_S, Recording, in_period, kind_of
+from chaos.checks.windows import Span, Window
 from chaos.clock import NS
 from chaos.model.operation import Kind
 from chaos.model.verdict import Finding
 
 StreamKey = tuple[str, str, Kind]
+OPEN_TOO = "; another had not ended when the recording did"
+"""Said of a window that ended, beside one that did not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Felt:
-    """What one stream felt of one injection; no `window`: no operation failed or was late.
+    """What one stream felt of one injection; without windows no operation failed or was late.
 
-    Who connects seldom felt nothing because nobody asked: then `silence` is the longest stretch in
-    which a connection may not have been had, and an interruption was at most so long.
+    Nor did any where nobody asked: `silence` is the longest stretch in which nothing was served, and
+    an interruption that left no window was at most so long.
     """
 
     arm: str
     endpoint: str
     kind: Kind
     injection: Injection
-    window: Window | None
-    windows: int
-    silence: tuple[int, int] | None = None
+    slow_s: float
+    """The latency beyond which an operation is late."""
+    windows: tuple[Window, ...]
+    silence: Span
+
+    @property
+    def window(self) -> Window | None:
+        """The longest window; None without any."""
+        return max(self.windows, key=lambda w: w.measured_s, default=None)
+
+    @property
+    def silence_s(self) -> float:
+        """The length of the longest stretch in which nothing was served."""
+        return (self.silence[1] - self.silence[0]) / NS
+
+    @property
+    def untold(self) -> bool:
+        """Whether an outage that its clients would have noticed may have left no window."""
+        return not self.windows and self.silence_s > self.slow_s
+
+    @property
+    def unasked(self) -> bool:
+        """Whether nothing is shown, since nobody connected for long."""
+        return self.untold and self.kind is Kind.CONNECT
 
     @property
     def at_most_s(self) -> float | None:
         """The longest that it can have been; None where no recovery was recorded."""
         if self.open:
             return None
-        if self.silence is not None:
-            return (self.silence[1] - self.silence[0]) / NS
-        return self.measured_s
+        return self.window.measured_s if self.window else self.silence_s
 
     @property
     def at_least_s(self) -> float:
         """The shortest that it can have been."""
-        return self.window.lower_s if self.window else 0.0
+        return max((w.lower_s for w in self.windows), default=0.0)
 
     @property
     def measured_s(self) -> float:
-        """The length of the longest window, 0 without one."""
-        return self.window.measured_s if self.window else 0.0
+        """The length of the longest window; without one 0, or of a silence longer than `slow_s`."""
+        if self.window:
+            return self.window.measured_s
+        return self.silence_s if self.untold else 0.0
+
+    @property
+    def uncertainty_s(self) -> float:
+        """By how much it may have been shorter than `measured_s`."""
+        return self.measured_s - self.at_least_s
 
     @property
     def open(self) -> bool:
         """Whether no recovery was recorded."""
-        return self.window is not None and self.window.to_ns is None
+        return any(w.to_ns is None for w in self.windows)
+
+    @property
+    def span(self) -> tuple[int, int | None]:
+        """Between which instants the longest window lies, or the silence told instead of it."""
+        if self.window:
+            return self.window.from_ns, self.window.to_ns
+        return self.silence if self.untold else (self.injection.requested_ns,) * 2
 
 
 def felt(recording: Recording) -> list[Felt]:
     """Return what each stream felt of each injection."""
-    found = []
-    for injection in recording.injections:
-        for arm, endpoint, kind in sorted({**recording.connecting, **recording.streams}):
-            windows = in_period(recording.windows(arm, endpoint, kind), injection)
-            worst = max(windows, key=lambda w: (w.to_ns is None, w.measured_s), default=None)
-            found.append(
-                Felt(
-                    arm=arm,
-                    endpoint=endpoint,
-                    kind=kind,
-                    injection=injection,
-                    window=worst,
-                    windows=len(windows),
-                    silence=_silence(recording, (arm, endpoint, kind), injection, worst),
-                )
-            )
-    return found
+    return [
+        feel(recording, stream, injection)
+        for injection in recording.injections
+        for stream in sorted({**recording.connecting, **recording.streams})
+    ]
 
 
-def _silence(
-    recording: Recording, stream: StreamKey, injection: Injection, window: Window | None
-) -> tuple[int, int] | None:
-    """Return how long nobody may have connected; None where that is too short to matter."""
-    arm, _, kind = stream
-    if kind is not Kind.CONNECT or window is not None:
-        return None
-    trace = recording.trace(*stream)
+def feel(
+    recording: Recording,
+    stream: StreamKey,
+    injection: Injection,
+    *,
+    slow_s: float | None = None,
+    stable_s: float = STABLE_S,
+) -> Felt:
+    """Return what a stream that was recorded felt of an injection."""
+    arm, endpoint, kind = stream
+    trace = recording.trace(*stream, slow_s)
     assert trace is not None
-    begin, end = widest_silence(trace, recording.quiet, injection.requested_ns, injection.until_ns)
-    return (begin, end) if end - begin > default_slow_s(arm) * NS else None
+    since_ns, until_ns = injection.requested_ns, injection.until_ns
+    windows = in_period(recording.windows(*stream, slow_s=slow_s, stable_s=stable_s), injection)
+    return Felt(
+        arm=arm,
+        endpoint=endpoint,
+        kind=kind,
+        injection=injection,
+        slow_s=trace.slow_ns / NS,
+        windows=windows,
+        silence=(since_ns, since_ns)
+        if windows
+        else widest_silence(trace, recording.quiet, since_ns, until_ns),
+    )
 
 
 def inform(
@@ -100,7 +136,7 @@ def inform(
     judged = {
         (check.arm, check.endpoint, kind_of(check.operation))
         for check in checks
-        if isinstance(check, Interruption)
+        if isinstance(check, StreamCheck) and check.check == "interruption"
     }
     return [
         _finding(recording, one)
@@ -111,12 +147,12 @@ def inform(
 
 def _finding(recording: Recording, one: Felt) -> Finding:
     window = one.window
-    at_s = recording.seconds(one.injection.requested_ns)
-    if one.silence is not None:
-        return _unasked(recording, one, one.silence)
+    if one.unasked:
+        return _unasked(recording, one)
     if window is None:
-        slow_s = default_slow_s(one.arm)
-        why = f"no operation failed or took longer than {slow_s:g} s"
+        why = f"no operation failed or took longer than {one.slow_s:g} s"
+        if one.untold:
+            why += f", but nothing was served for {one.silence_s:.3f} s"
     elif window.to_ns is None:
         last_s = (window.until_ns - window.last_bad_ns) / NS
         why = (
@@ -124,8 +160,11 @@ def _finding(recording: Recording, one: Felt) -> Finding:
         )
     else:
         why = f"{window.bad} operations failed or were late"
-    if one.windows > 1:
-        why += f"; the longest of {one.windows} windows"
+    if len(one.windows) > 1:
+        why += f"; the longest of {len(one.windows)} windows"
+    if window is not None and window.to_ns is not None and one.open:
+        why += OPEN_TOO
+    from_ns, to_ns = one.span
     return Finding(
         check="interruption",
         verdict=None,
@@ -134,15 +173,15 @@ def _finding(recording: Recording, one: Felt) -> Finding:
         endpoint=one.endpoint,
         operation=one.kind.name.lower(),
         measured=one.measured_s,
-        uncertainty_s=window.uncertainty_s if window else 0.0,
-        from_s=recording.seconds(window.from_ns) if window else at_s,
-        to_s=ended_s(recording, window) if window else at_s,
+        uncertainty_s=one.uncertainty_s,
+        from_s=recording.seconds(from_ns),
+        to_s=None if to_ns is None else recording.seconds(to_ns),
     )
 
 
-def _unasked(recording: Recording, one: Felt, silence: tuple[int, int]) -> Finding:
+def _unasked(recording: Recording, one: Felt) -> Finding:
     """Return a finding about a stream that shows nothing, since nobody connected for long."""
-    begin_s, end_s = map(recording.seconds, silence)
+    begin_s, end_s = map(recording.seconds, one.silence)
     return Finding(
         check="interruption",
         verdict=None,
@@ -154,8 +193,3 @@ def _unasked(recording: Recording, one: Felt, silence: tuple[int, int]) -> Findi
         from_s=begin_s,
         to_s=end_s,
     )
-
-
-def ended_s(recording: Recording, window: Window) -> float | None:
-    """Return when a window ended, in seconds since the origin; None where that was not recorded."""
-    return None if window.to_ns is None else recording.seconds(window.to_ns)

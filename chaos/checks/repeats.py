@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from chaos.checks.information import Felt, ended_s
+from chaos.checks.information import Felt
 from chaos.checks.order_statistics import median
 from chaos.checks.recording import Recording
 from chaos.model.operation import Kind
@@ -26,10 +26,9 @@ def repeats(recording: Recording, all_felt: Sequence[Felt]) -> list[dict[str, An
                     "arm": one.arm,
                     "endpoint": one.endpoint,
                     "operation": one.kind.name.lower(),
-                    "measured": None if one.silence else one.measured_s,
-                    "uncertainty_s": _uncertainty_s(one),
-                    "from": recording.seconds(one.window.from_ns) if one.window else None,
-                    "to": ended_s(recording, one.window) if one.window else None,
+                    "measured": None if one.unasked else one.measured_s,
+                    "uncertainty_s": one.uncertainty_s,
+                    **_instants(recording, one),
                     "open": one.open,
                     "operations": one.window.bad if one.window else 0,
                 }
@@ -41,10 +40,14 @@ def repeats(recording: Recording, all_felt: Sequence[Felt]) -> list[dict[str, An
     ]
 
 
-def _uncertainty_s(one: Felt) -> float | None:
-    if one.window is not None:
-        return one.window.uncertainty_s
-    return one.at_most_s if one.silence else 0.0
+def _instants(recording: Recording, one: Felt) -> dict[str, float | None]:
+    if not one.measured_s:
+        return {"from": None, "to": None}
+    from_ns, to_ns = one.span
+    return {
+        "from": recording.seconds(from_ns),
+        "to": None if to_ns is None else recording.seconds(to_ns),
+    }
 
 
 def over_repeats(all_felt: Sequence[Felt]) -> list[dict[str, Any]]:
@@ -55,6 +58,7 @@ def over_repeats(all_felt: Sequence[Felt]) -> list[dict[str, Any]]:
     (chaos.checks.order_statistics); null: beyond what was recorded, as interruptions did not end.
     `worst` is the worst of these `n` and bounds no other; with `open` ones it is what had passed.
     `shared` repeats are not among the `n`: they began before service was stable after one before.
+    Nor are those `without_effect`: nothing was disturbed in them.
     """
     groups: dict[tuple[int, str, str, str, Kind], list[Felt]] = {}
     for one in all_felt:
@@ -67,7 +71,8 @@ def _statistics(
     groups: dict[tuple[int, str, str, str, Kind], list[Felt]],
 ) -> Iterator[dict[str, Any]]:
     for (step, fault, arm, endpoint, kind), repeated in groups.items():
-        members = _distinct(repeated)
+        took = [one for one in repeated if one.injection.counts]
+        members = _distinct(took)
         if len(members) < 2:  # noqa: PLR2004 - one repeat is no distribution
             continue
         told = median(
@@ -81,7 +86,8 @@ def _statistics(
             "endpoint": endpoint,
             "operation": kind.name.lower(),
             "n": len(members),
-            "shared": len(repeated) - len(members),
+            "shared": len(took) - len(members),
+            "without_effect": len(repeated) - len(took),
             "median": _finite(told.at_most),
             "median_min": told.at_least,
             "interval": {

@@ -82,9 +82,14 @@ class Window:
         )
 
     @property
+    def reached_ns(self) -> int:
+        """Where it ends, or the recording did."""
+        return self.until_ns if self.to_ns is None else self.to_ns
+
+    @property
     def measured_s(self) -> float:
         """The upper bound; of an open window, what had passed when the recording ended."""
-        return ((self.until_ns if self.to_ns is None else self.to_ns) - self.from_ns) / NS
+        return (self.reached_ns - self.from_ns) / NS
 
     @property
     def lower_s(self) -> float:
