@@ -19,6 +19,7 @@ class MonotonicReads(ReadCheck):
 
     Counted are the reads that certainly did. Readers that lag differently behind one endpoint do this
     in good health; a connection that stays on one instance does not see it.
+    Where several processes wrote for the arm it is unknown whether the writes of the others were gone.
     """
 
     check: Literal["monotonic-reads"] = "monotonic-reads"
@@ -48,6 +49,8 @@ class MonotonicReads(ReadCheck):
                 f"; furthest back by at least {writes[furthest]} writes{apart}, from what "
                 f"{new or 'an unnamed instance'} had shown to what {old or 'an unnamed one'} did"
             )
+        if verdict is Verdict.PASS and (doubt := reads.doubt(0)):
+            verdict, why = Verdict.UNKNOWN, f"{doubt}; {why}"
         return self.finding(
             verdict,
             why,

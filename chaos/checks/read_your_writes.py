@@ -18,7 +18,8 @@ class ReadYourWrites(ReadCheck):
     """A read shows every write that its arm had been told is committed before the read began.
 
     Counted are the reads that certainly did not. Through the reader endpoint a healthy cluster breaks
-    this for as long as its readers lag; through the cluster endpoint none does.
+    this for as long as its readers lag; through the cluster endpoint none does. Where several processes
+    wrote for the arm it is unknown whether reads lacked what the others had written.
     """
 
     check: Literal["read-your-writes"] = "read-your-writes"
@@ -42,6 +43,8 @@ class ReadYourWrites(ReadCheck):
             at_s = recording.seconds(int(reads.since[row]))
             instance = reads.log.names[reads.instance[row]] or "an unnamed instance"
             why += f"; {instance} one that had been for {reads.lower_ns[row] / NS:.3f} s"
+        if verdict is Verdict.PASS and (doubt := reads.doubt(0)):
+            verdict, why = Verdict.UNKNOWN, f"{doubt}; {why}"
         return self.finding(
             verdict,
             why,

@@ -40,6 +40,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from chaos.clock import NS
 from chaos.model import bulk
 from chaos.model.history import History, OperationLog, Records
 from chaos.model.operation import NO_WRITE_ID, PROBE_ARM, Kind, Outcome
@@ -200,6 +201,21 @@ class SeenReads:
             for bound in (ids.min(), ids.max())
         ]
         return len(set(found)) > 1
+
+    def doubt(self, limit_ns: float) -> str:
+        """Return why reads of what several processes wrote may be staler; empty where they cannot be."""
+        if not self.of_several:
+            return ""
+        several = "several processes wrote, and a read shows the newest write of one of them"
+        unbounded = int(np.count_nonzero(self.upper_ns < 0))
+        if unbounded:
+            return f"{several}: {unbounded} reads showed one that was never recorded"
+        most_ns = int(self.upper_ns.max())
+        if most_ns > limit_ns:
+            return (
+                f"{several}: those of others may have been missing for up to {most_ns / NS:.3f} s"
+            )
+        return ""
 
     @cached_property
     def before(self) -> NDArray[np.intp]:

@@ -51,10 +51,8 @@ class Staleness(ReadCheck):
         if most_ns:
             instance = reads.log.names[reads.instance[row]] or "an unnamed instance"
             why = f"the stalest of {len(reads.since)} reads was one of {instance}"
-        if verdict is Verdict.PASS and reads.of_several:
-            doubt = _doubt(reads, limit_ns)
-            if doubt:
-                verdict, why = Verdict.UNKNOWN, f"{doubt}; {why}"
+        if verdict is Verdict.PASS and (doubt := reads.doubt(limit_ns)):
+            verdict, why = Verdict.UNKNOWN, f"{doubt}; {why}"
         return self.finding(
             verdict,
             why,
@@ -91,15 +89,3 @@ class Staleness(ReadCheck):
                 from_s=read_s - told.behind_s,
                 to_s=read_s,
             )
-
-
-def _doubt(reads: SeenReads, limit_ns: float) -> str:
-    """Return why reads of what several processes wrote may be staler; empty where they cannot be."""
-    unbounded = int(np.count_nonzero(reads.upper_ns < 0))
-    several = "several processes wrote, and a read shows the newest write of one of them"
-    if unbounded:
-        return f"{several}: {unbounded} reads showed one that was never recorded"
-    most_ns = int(reads.upper_ns.max())
-    if most_ns > limit_ns:
-        return f"{several}: those of others may have been missing for up to {most_ns / NS:.3f} s"
-    return ""

@@ -194,12 +194,13 @@ def test_reads_of_several_processes_pass_only_by_their_upper_bound(
     for number in range(1, 200):
         at_s = number * PERIOD_S + 0.05
         run.read(at_s, number + 1 if at_s < 8 else 10**9 + 1)
-    finding = found(run, Staleness(staleness_s_max=limit_s))
+    recording = Recording(run.write())
+    (finding,) = Staleness(staleness_s_max=limit_s).judge(recording)
     assert (finding.verdict, finding.measured) == (verdict, 0)
     said = "those of others may have been missing for up to 11.945 s" in finding.why
     assert said == (verdict is Verdict.UNKNOWN)
     for check in (ReadYourWrites(), MonotonicReads()):
-        told = found(run, check)
+        (told,) = check.judge(recording)
         assert (told.verdict, told.measured) == (Verdict.UNKNOWN, 0), told
         assert "those of others may have been missing for up to 11.945 s" in told.why
 
