@@ -1,6 +1,11 @@
 """The fixtures' plugin list: one concern each, below `tests/fix_*.py`; append yours."""
 
+from collections.abc import Generator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from chaos.startup import importing
 
 # The same examples in every run, and however busy the machine is: a gate decides by the code alone.
 settings.register_profile(
@@ -31,3 +36,10 @@ pytest_plugins = [
     "fix_clients",
     "fix_control",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Import and collect without the garbage collector: all of it lives as long as the process."""
+    with importing():
+        return (yield)

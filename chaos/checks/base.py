@@ -14,7 +14,8 @@ from chaos.model.verdict import Finding, Verdict
 class Check(BaseModel):
     """One objective. It sees recorded data only, so judging again gives the same findings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built within `Experiment` alone, once: most processes need none of its own.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     check: str
 

@@ -15,30 +15,64 @@ from typer.exceptions import TyperException
 from chaos import __version__
 from chaos.cli.terminal import Terminal
 from chaos.errors import ExitCode, GamedayError
+from chaos.startup import importing
 
-MODULES = {
-    "run": "run",
-    "worker": "worker",
-    "recover": "recover",
-    "stop": "stop",
-    "doctor": "doctor",
-    "plan": "plan",
-    "policy": "policy",
-    "validate": "catalogue",
-    "schema": "catalogue",
-    "experiments": "catalogue",
-    "faults": "catalogue",
-    "checks": "catalogue",
-    "arms": "catalogue",
-    "profiles": "catalogue",
-    "guards": "catalogue",
-    "runs": "history",
-    "show": "history",
-    "judge": "history",
-    "report": "history",
-    "cluster": "cluster",
+COMMANDS = {
+    "run": ("run", "Carry an experiment out and say what clients felt."),
+    "worker": (
+        "worker",
+        "Send a share of a run's traffic from this machine, until the run is over.",
+    ),
+    "recover": (
+        "recover",
+        "Replay the undo records of runs that died before they could restore the cluster.",
+    ),
+    "stop": (
+        "stop",
+        "End a run's method now: it recovers what it disturbed, and says why it ended.",
+    ),
+    "doctor": (
+        "doctor",
+        "Look at a target and its clients, with a fix for each finding; changes nothing.",
+    ),
+    "plan": (
+        "plan",
+        "Tell what a run would do, step by step, and which guard would refuse it; changes nothing.",
+    ),
+    "policy": (
+        "policy",
+        "Print the least-privilege IAM policy for exactly this experiment, as JSON.",
+    ),
+    "validate": (
+        "catalogue",
+        "Check experiment files; every mistake is file:line:column and what is allowed.",
+    ),
+    "schema": ("catalogue", "Print the JSON Schema of experiment files, for editors."),
+    "experiments": ("catalogue", "List the experiments that ship."),
+    "faults": (
+        "catalogue",
+        "List the faults with their parameters, where they work and what recovery undoes.",
+    ),
+    "checks": (
+        "catalogue",
+        "List the checks that an objective may use, with their parameters.",
+    ),
+    "arms": (
+        "catalogue",
+        "List the client configurations that can be put under test, with what each costs and saves.",
+    ),
+    "profiles": (
+        "catalogue",
+        "List what the clients of an arm can ask, and how much of it.",
+    ),
+    "guards": ("catalogue", "List the guards that every run must pass before any fault."),
+    "runs": ("history", "List the runs, oldest first."),
+    "show": ("history", "Show one run's verdict and findings."),
+    "judge": ("history", "Judge a run again, from its recorded data alone; exits as the run did."),
+    "report": ("history", "Render the report of one or more runs again."),
+    "cluster": ("cluster", "Keep a test cluster running by itself."),
 }
-"""The module of this package whose `register` adds a command."""
+"""The module of this package whose `register` adds a command, and what the command says it does."""
 
 
 class _OnDemand(Mapping[str, Any]):
@@ -50,20 +84,26 @@ class _OnDemand(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
             part = typer.Typer(rich_markup_mode=None)
-            import_module(f"{__name__}.{MODULES[name]}").register(part)
+            with importing():
+                import_module(f"{__name__}.{COMMANDS[name][0]}").register(part)
             self._loaded |= typer.main.get_group(part).commands
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(MODULES)
+        return iter(COMMANDS)
 
     def __len__(self) -> int:
-        return len(MODULES)
+        return len(COMMANDS)
 
 
 class _Gameday(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "commands": _OnDemand()})
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer calls it
+        """Write every command and what it does, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, does) for name, (_, does) in COMMANDS.items()])
 
 
 app = typer.Typer(

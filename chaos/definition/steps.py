@@ -26,7 +26,8 @@ NEITHER = "neither_fault_nor_composite"
 class Composite(BaseModel):
     """Several steps, and how they follow each other."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built within `Experiment` alone, once: most processes need none of its own.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     do: str
     repeat: int = Field(1, ge=1, le=100, description="How many times all of it is done in a row.")
@@ -127,8 +128,6 @@ else:
             custom_error_message="missing key 'fault', or 'do' for several steps",
         ),
     ]
-    for _composite in COMPOSITES:
-        _composite.model_rebuild()
 
 
 def faults_of(steps: Iterable[Step]) -> Iterator[Fault]:

@@ -100,7 +100,8 @@ class Before:
 class Fault(BaseModel):
     """One way to disturb a cluster, with its parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built within `Experiment` alone, once: most processes need none of its own.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     works_on: ClassVar[str] = AURORA
     undoes: ClassVar[str] = "nothing: the service heals by itself"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import subprocess
+import sys
 
-from chaos.cli import main
+import pytest
+import typer
+
+from chaos.cli import COMMANDS, app, main
 from chaos.errors import ExitCode
 from chaos.faults import CATALOGUE
 from chaos.faults.base import Fault
@@ -51,3 +55,23 @@ def test_an_unknown_fault_is_told_with_the_nearest(
     code, out, error = told(monkeypatch, capsys, "faults", "crash-instanse")
     assert (code, out) == (ExitCode.USAGE, "")
     assert "did you mean 'crash-instance'?" in error
+
+
+def test_the_help_says_of_every_command_what_its_own_help_says() -> None:
+    commands = typer.main.get_group(app).commands
+    assert {name: command.help for name, command in commands.items()} == {
+        name: does for name, (_, does) in COMMANDS.items()
+    }
+
+
+def test_the_help_lists_every_command_without_importing_one() -> None:
+    program = (
+        "import sys; from chaos.cli import app\n"
+        "app(['--help'], standalone_mode=False)\n"
+        "assert not {'chaos.cli.run', 'pydantic', 'numpy', 'boto3'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    listed = done.stdout.partition("Commands:")[2]
+    assert [line.split()[0] for line in listed.splitlines() if line[:3].strip()] == list(COMMANDS)
