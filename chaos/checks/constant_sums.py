@@ -24,7 +24,8 @@ class ConstantSums(Check):
 
     A reader's snapshot is one instant of the writer's history, however late: it never shows half of a
     transfer. So any other sum that was read, or that the ledger finds on an instance after the run,
-    fails. Judged in every run in which there are such sums, asked for or not.
+    fails, and so do accounts that an instance had shown and has no more. Judged in every run in which
+    there are such sums, asked for or not.
     """
 
     check: Literal["constant-sums"] = "constant-sums"
@@ -85,10 +86,20 @@ def judge_sums(recording: Recording, arm: str) -> Finding:
 def _deviations(recording: Recording, arm: str) -> Iterator[tuple[float, str]]:
     """Yield when each wrong sum was seen, and what it was."""
     ledger = recording.history.ledger
-    seen = [o for o in recording.observed("sum", arm) if o.value != _NO_ACCOUNTS]
+    seen = list(recording.observed("sum", arm))
+    sums = [o.value for o in seen if o.value != _NO_ACCOUNTS]
     expected = ledger.sum_expected if ledger else None
-    right = str(expected) if expected is not None else seen[0].value if seen else ""
+    right = str(expected) if expected is not None else sums[0] if sums else ""
+    shown: set[str] = set()
     for one in seen:
+        instance = str(one.detail.get("instance") or "")
+        if one.value == _NO_ACCOUNTS:
+            # With an instant before it, whoever read none had read a sum there.
+            if one.since_ns is not None and instance in shown:
+                yield recording.seconds(one.at_ns), f"{_where(one)} were gone: no account was there"
+            continue
+        if instance:
+            shown.add(instance)
         if one.value != right:
             yield (
                 recording.seconds(one.at_ns),
@@ -97,10 +108,17 @@ def _deviations(recording: Recording, arm: str) -> Iterator[tuple[float, str]]:
     if ledger is None or expected is None:
         return
     final = {ledger.read_from: (ledger.sums.get(arm), ledger.read_at_ns)}
-    final |= {name: (told.sums.get(arm), told.read_at_ns) for name, told in ledger.readers.items()}
+    final |= {
+        name: (told.sums.get(arm), told.read_at_ns)
+        for name, told in ledger.readers.items()
+        if told.complete
+    }
     for instance, (value, read_ns) in sorted(final.items()):
         if value is not None and value != expected:
             why = f"after the run the balances on {instance} add up to {value}, not {right}"
+            yield recording.seconds(read_ns), why
+        elif value is None and instance in shown:
+            why = f"after the run the balances on {instance} are gone: no account is there"
             yield recording.seconds(read_ns), why
 
 

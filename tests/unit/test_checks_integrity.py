@@ -16,6 +16,7 @@ from chaos.checks.recording import Recording
 from chaos.checks.single_writer import SingleWriter
 from chaos.model.ledger import ArmLedger, Ledger, ReaderLedger
 from chaos.model.operation import Kind, OperationWriter, Outcome
+from chaos.model.record import Observation
 from chaos.model.verdict import Finding, Verdict
 
 OLD, NEW = "gameday-instance-1", "gameday-instance-2"
@@ -179,6 +180,32 @@ class TestConstantSums:
         finding = self.judged(run)
         assert (finding.verdict, finding.measured, finding.to_s) == (Verdict.FAIL, 1, 12.0)
         assert f"on {NEW} at some time in 0.500 s added up to 99993, not 100000" in finding.why
+
+    def test_accounts_that_an_instance_had_shown_and_has_no_more_fail(self, tmp_path: Path) -> None:
+        run = self.run(tmp_path)
+        run.observe(12.0, "sum", "arm", "none", instance=NEW, width_s=0.5)
+        finding = self.judged(run)
+        assert (finding.verdict, finding.measured, finding.to_s) == (Verdict.FAIL, 1, 12.0)
+        assert f"on {NEW} at some time in 0.500 s were gone" in finding.why
+
+    def test_accounts_that_are_gone_after_the_run_fail(self, tmp_path: Path) -> None:
+        run = self.run(tmp_path)
+        assert run.ledger is not None
+        run.ledger = replace(run.ledger, readers={NEW: replace(CAUGHT_UP, sums={})})
+        finding = self.judged(run)
+        assert finding.verdict is Verdict.FAIL
+        assert f"after the run the balances on {NEW} are gone" in finding.why
+
+    def test_accounts_that_an_instance_does_not_show_yet_are_not_gone(self, tmp_path: Path) -> None:
+        """Another instance, and the first read of another process, which may have begun long before."""
+        run = self.run(tmp_path)
+        run.observe(12.0, "sum", "arm", "none", instance=OLD)
+        late = Observation(
+            at_ns=to_ns(0.4), since_ns=None, kind="sum", subject="arm", value="none",
+            detail={"instance": NEW},
+        )  # fmt: skip
+        run.observations.append(late)
+        assert self.judged(run).verdict is Verdict.PASS
 
     @pytest.mark.parametrize("instance", [OLD, NEW])
     def test_a_wrong_sum_after_the_run_fails_on_any_instance(
