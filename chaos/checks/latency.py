@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.checks.evidence import Trace
-from chaos.checks.injections import Injection
 from chaos.checks.order_statistics import nearest_rank
 from chaos.checks.recording import Recording
 from chaos.clock import NS
@@ -97,15 +96,11 @@ def _parts(recording: Recording) -> Iterator[tuple[int, str, str, int, int]]:
     for number, injection in enumerate(injections, 1):
         group = injection.group
         begin_ns = max(
-            [before_ns, *(_over_ns(i) for i in injections if _over_ns(i) <= group.from_ns)]
+            [before_ns, *(n for i in injections if (n := i.group.ended_ns) <= group.from_ns)]
         )
-        end_ns = injection.recovered_ns or injection.until_ns
+        end_ns = injection.ended_ns
         if begin_ns < group.from_ns:
             yield number, injection.fault, "before", begin_ns, group.from_ns
         yield number, injection.fault, "during", injection.requested_ns, end_ns
         if end_ns < injection.until_ns:
             yield number, injection.fault, "after", end_ns, injection.until_ns
-
-
-def _over_ns(injection: Injection) -> int:
-    return injection.group.over_ns or injection.group.until_ns

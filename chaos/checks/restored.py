@@ -36,7 +36,7 @@ class Restored(Check):
         """Return one finding."""
         if not recording.injections:
             return [self._finding(Verdict.UNKNOWN, "no fault was injected")]
-        over_ns = max(i.recovered_ns or i.until_ns for i in recording.injections)
+        over_ns = max(i.ended_ns for i in recording.injections)
         before_ns = recording.injections[0].requested_ns
         before = recording.state("status", before_ns)
         if not before or not recording.state("writer", before_ns):

@@ -12,6 +12,11 @@ from chaos.checks.recording import Recording, kind_of
 from chaos.model.verdict import Finding, Verdict
 
 _OPERATIONS_MIN = 20
+_WHEN = {
+    "disturbed": "while the cluster was disturbed",
+    "recovered": "after the cluster had recovered",
+    "all": "in the whole recording",
+}
 
 
 class SuccessRatio(StreamCheck):
@@ -46,9 +51,9 @@ class SuccessRatio(StreamCheck):
 
     def _part(self, injection: Injection) -> tuple[int, int]:
         if self.over == "disturbed":
-            return injection.requested_ns, injection.recovered_ns or injection.until_ns
+            return injection.requested_ns, injection.ended_ns
         group = injection.group
-        return group.over_ns or group.until_ns, group.until_ns
+        return group.ended_ns, group.until_ns
 
     def _judge_part(self, recording: Recording, since_ns: int, until_ns: int) -> Finding:
         trace = recording.trace(self.arm, self.endpoint, kind_of(self.operation))
@@ -58,12 +63,12 @@ class SuccessRatio(StreamCheck):
         total = int(inside.sum()) + trace.not_asked(since_ns, until_ns)
         succeeded = int((inside & trace.succeeded).sum())
         if total < _OPERATIONS_MIN:
-            why = f"only {total} operations while {self.over}; {_OPERATIONS_MIN} are needed"
+            why = f"only {total} operations {_WHEN[self.over]}; {_OPERATIONS_MIN} are needed"
             return self.finding(Verdict.UNKNOWN, why)
         ratio = succeeded / total
         return self.finding(
             Verdict.PASS if ratio >= self.success_ratio_min else Verdict.FAIL,
-            f"{succeeded} of {total} operations succeeded ({self.over})",
+            f"{succeeded} of {total} operations succeeded {_WHEN[self.over]}",
             measured=ratio,
             from_s=recording.seconds(since_ns),
             to_s=recording.seconds(until_ns),

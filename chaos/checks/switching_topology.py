@@ -108,7 +108,4 @@ def _finding(recording: Recording, one: Disagreement) -> Finding:
 
 def _explained(recording: Recording, one: Disagreement) -> bool:
     """Tell whether it began while a fault was under way."""
-    return any(
-        i.requested_ns <= one.began.at_ns <= (i.recovered_ns or i.until_ns)
-        for i in recording.injections
-    )
+    return any(i.requested_ns <= one.began.at_ns <= i.ended_ns for i in recording.injections)

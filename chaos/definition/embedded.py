@@ -7,9 +7,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from chaos.definition.part import Part
+from chaos.model.serverless import (
+    ACU_MAX,
+    PAUSE_AFTER_MAX_S,
+    PAUSE_AFTER_MIN_S,
+    SERVERLESS_CLASS,
+    STEP_ACU,
+)
 
-SERVERLESS = "db.serverless"
-_HALF_ACU = 0.5
 _REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 
 Number = Annotated[int, Field(ge=1, le=16)]
@@ -58,17 +63,21 @@ class EmbeddedCluster(Part):
     min_acu: float | None = Field(
         None,
         ge=0,
-        le=256,
-        multiple_of=_HALF_ACU,
+        le=ACU_MAX,
+        multiple_of=STEP_ACU,
         description="Serverless v2 minimum; absent: 0.5. With 0 idle instances pause.",
     )
     max_acu: float | None = Field(
-        None, ge=1, le=256, multiple_of=_HALF_ACU, description="Serverless v2 maximum; absent: 8."
+        None,
+        ge=1,
+        le=ACU_MAX,
+        multiple_of=STEP_ACU,
+        description="Serverless v2 maximum; absent: 8.",
     )
     pause_after_s: int | None = Field(
         None,
-        ge=300,
-        le=86_400,
+        ge=PAUSE_AFTER_MIN_S,
+        le=PAUSE_AFTER_MAX_S,
         description="Idle seconds before an instance pauses, which the profile shortens.",
     )
     custom_endpoints: tuple[CustomEndpoint, ...] = Field(
@@ -98,7 +107,7 @@ class EmbeddedCluster(Part):
     @property
     def provisioned(self) -> bool:
         """Whether its instances have a class, so no bounds of capacity."""
-        return self.multi_az_instance or self.instance_class not in {None, SERVERLESS}
+        return self.multi_az_instance or self.instance_class not in {None, SERVERLESS_CLASS}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -135,7 +144,7 @@ class EmbeddedCluster(Part):
 
     def _standby(self) -> str | None:
         members = self.readers or self.custom_endpoints or self.secondary_region
-        if self.multi_az_instance and (members or self.instance_class == SERVERLESS):
+        if self.multi_az_instance and (members or self.instance_class == SERVERLESS_CLASS):
             return (
                 "a multi_az_instance is in no cluster: it has no readers, custom_endpoints, "
                 "secondary_region or class db.serverless"

@@ -333,16 +333,22 @@ class TestRestored:
 class TestSuccessRatio:
     def test_over_each_part(self, tmp_path: Path) -> None:
         history = outage_run(tmp_path).write()
-        for over, expected in (("all", 0.9), ("recovered", 1.0)):
+        for over, expected, when in (
+            ("all", 0.9, "in the whole recording"),
+            ("recovered", 1.0, "after the cluster had recovered"),
+        ):
             check = SuccessRatio(arm="arm", over=over, success_ratio_min=0.95)  # type: ignore[arg-type]
             finding = one(check, history)
             assert finding.measured == pytest.approx(expected, abs=0.01)
+            assert finding.why.endswith(f" operations succeeded {when}")
             assert finding.verdict is (Verdict.PASS if expected > 0.95 else Verdict.FAIL)
 
     def test_too_few_operations_are_unknown(self, tmp_path: Path) -> None:
         history = outage_run(tmp_path).write()
         check = SuccessRatio(arm="arm", operation="read", success_ratio_min=0.5)
-        assert one(check, history).verdict is Verdict.UNKNOWN
+        finding = one(check, history)
+        assert finding.verdict is Verdict.UNKNOWN
+        assert finding.why == "no operation of this kind was recorded"
 
 
 def test_every_check_documents_itself_and_its_fields() -> None:
