@@ -52,8 +52,10 @@ class Pins:
 class Poisoning:
     """What one injection did to one arm's pool on the cluster endpoint; instants monotonic.
 
-    From `from_ns` to `to_ns` at least one connection may have been pinned, and certainly for
-    `lower_ns` of it (first to last); None: some were when the period ended. No `pinned`: none ever was.
+    The first connection was pinned no earlier than `from_ns`, the last one no later than `to_ns`; None:
+    some were when the period ended. Between them some were for `measured_ns` at most and `lower_ns` at
+    least, and the one that was pinned longest `longest_ns` and `longest_lower_ns`. No `pinned`: none
+    ever was.
     """
 
     arm: str
@@ -67,7 +69,10 @@ class Poisoning:
     """Of these, those that carried nothing since they were pinned."""
     from_ns: int | None
     to_ns: int | None
+    measured_ns: int
     lower_ns: int
+    longest_ns: int
+    longest_lower_ns: int
     until_ns: int
     """End of the period."""
     share_max: float
@@ -91,14 +96,12 @@ class Poisoning:
     @property
     def measured_s(self) -> float:
         """Seconds, never below the truth; what had passed where the period ended before it did."""
-        if self.from_ns is None:
-            return 0.0
-        return ((self.until_ns if self.to_ns is None else self.to_ns) - self.from_ns) / NS
+        return self.measured_ns / NS
 
     @property
     def uncertainty_s(self) -> float:
         """By how much less it may be."""
-        return max(0.0, self.measured_s - self.lower_ns / NS)
+        return (self.measured_ns - self.lower_ns) / NS
 
 
 _read: WeakKeyDictionary[Recording, tuple[Poisoning, ...]] = WeakKeyDictionary()
@@ -221,10 +224,7 @@ def _poisoning(
     # Of traffic from other machines, whose clocks are known to within this only.
     error_ns = conns.log.clock_error_ns
     to_ns = None if remains.any() or not ever else int(pins.possibly_to.max()) + error_ns
-    lower_ns = 0
-    if ever:
-        last_ns = min(int(pins.certainly_to.max()), until_ns)
-        lower_ns = max(0, last_ns - int(pins.certainly_from.min()) - 2 * error_ns)
+    most, least = _outer(pins, until_ns, error_ns), _inner(pins, until_ns, error_ns)
     steps = _steps(conns, pins, since_ns, until_ns)
     return Poisoning(
         arm=arm,
@@ -235,7 +235,10 @@ def _poisoning(
         unused=int((~np.isin(remaining, uses.used)).sum()),
         from_ns=int(pins.possibly_from.min()) - error_ns if ever else None,
         to_ns=to_ns,
-        lower_ns=lower_ns,
+        measured_ns=_covered(*most),
+        lower_ns=_covered(*least),
+        longest_ns=int((most[1] - most[0]).max(initial=0)),
+        longest_lower_ns=int((least[1] - least[0]).max(initial=0)),
         until_ns=until_ns,
         share_max=max((pinned / live for _, pinned, live in steps if live), default=0.0),
         steps=_thinned(steps),
@@ -247,6 +250,27 @@ def _poisoning(
         answered=uses.answered,
         operations=_operations(conns, since_ns, until_ns),
     )
+
+
+def _outer(pins: Pins, until_ns: int, error_ns: int) -> tuple[Instants, Instants]:
+    """Return from when and until when each was pinned at most."""
+    return pins.possibly_from - error_ns, np.minimum(pins.possibly_to, until_ns) + error_ns
+
+
+def _inner(pins: Pins, until_ns: int, error_ns: int) -> tuple[Instants, Instants]:
+    """Return from when and until when each was pinned for certain; never an end before its beginning."""
+    begins = pins.certainly_from + error_ns
+    return begins, np.maximum(np.minimum(pins.certainly_to, until_ns) - error_ns, begins)
+
+
+def _covered(begins: Instants, ends: Instants) -> int:
+    """Return how long at least one of some stretches lasted."""
+    order = np.argsort(begins)
+    begins, ends = begins[order], ends[order]
+    if not len(ends):
+        return 0
+    before = np.concatenate([begins[:1], np.maximum.accumulate(ends)[:-1]])
+    return int(np.maximum(ends - np.maximum(begins, before), 0).sum())
 
 
 @dataclass(frozen=True, slots=True)

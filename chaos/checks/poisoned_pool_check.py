@@ -13,6 +13,7 @@ from chaos.checks.poisoned_pool import Poisoning, poisonings
 from chaos.checks.poisoned_pool_remedies import remedy_of
 from chaos.checks.recording import Recording
 from chaos.checks.scene import CLUSTER
+from chaos.clock import NS
 from chaos.model.verdict import Finding, Verdict
 
 NAME = "poisoned-pool"
@@ -74,14 +75,14 @@ class PoisonedPool(Check):
             )
             return Verdict.UNKNOWN, few
         limit = self.poisoned_s_max
-        if limit is not None and one.measured_s - one.uncertainty_s > limit:
+        if limit is not None and one.longest_lower_ns > limit * NS:
             return Verdict.FAIL, ""
         doubt = ""
         if one.unplaced:
             doubt = "whether they sat on a demoted writer is not known of all that refused"
         elif one.remaining:
             doubt = "whether the pool would hand out what is left is not known"
-        elif limit is not None and one.measured_s > limit:
+        elif limit is not None and one.longest_ns > limit * NS:
             doubt = "the limit lies within the uncertainty"
         return (Verdict.UNKNOWN if doubt else Verdict.PASS), doubt
 
@@ -101,18 +102,21 @@ def inform(recording: Recording, checks: Sequence[Check]) -> list[Finding]:
 def finding(
     recording: Recording, one: Poisoning, verdict: Verdict | None, why: str, limit: float | None
 ) -> Finding:
-    """Return a finding about a pool."""
+    """Return a finding about a pool: of the longest pin where it is held to a limit, else of all."""
     begun = one.injection.requested_ns if one.from_ns is None else one.from_ns
     ended = begun if one.from_ns is None else one.to_ns
+    most_ns, least_ns = (
+        (one.measured_ns, one.lower_ns) if limit is None else (one.longest_ns, one.longest_lower_ns)
+    )
     return Finding(
         check=NAME,
         verdict=verdict,
         why=why,
         arm=one.arm,
         endpoint=CLUSTER,
-        measured=one.measured_s,
+        measured=most_ns / NS,
         limit=limit,
-        uncertainty_s=one.uncertainty_s,
+        uncertainty_s=(most_ns - least_ns) / NS,
         from_s=recording.seconds(begun),
         to_s=None if ended is None else recording.seconds(ended),
     )

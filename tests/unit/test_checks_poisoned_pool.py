@@ -86,6 +86,21 @@ def test_the_limit_binds_the_whole_figure(pool: Pool) -> None:
     assert verdict(None) is Verdict.PASS
 
 
+def test_the_time_between_two_pins_is_none(pool: Pool) -> None:
+    """A connection for each operation: two landed on the old writer, for a tenth of a second each."""
+    for at_s in (12.4, 18.0):
+        pid = pool.connect(OLD, at_s, closed_s=at_s + 0.1)
+        pool.use(OLD, pid, at_s + 0.05, error=READ_ONLY)
+    work(pool, NEW, pool.connect(NEW, 12.6), 12.7, 19.9)
+    recording = Recording(pool.run.write())
+    (finding,) = PoisonedPool(arm="arm", poisoned_s_max=1).judge(recording)
+    assert finding.verdict is Verdict.PASS, finding
+    assert finding.measured == pytest.approx(0.11)
+    (one,) = (p for p in poisonings(recording) if p.arm == "arm")
+    assert one.measured_s == pytest.approx(0.22)
+    assert one.uncertainty_s == pytest.approx(0.02)
+
+
 def test_what_died_with_the_restart_is_broken_and_not_pinned(pool: Pool) -> None:
     """The pool keeps it, unnoticed: its server process is gone."""
     pool.connect(OLD, 1.0)
