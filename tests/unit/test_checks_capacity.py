@@ -222,6 +222,30 @@ class TestDisconnects:
         run.failed(at_s, instance, error)
         assert self.judged(run).verdict is Verdict.PASS
 
+    @pytest.mark.parametrize(("count", "verdict"), [(9, Verdict.UNKNOWN), (10, Verdict.PASS)])
+    def test_a_few_operations_show_nothing(
+        self, tmp_path: Path, count: int, verdict: Verdict
+    ) -> None:
+        """From 13 to 15 s, in which the capacity changes; many more come before and after."""
+        run = self.scaled(tmp_path)
+        run.streams.clear()
+        run.traffic("arm", "cluster", Kind.WRITE, per_s=20, until_s=4.0)
+        run.traffic("arm", "cluster", Kind.WRITE, per_s=20, from_s=16.0, until_s=40.0)
+
+        def few(operations: OperationWriter) -> None:
+            for number in range(count):
+                at_ns = to_ns(14.1 + number / 100)
+                operations.operation(
+                    kind=Kind.WRITE, endpoint="cluster", intended_ns=at_ns, started_ns=at_ns,
+                    ended_ns=at_ns + 5000, outcome=Outcome.OK, instance=WRITER,
+                    write_id=10**8 + number,
+                )  # fmt: skip
+
+        run.operation("arm", few)
+        finding = self.judged(run)
+        assert (finding.verdict, finding.measured) == (verdict, 0)
+        assert str(count) in finding.why
+
     def test_without_a_change_nothing_is_shown(self, tmp_path: Path) -> None:
         run = Scaled(tmp_path)
         run.acu(WRITER, (5.0, 2.0), (35.0, 2.0))
