@@ -34,7 +34,7 @@ READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 
 _CREATION_TOLERANCE_S = 5.0
-_SERVER = "chaos.testcluster.process.server"
+_SERVER = "chaos.testcluster.process"
 
 
 class Embedded:

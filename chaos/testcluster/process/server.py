@@ -1,6 +1,6 @@
 """The process of one test cluster: its servers' parent, its API, its name server.
 
-`python -m chaos.testcluster.process.server` keeps the contract of `chaos.worker`: its configuration
+`python -m chaos.testcluster.process` keeps the contract of `chaos.worker`: its configuration
 is the first line of standard input, it says `ready` or `error`, and the end of standard input ends
 it. A standing cluster's process leaves its starter first, and is told `detach` once it is ready: from
 then on only a signal or its control address ends it.
@@ -199,7 +199,3 @@ def main() -> int:
         _say({"state": "error", "message": f"{type(error).__name__}: {error}"})
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
