@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Gameday
+from inside import inside
 
-pytestmark = [pytest.mark.spread, pytest.mark.seconds(30)]
+pytestmark = pytest.mark.alone
 
 # The others may be missing with a reason: a pool that never recovers has no steady state again.
 SEEN_INSTANTS = {
@@ -26,7 +26,6 @@ SEEN_INSTANTS = {
 }
 
 
-@pytest.mark.alone
 def test_writer_failover_passes_for_prepared_clients_and_shows_the_others(gameday: Gameday) -> None:
     """The demo: the resilient arm recovers, the pool as people configure it stays poisoned."""
     done = gameday("run", "writer-failover")
@@ -89,19 +88,40 @@ def test_writer_failover_passes_for_prepared_clients_and_shows_the_others(gameda
     assert verdict["writes"]["acknowledged"] > 300
     assert verdict["writes"]["lost"] == 0
     assert verdict["writes"]["arms"]["resilient"]["duplicated"] == 0
+    assert_a_missed_objective_fails(gameday)
 
 
-@pytest.mark.alone
-def test_a_run_folder_is_complete_and_holds_no_secret(gameday: Gameday) -> None:
-    up = gameday("cluster", "up", "--identifier", "vault", "--quiet")
+def assert_a_missed_objective_fails(gameday: Gameday) -> None:
+    """Judge the same data by an objective that no failover meets."""
+    environment = gameday.folder() / "environment.json"
+    strict = json.loads(environment.read_text(encoding="utf-8"))
+    strict["experiment"]["objectives"][0]["interruption_s_max"] = 0.05
+    environment.write_text(json.dumps(strict), encoding="utf-8")
+    assert inside(gameday, "judge", "--json").returncode == 1
+    (missed,) = (
+        f
+        for f in gameday.verdict()["findings"]
+        if f["check"] == "interruption" and f["verdict"] == "fail"
+    )
+    assert (missed["arm"], missed["operation"]) == ("resilient", "write")
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gameday]:
+    """A test cluster that the runs are on in turn: each leaves it as it was."""
+    owner = Gameday(tmp_path_factory.mktemp("vault"))
+    up = inside(owner, "cluster", "up", "--identifier", "vault", "--quiet")
     assert up.returncode == 0, up.stderr
-    try:
-        done = gameday("run", "control", "--cluster", "vault", "--set", "HOLD_S=3", "--json")
-        (state,) = (gameday.home / "state" / "clusters").glob("vault.json")
-        secrets = set(passwords(json.loads(state.read_text(encoding="utf-8"))))
-    finally:
-        gameday("cluster", "down", "vault")
+    yield owner
+    inside(owner, "cluster", "down", "vault")
+
+
+def test_a_run_folder_is_complete_and_holds_no_secret(gameday: Gameday, vault: Gameday) -> None:
+    (gameday.home / "state").symlink_to(vault.home / "state")
+    done = gameday("run", "control", "--cluster", "vault", "--set", "HOLD_S=3", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
+    state = vault.home / "state" / "clusters" / "vault.json"
+    secrets = set(passwords(json.loads(state.read_text(encoding="utf-8"))))
     folder = gameday.folder()
     assert {path.name for path in folder.iterdir()} >= {
         "experiment.yaml",
@@ -122,7 +142,7 @@ def test_a_run_folder_is_complete_and_holds_no_secret(gameday: Gameday) -> None:
             assert not [secret for secret in secrets if secret.encode() in held], path
     assert b"HOLD_S=3" not in (folder / "environment.json").read_bytes()
 
-    again = gameday("judge", "--json")
+    again = inside(gameday, "judge", "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout) == json.loads(done.stdout)
 
@@ -137,28 +157,8 @@ def passwords(state: Any) -> Iterator[str]:
                 yield from passwords(value)
 
 
-@pytest.mark.alone
-def test_other_experiments_that_ship_pass(gameday: Gameday) -> None:
-    for name in ("writer-reboot", "reader-loss", "capacity-step"):
-        done = gameday("run", name, "--quiet")
-        assert done.returncode == 0, name + done.stdout + done.stderr
-
-
-@pytest.mark.alone
-def test_a_missed_objective_fails(gameday: Gameday, tmp_path: Path) -> None:
-    strict = tmp_path / "strict.yaml"
-    strict.write_text(
-        """\
-version: 1
-name: strict
-claim: Nobody feels a failover.
-workload: {arms: [{arm: resilient}], warmup_s: 3, cooldown_s: 3}
-method: [{fault: failover-cluster}]
-objectives:
-  - {check: interruption, arm: resilient, endpoint: cluster, operation: write, interruption_s_max: 0.05}
-""",
-        encoding="utf-8",
-    )
-    done = gameday("run", str(strict))
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert gameday.verdict()["verdict"] == "fail"
+@pytest.mark.parametrize("name", ["writer-reboot", "reader-loss", "capacity-step"])
+def test_other_experiments_that_ship_pass(gameday: Gameday, vault: Gameday, name: str) -> None:
+    (gameday.home / "state").symlink_to(vault.home / "state")
+    done = inside(gameday, "run", name, "--cluster", "vault", "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr
