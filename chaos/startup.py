@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,9 +15,12 @@ def importing() -> Iterator[None]:
     It would go through every module, class and field again and again while they are made, and once
     more at the process's end.
     """
+    was_enabled, known = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
-        gc.enable()
+        if len(sys.modules) > known:  # else what is there may as well be garbage
+            gc.freeze()
+        if was_enabled:
+            gc.enable()
