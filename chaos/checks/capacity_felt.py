@@ -163,7 +163,8 @@ def resumes(recording: Recording) -> list[dict[str, Any]]:
     """Return, for each pause, how long the first operation of each stream waited for its answer.
 
     From the instant when the first operation after it was due to the return of the first that succeeded;
-    both are the client's own, so there is no doubt between them. `None` where none succeeded.
+    both are the client's own, so there is no doubt between them but that of the clocks of several
+    machines, by which it is told longer. `None` where none succeeded.
     """
     series = levels(recording)
     found = []
@@ -189,7 +190,9 @@ def resumes(recording: Recording) -> list[dict[str, Any]]:
                     "paused": _paused(series, stretch.from_ns, stretch.to_ns),
                     "asked_s": recording.seconds(asked_ns),
                     "served_s": None if served_ns is None else recording.seconds(served_ns),
-                    "waited_s": None if served_ns is None else (served_ns - asked_ns) / NS,
+                    "waited_s": None
+                    if served_ns is None
+                    else (served_ns - asked_ns + 2 * trace.log.clock_error_ns) / NS,
                     "failed_before": int(np.count_nonzero(~trace.succeeded[failed])),
                 }
             )

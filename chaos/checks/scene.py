@@ -133,6 +133,14 @@ class Scene:
         )
         return replace(instant, **about)
 
+    def felt(
+        self, name: str, since_ns: int, at_ns: int, arm: str, **about: Unpack[About]
+    ) -> Instant:
+        """Return an instant that an arm's own operations show, by clocks that may be wrong."""
+        error_ns = self.recording.history.arms[arm].clock_error_ns
+        since_ns, at_ns = since_ns - error_ns, at_ns + error_ns
+        return self.at(name, since_ns, at_ns, "operations", arm=arm, **about)
+
     def change(
         self, name: str, found: Iterable[Observation], source: str, why: str, **about: Unpack[About]
     ) -> Instant:
@@ -184,7 +192,8 @@ class Scene:
                 return self.missing(name, still)
         last, (arm, endpoint, _) = max(windows, key=lambda pair: pair[0].to_ns or 0)
         assert last.to_ns is not None
-        since = max(last.from_ns, min(last.last_bad_ns, last.to_ns))
+        error_ns = self.recording.history.arms[arm].clock_error_ns
+        since = max(last.from_ns, min(last.last_bad_ns - error_ns, last.to_ns))
         return self.at(name, since, last.to_ns, "operations", arm=arm, endpoint=endpoint)
 
 

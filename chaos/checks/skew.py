@@ -70,6 +70,8 @@ class Returned:
     back_since_ns: int
     back_ns: int
     served_ns: int | None
+    error_ns: int
+    """Of the clocks that read `served_ns`, which lies so much later than they did."""
 
     @property
     def measured_s(self) -> float | None:
@@ -78,8 +80,8 @@ class Returned:
 
     @property
     def uncertainty_s(self) -> float:
-        """Between the two samples that saw it come back."""
-        return (self.back_ns - self.back_since_ns) / NS
+        """Between the two samples that saw it come back, and of the clocks."""
+        return (self.back_ns - self.back_since_ns + 2 * self.error_ns) / NS
 
 
 def before_and_after(recording: Recording, arm: str) -> tuple[Shares, Shares | None] | None:
@@ -115,7 +117,11 @@ def returned(recording: Recording, arm: str) -> Iterator[Returned]:
         since_ns = seen.since_ns
         at_ns = None
         if seen.subject in log.names:
-            at_ns = _first_answer(stream.records, log.names.index(seen.subject), since_ns)
+            # An answer that certainly came later, and when it had certainly come.
+            error_ns = log.clock_error_ns
+            instance = log.names.index(seen.subject)
+            answered_ns = _first_answer(stream.records, instance, since_ns + error_ns)
+            at_ns = None if answered_ns is None else answered_ns + error_ns
         gone_ns = _gone(recording, seen.subject, seen.at_ns)
         if gone_ns < recording.until_ns and (at_ns is None or at_ns > gone_ns):
             continue  # it went again, and nobody had read from it meanwhile
@@ -125,6 +131,7 @@ def returned(recording: Recording, arm: str) -> Iterator[Returned]:
             back_since_ns=since_ns,
             back_ns=seen.at_ns,
             served_ns=at_ns if at_ns is not None and at_ns <= gone_ns else None,
+            error_ns=log.clock_error_ns,
         )
 
 
