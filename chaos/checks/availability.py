@@ -7,7 +7,11 @@ by operations   the share of the operations that were due and were served in tim
                 client's own queue was full; no session of a probe was served) was not served.
 by time         the share of the seconds outside of interruption windows (chaos.checks.windows), as
                 an interval: windows have bounds. Where only some clients fail, the window counts
-                whole, so this is the lower of the two.
+                whole, so this is the lower of the two. Nor does a stretch longer than `slow_s` in
+                which nothing was served show any: it may be an outage that nothing fell into.
+
+What the traffic generator may have made itself is no proof against the cluster: where an objective
+would hold without it, it is unknown.
 
 An objective (SLO) of 99.95 % over 30 days allows 0.05 % of it to be lost: 1296 s, its *error budget*
 (B. Beyer et al., Site Reliability Engineering, 2016, chapters 3 and 4). What a fault used of it is the
@@ -17,7 +21,7 @@ It assumes that the traffic of the rest of the window is as dense as that of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -26,9 +30,11 @@ from pydantic import Field, model_validator
 
 from chaos.checks.base import StreamCheck
 from chaos.checks.connecting import StreamKey
+from chaos.checks.generator import homemade
 from chaos.checks.injections import Injection
 from chaos.checks.quiet import quiet_ns
 from chaos.checks.recording import Recording, kind_of
+from chaos.checks.windows import Span, Window
 from chaos.clock import NS
 from chaos.model.operation import Outcome
 from chaos.model.verdict import Finding, Verdict
@@ -53,9 +59,11 @@ class Served:
     unknown: int
     unsent: int
     interrupted_s: float
-    """Seconds of it that interruption windows cover: never below the truth."""
+    """Seconds of it that windows cover, or in which nothing was served: never below the truth."""
     interrupted_s_min: float
     """Seconds that were certainly interrupted."""
+    silent_s: float
+    """Seconds of `interrupted_s` in which nothing failed, nor was anything served."""
 
     @property
     def ratio(self) -> float | None:
@@ -98,33 +106,40 @@ def served(
     for name in ("operations", "unsent"):
         counts[name] += trace.not_asked(since_ns, until_ns)
     quiet = quiet_ns(recording.quiet, since_ns, until_ns)
-    most, least = _interrupted_ns(recording, stream, slow_s, since_ns, until_ns)
+    windows = recording.windows(*stream, slow_s=slow_s)
+    spans = [(window.from_ns, window.reached_ns) for window in windows]
+    in_windows = _covered_ns(spans, since_ns, until_ns)
+    spans += recording.silences(*stream, slow_s=slow_s)
+    most = _covered_ns(spans, since_ns, until_ns)
     return Served(
         since_ns=since_ns,
         until_ns=until_ns,
         seconds=max(0, until_ns - since_ns - quiet) / NS,
         interrupted_s=most / NS,
-        interrupted_s_min=least / NS,
+        interrupted_s_min=_certain_ns(windows, since_ns, until_ns) / NS,
+        silent_s=(most - in_windows) / NS,
         **counts,
     )
 
 
-def _interrupted_ns(
-    recording: Recording, stream: StreamKey, slow_s: float | None, since_ns: int, until_ns: int
-) -> tuple[int, int]:
-    """Return how much of an interval windows cover at most, and at least."""
-    most = least = 0
-    reached = since_ns
-    for window in recording.windows(*stream, slow_s=slow_s):
-        end_ns = window.until_ns if window.to_ns is None else window.to_ns
-        from_ns = max(window.from_ns, reached)
-        covered = max(0, min(end_ns, until_ns) - from_ns)
-        most += covered
+def _covered_ns(spans: Iterable[Span], since_ns: int, until_ns: int) -> int:
+    """Return how much of an interval some stretches cover together."""
+    covered, reached = 0, since_ns
+    for from_ns, to_ns in sorted(spans):
+        covered += max(0, min(to_ns, until_ns) - max(from_ns, reached))
+        reached = max(reached, min(to_ns, until_ns))
+    return covered
+
+
+def _certain_ns(windows: Iterable[Window], since_ns: int, until_ns: int) -> int:
+    """Return for how much of an interval windows show that nothing was served."""
+    least = 0
+    for window in windows:
+        covered = max(0, min(window.reached_ns, until_ns) - max(window.from_ns, since_ns))
         # Of a window that reaches beyond the interval nobody knows in which part the truth lies.
-        outside = (end_ns - window.from_ns) - covered
+        outside = window.reached_ns - window.from_ns - covered
         least += max(0, min(window.lower_ns - outside, covered))
-        reached = max(reached, min(end_ns, until_ns))
-    return most, least
+    return least
 
 
 class Availability(StreamCheck):
@@ -133,7 +148,8 @@ class Availability(StreamCheck):
     Without `budget_share_max` the share itself is held against `availability_min`, over the run or
     over each fault (from its request to the next one, or the end). With it, `availability_min` is an
     objective for `budget_window_days`, and judged is how much of what that allows to fail was used up.
-    Unknown below 20 operations, and by time where the limit lies inside the uncertainty.
+    Unknown below 20 operations, by time where the limit lies inside the uncertainty, and where the
+    traffic generator itself may have made what was not served.
     """
 
     unit: ClassVar[str] = "ratio"
@@ -198,21 +214,21 @@ class Availability(StreamCheck):
             why = f"only {told.operations} operations in {what}; {_OPERATIONS_MIN} are needed"
             return self.finding(Verdict.UNKNOWN, why)
         worst_s, best_s = self._lost_s(told)
-        worst, best = 1 - worst_s / told.seconds, 1 - best_s / told.seconds
         why = f"{self._counted(told)} in {what}"
         if (budget_s := self.budget_s) is not None:
             why += f"; {self._budget(budget_s, worst_s)}"
-        if self.budget_share_max is not None and budget_s is not None:
-            worst, best, limit = -worst_s / budget_s, -best_s / budget_s, -self.budget_share_max
-        else:
-            limit = self.availability_min
+        worst, best = self._held(worst_s, told), self._held(best_s, told)
+        limit = self.availability_min if self.budget_share_max is None else -self.budget_share_max
         if worst >= limit:
             verdict = Verdict.PASS
-        elif best < limit:
-            verdict = Verdict.FAIL
-        else:
+        elif best >= limit:
             verdict = Verdict.UNKNOWN
             why += f"; the limit lies between the bounds {abs(worst):.6g} and {abs(best):.6g}"
+        else:
+            verdict = Verdict.FAIL
+            made = homemade(recording, stream, since_ns, until_ns, self.slow_s)
+            if made and self._held(self._lost_without_s(recording, told, made), told) >= limit:
+                verdict, why = Verdict.UNKNOWN, f"{next(iter(made.values()))}; {why}"
         return self.finding(
             verdict,
             why,
@@ -220,6 +236,29 @@ class Availability(StreamCheck):
             from_s=recording.seconds(since_ns),
             to_s=recording.seconds(until_ns),
         )
+
+    def _held(self, lost_s: float, told: Served) -> float:
+        """Return what is held against the limit, more being better, when so much was lost."""
+        if self.budget_share_max is not None and self.budget_s is not None:
+            return -lost_s / self.budget_s
+        return 1 - lost_s / told.seconds
+
+    def _lost_without_s(
+        self, recording: Recording, told: Served, made: Collection[Window]
+    ) -> float:
+        """Return how many seconds were lost at least, without what the generator may have made."""
+        stream = (self.arm, self.endpoint, kind_of(self.operation))
+        if self.by == "time":
+            windows = recording.windows(*stream, slow_s=self.slow_s)
+            others = [window for window in windows if window not in made]
+            return _certain_ns(others, told.since_ns, told.until_ns) / NS
+        trace = recording.trace(*stream, self.slow_s)
+        assert trace is not None
+        its_own = sum(
+            int(trace.bad[part].sum())
+            for part in (window.rows(trace, told.since_ns, told.until_ns) for window in made)
+        )
+        return (told.operations - told.served - its_own) / told.operations * told.seconds
 
     def _lost_s(self, told: Served) -> tuple[float, float]:
         """Return how many seconds were lost at most, and at least."""
@@ -229,7 +268,9 @@ class Availability(StreamCheck):
 
     def _counted(self, told: Served) -> str:
         if self.by == "time":
-            return f"at most {told.interrupted_s:.3f} of {told.seconds:.3f} s were interrupted"
+            why = f"at most {told.interrupted_s:.3f} of {told.seconds:.3f} s were interrupted"
+            silent = f", {told.silent_s:.3f} of them in which nothing failed or was served"
+            return why + silent if told.silent_s else why
         not_served = told.operations - told.served
         return f"{not_served} of {told.operations} operations were not served in time"
 

@@ -22,8 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from chaos.checks.connecting import StreamKey
 from chaos.checks.evidence import Trace
 from chaos.checks.recording import Recording
+from chaos.checks.windows import Window
 from chaos.clock import NS
 from chaos.model import bulk
 from chaos.model.operation import PROBE_ARM, SLOW_S, Kind
@@ -68,6 +70,23 @@ def generator_was_slow(recording: Recording, arm: str, from_ns: int, to_ns: int)
         if crowd.share >= SHARE:
             return f"the traffic generator was too small: {crowd}"
     return None
+
+
+def homemade(
+    recording: Recording,
+    stream: StreamKey,
+    since_ns: int,
+    until_ns: int,
+    slow_s: float | None = None,
+) -> dict[Window, str]:
+    """Return the windows of an interval that the stream's generator may have made, and why."""
+    found = {}
+    for window in recording.windows(*stream, slow_s=slow_s):
+        if window.first_bad_ns < until_ns and window.last_bad_ns >= since_ns:
+            why = generator_was_slow(recording, stream[0], window.from_ns, window.reached_ns)
+            if why is not None:
+                found[window] = why
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,7 +125,9 @@ def feel(
         windows=windows,
         silence=(since_ns, since_ns)
         if windows
-        else widest_silence(trace, recording.quiet, since_ns, until_ns),
+        else widest_silence(
+            trace, recording.quiet, max(since_ns, recording.asked_ns(*stream)), until_ns
+        ),
     )
 
 

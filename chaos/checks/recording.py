@@ -152,8 +152,16 @@ class Recording:
             return ()
         key = (arm, endpoint, kind, trace.slow_ns / NS)
         if key not in self._silences:
-            self._silences[key] = long_silences(trace, self.quiet, self.since_ns, self.until_ns)
+            since_ns = self.asked_ns(arm, endpoint, kind)
+            self._silences[key] = long_silences(trace, self.quiet, since_ns, self.until_ns)
         return self._silences[key]
+
+    def asked_ns(self, arm: str, endpoint: str, kind: Kind) -> int:
+        """Return from when a stream was to be served: who joins is probed only then."""
+        trace = self.trace(arm, endpoint, kind)
+        if arm != PROBE_ARM or trace is None or not len(trace.intended):
+            return self.since_ns
+        return max(self.since_ns, int(trace.intended[0]))
 
     def seconds(self, instant_ns: int) -> float:
         """Return an instant in seconds since the run's origin."""

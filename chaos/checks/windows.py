@@ -67,6 +67,10 @@ class Window:
     stable_success: Span | None = None
     """The same of the first success of the stable stretch, which returned at `to_ns`."""
 
+    def rows(self, trace: Trace, since_ns: int, until_ns: int) -> slice:
+        """Return the rows that were due from its first bad operation to its last, in an interval."""
+        return trace.within(max(self.first_bad_ns, since_ns), min(self.last_bad_ns + 1, until_ns))
+
     def blurred(self, error_ns: int) -> Window:
         """Return it with bounds that hold though each instant may be wrong by so much."""
         if not error_ns:
