@@ -92,7 +92,7 @@ def _awake(scene: Scene, quiet: Stretch | None) -> Iterator[Instant]:
                 continue
             first = found[np.argmin(found["ended_ns"])]
             since, at = int(first["started_ns"]), int(first["ended_ns"])
-            yield scene.felt(name, since, at, arm, endpoint=endpoint)
+            yield scene.felt(name, since, at, arm=arm, endpoint=endpoint)
 
 
 def _effect(scene: Scene, name: str) -> Instant:

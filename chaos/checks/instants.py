@@ -55,7 +55,7 @@ def _first_failed(scene: Scene) -> Instant:
     if not found:
         return scene.missing(name, "no operation failed")
     at_ns, arm, endpoint = min(found)
-    return scene.felt(name, at_ns, at_ns, arm, endpoint=endpoint)
+    return scene.felt(name, at_ns, at_ns, arm=arm, endpoint=endpoint)
 
 
 def _return_to_normal(scene: Scene) -> Iterator[Instant]:

@@ -62,7 +62,7 @@ def _last_commit(scene: Scene, old: str) -> Instant:
         why = "no write was committed on it after the request"
         return scene.missing(name, why, instance=old)
     ended, started, arm = max(found)
-    return scene.felt(name, started, ended, arm, instance=old)
+    return scene.felt(name, started, ended, arm=arm, instance=old)
 
 
 def _names(scene: Scene, old: str, new: str) -> Iterator[Instant]:
@@ -133,7 +133,7 @@ def _first_connection(scene: Scene, new: str) -> Instant:
     if not found:
         return scene.missing(name, "no operation on the cluster endpoint reached it", instance=new)
     ended, started, arm = min(found)
-    return scene.felt(name, started, ended, arm, instance=new)
+    return scene.felt(name, started, ended, arm=arm, instance=new)
 
 
 def first_commits(scene: Scene, new: str) -> Iterator[Instant]:
@@ -147,15 +147,13 @@ def first_commits(scene: Scene, new: str) -> Iterator[Instant]:
         ]
         if not streams:
             continue
-        about: About = {"endpoint": CLUSTER, "instance": new}
+        about: About = {"arm": writes.arm, "endpoint": CLUSTER, "instance": new}
         if not new:
             yield scene.last_return(name, streams, "no writes were recorded")
         elif (at := writes.first()) is not None:
-            yield scene.felt(name, *at, writes.arm, **about)
+            yield scene.felt(name, *at, **about)
         else:
-            yield scene.missing(
-                name, "none was committed by the new writer", arm=writes.arm, **about
-            )
+            yield scene.missing(name, "none was committed by the new writer", **about)
 
 
 def last_read_only(scene: Scene) -> Iterator[Instant]:
@@ -174,6 +172,6 @@ def last_read_only(scene: Scene) -> Iterator[Instant]:
                 found.append((int(last["ended_ns"]), int(last["started_ns"])))
         if found:
             ended_ns, started_ns = max(found)
-            yield scene.felt(name, started_ns, ended_ns, arm)
+            yield scene.felt(name, started_ns, ended_ns, arm=arm)
         else:
             yield scene.missing(name, "no write was refused as read-only", arm=arm)

@@ -133,13 +133,10 @@ class Scene:
         )
         return replace(instant, **about)
 
-    def felt(
-        self, name: str, since_ns: int, at_ns: int, arm: str, **about: Unpack[About]
-    ) -> Instant:
+    def felt(self, name: str, since_ns: int, at_ns: int, **about: Unpack[About]) -> Instant:
         """Return an instant that an arm's own operations show, by clocks that may be wrong."""
-        error_ns = self.recording.history.arms[arm].clock_error_ns
-        since_ns, at_ns = since_ns - error_ns, at_ns + error_ns
-        return self.at(name, since_ns, at_ns, "operations", arm=arm, **about)
+        error_ns = self.recording.history.arms[about["arm"]].clock_error_ns
+        return self.at(name, since_ns - error_ns, at_ns + error_ns, "operations", **about)
 
     def change(
         self, name: str, found: Iterable[Observation], source: str, why: str, **about: Unpack[About]
