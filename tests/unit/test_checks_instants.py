@@ -14,7 +14,7 @@ from run_builder import to_ns
 from chaos.checks.instants import instants
 from chaos.checks.recording import Recording
 from chaos.model.history import History
-from chaos.model.operation import Kind
+from chaos.model.operation import Kind, OperationWriter, Outcome
 from chaos.model.shares import SHARE_DTYPE
 
 
@@ -102,6 +102,20 @@ def test_a_repeated_write_dates_from_its_last_try(tmp_path: Path) -> None:
     """The uncertainty of a write that was tried again is not the whole time of its tries."""
     first = find(told(failover_run(tmp_path / "run").write()), "first committed write", "resilient")
     assert first["uncertainty_s"] < 0.06
+
+
+@pytest.mark.parametrize("error", ["----- Missed", "----- MissedWaiting"])
+def test_a_turn_that_the_probes_missed_did_not_fail(tmp_path: Path, error: str) -> None:
+    def missed(operations: OperationWriter) -> None:
+        at_ns = to_ns(10.05)
+        operations.operation(
+            kind=Kind.WRITE, endpoint="cluster", intended_ns=at_ns, started_ns=at_ns, ended_ns=at_ns,
+            outcome=Outcome.FAILED, error=error,
+        )  # fmt: skip
+
+    run = failover_run(tmp_path / "run")
+    run.operation("probe", missed)
+    assert find(told(run.write()), "first failed operation")["at_s"] >= 10.1
 
 
 def test_what_nothing_shows_is_missing_with_the_reason(tmp_path: Path) -> None:
