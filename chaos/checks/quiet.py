@@ -59,11 +59,9 @@ def widest_silence(trace: Trace, quiet: Stretches, since_ns: int, until_ns: int)
 
 
 def long_silences(trace: Trace, quiet: Stretches, since_ns: int, until_ns: int) -> tuple[Span, ...]:
-    """Return every stretch of an interval, longer than an operation may take, without service."""
+    """Return every stretch of an interval without service for longer than an operation may take."""
     return tuple(
-        silence
-        for part in _within(trace, quiet, since_ns, until_ns)
-        for silence in silences(*part, trace.slow_ns)
+        silence for part in _within(trace, quiet, since_ns, until_ns) for silence in silences(*part)
     )
 
 

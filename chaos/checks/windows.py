@@ -37,7 +37,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from chaos.checks.evidence import NEVER, NOTHING_PROVEN, Instants, Trace
+from chaos.checks.evidence import NEVER, NOTHING_PROVEN, Trace
 from chaos.clock import NS
 from chaos.model import bulk
 
@@ -277,8 +277,16 @@ def longest_silence(trace: Trace, since_ns: int, until_ns: int) -> tuple[int, in
     Everything succeeded in time around it, so no outage longer than this was there to be seen by
     clients that fail fast; patient ones may have sat out one of `slow_s`.
     """
+    # What began before the interval says no more of it than its beginning does.
+    rows = np.flatnonzero((trace.started >= since_ns) & (trace.started < until_ns))
+    first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+    served = _Served.of(trace.rows(first, last))
+    begins = bulk.room(len(served.started) + 1, np.int64)
+    begins[0], begins[1:] = since_ns, served.started
     begin, end = since_ns, since_ns
-    for low, high in _silences(trace, since_ns, until_ns):
+    for part in bulk.pieces(len(begins)):
+        low = np.clip(begins[part], since_ns, until_ns)
+        high = np.clip(served.next_return[part], since_ns, until_ns)
         widest = int(np.argmax(high - low))
         if int(high[widest] - low[widest]) > end - begin:
             begin, end = int(low[widest]), int(high[widest])
@@ -286,23 +294,19 @@ def longest_silence(trace: Trace, since_ns: int, until_ns: int) -> tuple[int, in
     return begin - error_ns, end + error_ns
 
 
-def silences(trace: Trace, since_ns: int, until_ns: int, over_ns: int) -> Iterator[Span]:
-    """Yield each stretch of an interval that may lack service for longer than so much."""
+def silences(trace: Trace, since_ns: int, until_ns: int) -> Iterator[Span]:
+    """Yield each stretch of an interval in which an outage of `slow_s` may have left no window.
+
+    Nothing returns during an outage: there is one where no success returned for so long, and it
+    began no earlier than the last one before it.
+    """
+    served = _Served.of(trace)
+    count = len(served.ended)
+    returns = bulk.room(count + 2, np.int64)
+    returns[0], returns[-1] = since_ns, until_ns
+    np.clip(served.ended, since_ns, until_ns, out=returns[1:-1])
+    before, after = returns[:-1], returns[1:]
     error_ns = trace.log.clock_error_ns
-    for low, high in _silences(trace, since_ns, until_ns):
-        for row in np.flatnonzero(high - low > over_ns):
-            yield int(low[row]) - error_ns, int(high[row]) + error_ns
-
-
-def _silences(trace: Trace, since_ns: int, until_ns: int) -> Iterator[tuple[Instants, Instants]]:
-    """Yield from when to when each success of an interval was followed by no other."""
-    # What began before the interval says no more of it than its beginning does.
-    inside = (trace.started >= since_ns) & (trace.started < until_ns)
-    rows = np.flatnonzero(inside)
-    first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
-    served = _Served.of(trace.rows(first, last))
-    begins = bulk.room(len(served.started) + 1, np.int64)
-    begins[0], begins[1:] = since_ns, served.started
-    for part in bulk.pieces(len(begins)):
-        low = np.clip(begins[part], since_ns, until_ns)
-        yield low, np.clip(served.next_return[part], since_ns, until_ns)
+    for row in bulk.where(count + 1, lambda part: after[part] - before[part] > trace.slow_ns):
+        began_ns = max(int(served.latest_start[row - 1]), since_ns) if row else since_ns
+        yield began_ns - error_ns, int(after[row]) + error_ns
