@@ -195,9 +195,10 @@ def test_how_long_a_pool_was_poisoned_lies_within_its_bounds(
     left = [e for _, e in truly if e == UNTIL_S * 1000]
     assert one.remaining == (len(left) if gone is None else 0)
     if truly:
-        truth_s = (max(e for _, e in truly) - min(b for b, _ in truly)) / 1000
-        assert one.measured_s - one.uncertainty_s <= truth_s + 1e-9
-        assert one.measured_s >= truth_s - 1e-9
+        some = len({at for begins, ends in truly for at in range(begins, ends)}) * 1_000_000
+        assert one.lower_ns <= some <= one.measured_ns
+        longest = max(ends - begins for begins, ends in truly) * 1_000_000
+        assert one.longest_lower_ns <= longest <= one.longest_ns
         assert 0 < one.share_max <= 1
     else:
         assert one.measured_s == one.share_max == 0
