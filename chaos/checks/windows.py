@@ -300,13 +300,19 @@ def silences(trace: Trace, since_ns: int, until_ns: int) -> Iterator[Span]:
     Nothing returns during an outage: there is one where no success returned for so long, and it
     began no earlier than the last one before it.
     """
-    served = _Served.of(trace)
-    count = len(served.ended)
-    returns = bulk.room(count + 2, np.int64)
+    ended = bulk.kept(trace.ended, trace.succeeded)
+    returns = bulk.room(len(ended) + 2, np.int64)
     returns[0], returns[-1] = since_ns, until_ns
-    np.clip(served.ended, since_ns, until_ns, out=returns[1:-1])
+    np.clip(ended, since_ns, until_ns, out=returns[1:-1])
+    returns.sort()
     before, after = returns[:-1], returns[1:]
+    rows = bulk.where(len(before), lambda part: after[part] - before[part] > trace.slow_ns)
+    if not len(rows):
+        return
+    latest_start = np.full(len(rows) + 1, since_ns)
+    started = bulk.kept(trace.started, trace.succeeded)
+    np.maximum.at(latest_start, np.searchsorted(before[rows], ended), started)
+    np.maximum.accumulate(latest_start, out=latest_start)
     error_ns = trace.log.clock_error_ns
-    for row in bulk.where(count + 1, lambda part: after[part] - before[part] > trace.slow_ns):
-        began_ns = max(int(served.latest_start[row - 1]), since_ns) if row else since_ns
-        yield began_ns - error_ns, int(after[row]) + error_ns
+    for began_ns, over_ns in zip(latest_start.tolist(), after[rows].tolist(), strict=False):
+        yield began_ns - error_ns, over_ns + error_ns
