@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from chaos.checks.repeats import over_repeats, repeats
 from chaos.checks.success_ratio import SuccessRatio
 from chaos.model.operation import PROBE_ARM, Kind, OperationWriter, Outcome
 from chaos.model.verdict import Finding, Verdict
+from reports import tables
+from reports.read import load
+from reports.words import MISSING
 
 WRITES = {"arm": "arm", "endpoint": "cluster", "operation": "write"}
 
@@ -182,6 +186,17 @@ class TestNoWindow:
         for enough_s in (0.0, 1.0):  # 0 asks for no window at all
             passed = judged(recording, interruption_s_max=enough_s)
             assert (passed.verdict, passed.measured) == (Verdict.PASS, 0.0)
+
+    def test_a_report_tells_it_between_its_instants(self, tmp_path: Path) -> None:
+        run = self.silent(tmp_path, Shape.FREEZE, 10.1, 11.0, 50)
+        history = run.write()
+        told = judge(history, [Interruption(arm="arm", interruption_s_max=0.3)]).as_json()
+        (history.folder / "verdict.json").write_text(json.dumps(told), encoding="utf-8")
+        (row,) = [r for r in tables.interruptions(load(history.folder)) if r.limit != MISSING]
+        assert (row.verdict, row.at_least) == ("unknown", "at least 0 s")
+        assert row.measured.startswith("at most 0.9")
+        assert (row.from_, row.to) != (MISSING, MISSING)
+        assert "but nothing was served for 0.9" in row.why
 
     def test_a_steady_stream_passes_a_limit_that_it_can_show(self, tmp_path: Path) -> None:
         run = self.silent(tmp_path, Shape.REFUSE, 99, 100, 50)
@@ -404,6 +419,19 @@ class TestTime:
         assert told is not None
         assert told.silent_s == 0.0
         assert told.interrupted_s_min <= 22.0 <= told.interrupted_s <= 23.5
+
+    def test_the_crowd_after_an_outage_is_no_silence(self, tmp_path: Path) -> None:
+        """What waited is served in turn, each of it later than an operation may take."""
+        run = RunBuilder(tmp_path / "run")
+        run.traffic("arm", "cluster", Kind.WRITE, per_s=20, until_s=30, users=3, latency_s=0.1)
+        run.outage("cluster", 10.1, 13.1, Shape.FREEZE)
+        recording = recorded(run)
+        (window,) = recording.windows("arm", "cluster", Kind.WRITE)
+        told = served(
+            recording, ("arm", "cluster", Kind.WRITE), recording.since_ns, recording.until_ns
+        )
+        assert told is not None
+        assert (told.silent_s, told.interrupted_s) == (0.0, window.measured_s)
 
     def test_an_instance_that_joins_later_lacked_no_service_before(self, tmp_path: Path) -> None:
         """Its probes begin when it is there: nobody was to be served by it until then."""
