@@ -278,7 +278,10 @@ def longest_silence(trace: Trace, since_ns: int, until_ns: int) -> tuple[int, in
     clients that fail fast; patient ones may have sat out one of `slow_s`.
     """
     # What began before the interval says no more of it than its beginning does.
-    rows = np.flatnonzero((trace.started >= since_ns) & (trace.started < until_ns))
+    rows = bulk.where(
+        len(trace.started),
+        lambda part: (trace.started[part] >= since_ns) & (trace.started[part] < until_ns),
+    )
     first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
     served = _Served.of(trace.rows(first, last))
     begins = bulk.room(len(served.started) + 1, np.int64)
@@ -311,7 +314,9 @@ def silences(trace: Trace, since_ns: int, until_ns: int) -> Iterator[Span]:
         return
     latest_start = np.full(len(rows) + 1, since_ns)
     started = bulk.kept(trace.started, trace.succeeded)
-    np.maximum.at(latest_start, np.searchsorted(before[rows], ended), started)
+    begins = before[rows]
+    for part in bulk.pieces(len(ended)):
+        np.maximum.at(latest_start, np.searchsorted(begins, ended[part]), started[part])
     np.maximum.accumulate(latest_start, out=latest_start)
     error_ns = trace.log.clock_error_ns
     for began_ns, over_ns in zip(latest_start.tolist(), after[rows].tolist(), strict=False):
