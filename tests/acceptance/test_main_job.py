@@ -92,18 +92,15 @@ def test_writer_failover_passes_for_prepared_clients_and_shows_the_others(gameda
 
 
 def assert_a_missed_objective_fails(gameday: Gameday) -> None:
-    """Judge the same data by an objective that no failover meets."""
+    """Judge the same data by an objective that the pool misses, whatever the generator was given."""
     environment = gameday.folder() / "environment.json"
     strict = json.loads(environment.read_text(encoding="utf-8"))
-    strict["experiment"]["objectives"][0]["interruption_s_max"] = 0.05
+    strict["experiment"]["objectives"] = [{"check": "poisoned-pool", "arm": "default-pool"}]
     environment.write_text(json.dumps(strict), encoding="utf-8")
     assert inside(gameday, "judge", "--json").returncode == 1
-    (missed,) = (
-        f
-        for f in gameday.verdict()["findings"]
-        if f["check"] == "interruption" and f["verdict"] == "fail"
-    )
-    assert (missed["arm"], missed["operation"]) == ("resilient", "write")
+    findings = gameday.verdict()["findings"]
+    (missed,) = (f for f in findings if f["verdict"] == "fail")
+    assert (missed["check"], missed["arm"]) == ("poisoned-pool", "default-pool")
 
 
 @pytest.fixture(scope="module")
