@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fix_history import RunBuilder, Shape, failover_run
 from run_builder import to_ns
@@ -15,41 +13,11 @@ from chaos.checks.instants import instants
 from chaos.checks.recording import Recording
 from chaos.model.history import History
 from chaos.model.operation import Kind, OperationWriter, Outcome
-from chaos.model.shares import SHARE_DTYPE
 
 
 def told(history: History, injection: int = 0) -> list[dict[str, Any]]:
     recording = Recording(history)
     return [i.as_json() for i in instants(recording, recording.injections[injection])]
-
-
-def with_clock_error(history: History, arm: str, *, behind_s: float, error_s: float) -> History:
-    """The history as a worker's clock would have told it that is so much behind."""
-    log, behind_ns = history.arms[arm], to_ns(behind_s) - to_ns(0)
-    operations, attempts = np.array(log.operations), np.array(log.attempts)
-    for column in ("intended_ns", "started_ns", "ended_ns"):
-        operations[column] -= behind_ns
-    for column in ("started_ns", "ended_ns"):
-        attempts[column] -= behind_ns
-    shares = np.zeros(1, dtype=SHARE_DTYPE)
-    shares["error_ns"], shares["count"] = to_ns(error_s) - to_ns(0), len(operations)
-    log = replace(log, operations=operations, attempts=attempts, shares=shares)
-    return replace(history, arms={**history.arms, arm: log})
-
-
-@pytest.mark.parametrize("behind_s", [0.0, 0.15, 0.2, -0.2])
-def test_what_a_worker_felt_is_told_within_the_error_of_its_clock(
-    tmp_path: Path, behind_s: float
-) -> None:
-    history = failover_run(tmp_path / "run").write()
-    true = told(history)
-    seen = told(with_clock_error(history, "resilient", behind_s=behind_s, error_s=0.2))
-    truth, found = (find(those, "first committed write", "resilient") for those in (true, seen))
-    assert found["at_s"] >= truth["at_s"] - 1e-9
-    since = found["at_s"] - found["uncertainty_s"]
-    assert since <= truth["at_s"] - truth["uncertainty_s"] + 1e-9
-    by_probes = "new writer by SQL"
-    assert find(seen, by_probes) == find(true, by_probes)
 
 
 def find(all_told: list[dict[str, Any]], name: str, arm: str | None = None) -> dict[str, Any]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fix_history import RunBuilder, outage_run
+from fix_history import RunBuilder, failover_run, outage_run
 
+from chaos.checks.instants import instants
 from chaos.checks.judge import judge
 from chaos.checks.recording import Recording
+from chaos.checks.scene import Instant
 from chaos.clock import NS
 from chaos.model.history import History, load_history
 from chaos.model.operation import OPERATION, Kind
 from chaos.model.record import LineWriter, Observation
-from chaos.model.shares import SHARE, path_of
+from chaos.model.shares import SHARE, SHARE_DTYPE, path_of
 from chaos.model.verdict import Verdict
 from reports import workers
 from reports.read import load
@@ -247,3 +250,42 @@ def test_the_error_of_the_clocks_moves_every_bound_outwards(tmp_path: Path) -> N
 
 def run_ns(at_s: float) -> int:
     return 1_000 * NS + round(at_s * NS)
+
+
+def behind(history: History, arm: str, *, clock_s: float, error_s: float) -> History:
+    """The history as the clock of a worker would have told it that is so much behind."""
+    log = history.arms[arm]
+    operations, attempts = np.array(log.operations), np.array(log.attempts)
+    for column in ("intended_ns", "started_ns", "ended_ns"):
+        operations[column] -= round(clock_s * NS)
+    for column in ("started_ns", "ended_ns"):
+        attempts[column] -= round(clock_s * NS)
+    shares = np.zeros(1, dtype=SHARE_DTYPE)
+    shares["error_ns"], shares["count"] = round(error_s * NS), len(operations)
+    log = replace(log, operations=operations, attempts=attempts, shares=shares)
+    return replace(history, arms={**history.arms, arm: log})
+
+
+def named_instants(history: History, name: str) -> list[Instant]:
+    recording = Recording(history)
+    return [i for i in instants(recording, recording.injections[0]) if i.name == name]
+
+
+@pytest.mark.parametrize("clock_s", [0.0, 0.15, 0.2, -0.2])
+def test_what_a_worker_felt_is_told_within_the_error_of_its_clock(
+    tmp_path: Path, clock_s: float
+) -> None:
+    history = failover_run(tmp_path / "run").write()
+    away = behind(history, "resilient", clock_s=clock_s, error_s=0.2)
+    truth, found = (
+        next(i for i in named_instants(told, "first committed write") if i.arm == "resilient")
+        for told in (history, away)
+    )
+    assert truth.at_s is not None
+    assert truth.uncertainty_s is not None
+    assert found.at_s is not None
+    assert found.uncertainty_s is not None
+    assert found.at_s >= truth.at_s - 1e-9
+    assert found.at_s - found.uncertainty_s <= truth.at_s - truth.uncertainty_s + 1e-9
+    by_probes = "new writer by SQL"
+    assert named_instants(away, by_probes) == named_instants(history, by_probes)
