@@ -254,7 +254,9 @@ def test_a_poisoned_pool_is_caught_under_traffic(gameday: Gameday, tmp_path: Pat
     """The pool that keeps what refuses writes fails, the one that drops it passes: same fault."""
     file = tmp_path / "poisoned.yaml"
     asked = experiment({**FAILOVER, "settle_s": 4}, "resilient")
-    asked["workload"]["arms"] = [{"arm": "default-pool"}, {"arm": "resilient"}]
+    # With overflow, a crowd (of a stalled machine, say) crosses the pool, and any five of it stay.
+    keeping = {"arm": "default-pool", "pool": {"max_overflow": 0}}
+    asked["workload"]["arms"] = [keeping, {"arm": "resilient"}]
     asked["objectives"] = [{"check": "poisoned-pool"}]
     file.write_text(json.dumps(asked), encoding="utf-8")
     defect = "poisoned-promotion:dns_lag_s=3"

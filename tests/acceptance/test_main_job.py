@@ -95,7 +95,9 @@ def assert_a_missed_objective_fails(gameday: Gameday) -> None:
     """Judge the same data by an objective that the pool misses, whatever the generator was given."""
     environment = gameday.folder() / "environment.json"
     strict = json.loads(environment.read_text(encoding="utf-8"))
-    strict["experiment"]["objectives"] = [{"check": "poisoned-pool", "arm": "default-pool"}]
+    strict["experiment"]["objectives"] = [
+        {"check": "poisoned-pool", "arm": "default-pool", "poisoned_s_max": 0}
+    ]
     environment.write_text(json.dumps(strict), encoding="utf-8")
     assert inside(gameday, "judge", "--json").returncode == 1
     findings = gameday.verdict()["findings"]
