@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from chaos.model.history import Records, load_operations
+from chaos.model.history import Records, load_operations, writing
 from chaos.model.ledger import ArmLedger
-from chaos.model.operation import NO_WRITE_ID, WRITING, Outcome
+from chaos.model.operation import NO_WRITE_ID, Outcome
 
 SHOWN_MAX = 20
 """Write ids that a ledger lists of each kind."""
@@ -38,8 +38,7 @@ class Tally:
 
 def written(records: Records) -> NDArray[np.bool_]:
     """Tell which recorded operations wrote a row of the ledger, or tried to."""
-    kinds = np.isin(records["kind"], WRITING)
-    return np.asarray(kinds & (records["write_id"] != NO_WRITE_ID))
+    return np.asarray(writing(records) & (records["write_id"] != NO_WRITE_ID))
 
 
 def attempted_writes(operations: Path, arm: str) -> tuple[Ids, NDArray[np.uint8]]:

@@ -41,6 +41,8 @@ class RepeatsRow:
     arm: str
     stream: str
     n: int
+    left_out: str
+    """Repeats that are not among these n, and why."""
     median: str
     interval: str
     confidence: str
@@ -128,6 +130,7 @@ def over_repeats(report: Report) -> tuple[RepeatsRow, ...]:
             arm=naming.arm(row["arm"]),
             stream=naming.stream(report, row),
             n=row["n"],
+            left_out=_left_out(row),
             median=_at_most(row["median"]),
             interval=f"{duration(interval['low'])} to {_end(interval['high'])}",
             confidence=f"{interval['confidence']:.4g}".rstrip("0").rstrip("."),
@@ -137,6 +140,13 @@ def over_repeats(report: Report) -> tuple[RepeatsRow, ...]:
         for row in sorted(told, key=lambda r: (r["step"], naming.order(report, r)))
         if (interval := row.get("interval"))
     )
+
+
+def _left_out(row: dict[str, Any]) -> str:
+    """Return how many repeats do not count, by reason; those of before this was told are not known."""
+    reasons = (("without_effect", "without effect"), ("shared", "within one before"))
+    told = [f"{count(row[key])} {why}" for key, why in reasons if row.get(key)]
+    return ", ".join(told) or MISSING
 
 
 def _at_most(value: float | None) -> str:

@@ -11,8 +11,9 @@ from chaos.checks.base import Check
 from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model import bulk
+from chaos.model.history import writing
 from chaos.model.ledger import ArmLedger, Ledger
-from chaos.model.operation import NO_WRITE_ID, Kind, Outcome
+from chaos.model.operation import NO_WRITE_ID, WRITING, Outcome
 from chaos.model.verdict import Finding, Verdict
 
 # Fewer acknowledged writes than this before an injection or after its effect prove nothing about loss.
@@ -165,7 +166,7 @@ def _acknowledged(recording: Recording, arm: str, since_ns: int, until_ns: int) 
     """Count writes whose success the client was told of within an interval."""
     total = 0
     for stream_arm, endpoint, kind in recording.streams:
-        if stream_arm == arm and kind in {Kind.WRITE, Kind.TRANSACTION}:
+        if stream_arm == arm and kind in WRITING:
             trace = recording.trace(arm, endpoint, kind)
             assert trace is not None
             told = trace.succeeded & (trace.ended >= since_ns) & (trace.ended < until_ns)
@@ -180,9 +181,8 @@ def acknowledged_writes(recording: Recording, arm: str) -> int:
         return 0
     records, total = log.operations, 0
     for part in bulk.pieces(len(records)):
-        kinds, outcomes = records["kind"][part], records["outcome"][part]
-        writes = (kinds == Kind.WRITE) | (kinds == Kind.TRANSACTION)
-        told = writes & (outcomes == Outcome.OK) & (records["write_id"][part] != NO_WRITE_ID)
+        told = writing(records[part]) & (records["outcome"][part] == Outcome.OK)
+        told &= records["write_id"][part] != NO_WRITE_ID
         total += int(told.sum())
     return total
 

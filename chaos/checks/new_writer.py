@@ -10,7 +10,7 @@ from chaos.checks.connections import connections_of
 from chaos.checks.scene import CLUSTER, About, Instant, Scene
 from chaos.checks.switching import PROBES, answers
 from chaos.checks.switching_roles import roles
-from chaos.model.operation import READ_ONLY, Kind
+from chaos.model.operation import READ_ONLY, WRITING
 
 
 def failover(scene: Scene) -> Iterator[Instant]:
@@ -142,7 +142,7 @@ def first_commits(scene: Scene, new: str) -> Iterator[Instant]:
     for writes in scene.successes(new, writes=True):
         streams = [
             stream
-            for kind in (Kind.WRITE, Kind.TRANSACTION)
+            for kind in WRITING
             if (stream := (writes.arm, CLUSTER, kind)) in scene.recording.streams
         ]
         if not streams:

@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from chaos.clock import NS
 from chaos.model import bulk
-from chaos.model.history import History, OperationLog, Records
+from chaos.model.history import History, OperationLog, Records, writing
 from chaos.model.operation import NO_WRITE_ID, PROBE_ARM, Kind, Outcome
 
 IDS_OF_A_PROCESS = 10**9
@@ -66,9 +66,7 @@ class _Writes:
     @classmethod
     def of(cls, records: Records) -> _Writes:
         def bears_an_id(part: slice) -> Flags:
-            kinds = records["kind"][part]
-            writes = (kinds == Kind.WRITE) | (kinds == Kind.TRANSACTION)
-            return np.asarray(writes & (records["write_id"][part] != NO_WRITE_ID))
+            return np.asarray(writing(records[part]) & (records["write_id"][part] != NO_WRITE_ID))
 
         chosen = bulk.where(len(records), bears_an_id)
         ids = bulk.taken(records["write_id"], chosen)

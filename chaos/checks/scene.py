@@ -14,7 +14,7 @@ from chaos.checks.injections import Injection
 from chaos.checks.recording import Recording, in_period
 from chaos.clock import NS
 from chaos.model import bulk
-from chaos.model.history import OperationLog
+from chaos.model.history import OperationLog, writing
 from chaos.model.operation import Kind, Outcome
 from chaos.model.record import Observation
 
@@ -165,8 +165,7 @@ class Scene:
             wanted = inside & (operations["outcome"] == Outcome.OK)
             wanted &= named(operations["endpoint"], log, CLUSTER)
             if writes:
-                kinds = operations["kind"]
-                wanted &= (kinds == Kind.WRITE) | (kinds == Kind.TRANSACTION)
+                wanted &= writing(operations)
             if instance:
                 wanted &= named(operations["instance"], log, instance)
             rows = bulk.where(len(wanted), lambda part, wanted=wanted: wanted[part])  # type: ignore[misc]

@@ -28,8 +28,8 @@ from chaos.checks.evidence import NEVER
 from chaos.checks.recording import Recording
 from chaos.clock import NS
 from chaos.model import bulk
-from chaos.model.history import OperationLog
-from chaos.model.operation import Kind, Outcome
+from chaos.model.history import OperationLog, writing
+from chaos.model.operation import Outcome
 from chaos.model.verdict import Finding, Verdict
 
 CHECK = "single-writer"
@@ -159,10 +159,9 @@ def _taken_of(log: OperationLog) -> Iterator[tuple[str, tuple[Instants, Instants
     records, error_ns = log.operations, log.clock_error_ns
 
     def sure(part: slice) -> NDArray[np.bool_]:
-        kinds, outcomes = records["kind"][part], records["outcome"][part]
-        written = (kinds == Kind.WRITE) | (kinds == Kind.TRANSACTION)
+        written = writing(records[part]) & (records["outcome"][part] == Outcome.OK)
         # One attempt alone: which instance an earlier, unanswered one reached is not known.
-        return np.asarray(written & (outcomes == Outcome.OK) & (records["attempts"][part] == 1))
+        return np.asarray(written & (records["attempts"][part] == 1))
 
     positions = bulk.where(len(records), sure)
     instances = bulk.taken(records["instance"], positions)

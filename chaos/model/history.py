@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chaos.clock import NS, Anchor
 from chaos.model import bulk
 from chaos.model.ledger import Ledger
-from chaos.model.operation import ATTEMPT, CONNECTION, OPERATION, Kind
+from chaos.model.operation import ATTEMPT, CONNECTION, OPERATION, WRITING, Kind
 from chaos.model.record import FORMAT, Event, Observation, read_events, read_observations
 from chaos.model.shares import NO_SHARES, Shares, load_shares
 
@@ -126,6 +126,12 @@ class History:
     def of_kind(self, kind: str) -> Iterator[Observation]:
         """Yield the observations of one kind in order."""
         return (o for o in self.observations if o.kind == kind)
+
+
+def writing(records: Records) -> NDArray[np.bool_]:
+    """Tell which of some recorded operations write."""
+    kinds = records["kind"]
+    return np.asarray(np.logical_or.reduce([kinds == kind for kind in WRITING]))
 
 
 def load_operations(folder: Path, arm: str) -> OperationLog:

@@ -122,6 +122,16 @@ class TestWindows:
         assert (writes.n, writes.confidence) == (3, "0.75")
         assert writes.median.startswith("1.4")
         assert "the worst of n bounds no other" in said(report)
+        assert {r.left_out for r in rows} == {MISSING}
+
+    def test_repeats_that_do_not_count_are_told_with_why(self, repeated_folder: Path) -> None:
+        report = load(repeated_folder)
+        for row in report.judgement.told["statistics"]["interruption"]:
+            row.update(without_effect=2, shared=1)
+        assert {r.left_out for r in windows.over_repeats(report)} == {
+            "2 without effect, 1 within one before"
+        }
+        assert "2 without effect" in said(report)
 
     def test_a_quantile_that_was_asked_for_is_called_one(self, tmp_path: Path) -> None:
         run = failover_run(tmp_path / "run", repeats=3)
