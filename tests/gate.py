@@ -20,6 +20,7 @@ from typing import Any
 
 _RESET = struct.pack("ii", 1, 0)
 _CHUNK = 65536
+_PATIENCE_S = 60.0
 LISTENING = 0
 
 
@@ -57,7 +58,7 @@ class Gate:
         self._process.kill()
 
     def _answer(self) -> int:
-        if not self._pipe.poll(5):
+        if not self._pipe.poll(_PATIENCE_S):
             raise TimeoutError("the gate does not answer")
         instant: int = self._pipe.recv()
         return instant

@@ -85,7 +85,7 @@ def test_a_cluster_group_is_taken_over_at_a_reboot_and_then_at_once(
     rds.remove_tags_from_resource(ResourceName=arn, TagKeys=["team"])
     assert rds.list_tags_for_resource(ResourceName=arn)["TagList"] == [{"Key": "new", "Value": "1"}]
     rds.modify_db_cluster_parameter_group(
-        DBClusterParameterGroupName="ours", Parameters=[parameter("statement_timeout", "1234")]
+        DBClusterParameterGroupName="ours", Parameters=[parameter("statement_timeout", "1234000")]
     )
     rds.modify_db_cluster(
         DBClusterIdentifier="orders", DBClusterParameterGroupName="ours", ApplyImmediately=True
@@ -95,7 +95,7 @@ def test_a_cluster_group_is_taken_over_at_a_reboot_and_then_at_once(
     assert set(cluster_status(orders).values()) == {"pending-reboot"}
     assert shown(orders, "orders-instance-1", "statement_timeout") == "0"
     reboot(orders, "orders-instance-2")
-    assert shown(orders, "orders-instance-2", "statement_timeout") == "1234ms"
+    assert shown(orders, "orders-instance-2", "statement_timeout") == "1234s"
     assert cluster_status(orders) == {
         "orders-instance-1": "pending-reboot",
         "orders-instance-2": "in-sync",
@@ -105,7 +105,7 @@ def test_a_cluster_group_is_taken_over_at_a_reboot_and_then_at_once(
         DBClusterParameterGroupName="ours",
         Parameters=[
             parameter("timezone", "Europe/Berlin"),
-            parameter("lock_timeout", "77", "pending-reboot"),
+            parameter("lock_timeout", "77000", "pending-reboot"),
         ],
     )
     wait_until(
@@ -116,8 +116,8 @@ def test_a_cluster_group_is_taken_over_at_a_reboot_and_then_at_once(
     assert shown(orders, "orders-instance-1", "statement_timeout") == "0"
     assert shown(orders, "orders-instance-1", "lock_timeout") == "0"
     reboot(orders, "orders-instance-1")
-    assert shown(orders, "orders-instance-1", "lock_timeout") == "77ms"
-    assert shown(orders, "orders-instance-1", "statement_timeout") == "1234ms"
+    assert shown(orders, "orders-instance-1", "lock_timeout") == "77s"
+    assert shown(orders, "orders-instance-1", "statement_timeout") == "1234s"
     rds.reset_db_cluster_parameter_group(
         DBClusterParameterGroupName="ours", ResetAllParameters=True
     )
@@ -171,7 +171,7 @@ def test_an_instance_group_goes_over_the_cluster_s_and_limits_connections(
         DBParameterGroupName="few",
         Parameters=[
             parameter("max_connections", "40", "pending-reboot"),
-            parameter("statement_timeout", "99"),
+            parameter("statement_timeout", "99000"),
         ],
     )
     rds.modify_db_instance(DBInstanceIdentifier="orders-instance-1", DBParameterGroupName="few")
@@ -180,7 +180,7 @@ def test_an_instance_group_goes_over_the_cluster_s_and_limits_connections(
     reboot(orders, "orders-instance-1")
     assert instance_status(orders, "orders-instance-1") == ("few", "in-sync")
     assert shown(orders, "orders-instance-1", "max_connections") == "40"
-    assert shown(orders, "orders-instance-1", "statement_timeout") == "99ms"
+    assert shown(orders, "orders-instance-1", "statement_timeout") == "99s"
     assert shown(orders, "orders-instance-2", "statement_timeout") == "0"
     with ExitStack() as stack:
         for _ in range(40):

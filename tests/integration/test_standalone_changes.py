@@ -102,7 +102,7 @@ def test_a_parameter_group_of_its_family_reaches_postgresql(
         Parameters=[
             {
                 "ParameterName": "statement_timeout",
-                "ParameterValue": "1234",
+                "ParameterValue": "1234000",
                 "ApplyMethod": "immediate",
             }
         ],
@@ -112,7 +112,7 @@ def test_a_parameter_group_of_its_family_reaches_postgresql(
     assert group == {"DBParameterGroupName": name, "ParameterApplyStatus": "pending-reboot"}
     rds.reboot_db_instance(DBInstanceIdentifier=one.name)
     one.await_status()
-    assert one.sql("SHOW statement_timeout") == "1234ms"
+    assert one.sql("SHOW statement_timeout") == "1234s"
     assert one.shown["DBParameterGroups"][0]["ParameterApplyStatus"] == "in-sync"
     refused(
         "InvalidDBParameterGroupState", rds.delete_db_parameter_group, DBParameterGroupName=name

@@ -24,6 +24,10 @@ pytestmark = pytest.mark.seconds(20)
 
 ARMS = ("default-pool", "resilient")
 PATIENCE_S = 60.0
+SESSIONS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    " AND application_name LIKE 'gameday%%'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +65,18 @@ class Flowing:
         """Return how many sessions the servers have, apart from those of their own house."""
         found = 0
         for node in self.rig.nodes.values():
-            row = node.ask(
-                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-                " AND application_name LIKE 'gameday%%'"
+            row = wait_until(
+                lambda node=node: node.ask(SESSIONS),  # type: ignore[misc]
+                f"{node.identifier} to answer",
+                timeout_s=PATIENCE_S,
             )
             assert row is not None
             found += int(row[0])
         return found
+
+    def await_no_session(self) -> None:
+        """Wait until the servers have none: what clients closed, a server ends in its own time."""
+        wait_until(lambda: self.sessions() == 0, "every session to end", timeout_s=PATIENCE_S)
 
     def instants(self) -> dict[str, int]:
         return {
@@ -79,9 +88,7 @@ class Flowing:
 
 @pytest.fixture
 def flowing(rig: Rig, tmp_path: Path) -> Iterator[Flowing]:
-    traffic = tuple(
-        ArmTraffic(arm=arm, writes_per_s=30, reads_per_s=30, users=8, queue_max=100) for arm in ARMS
-    )
+    traffic = tuple(ArmTraffic(arm=arm, writes_per_s=30, reads_per_s=30, users=8) for arm in ARMS)
     workload = LocustWorkload(traffic, 7)
     workload.prepare(rig.access, tmp_path.name)
     workers = workload.workers(rig.access, tmp_path)
@@ -107,7 +114,7 @@ def test_a_load_that_stands_still_leaves_no_session_goes_on_as_before_and_can_be
     flowing.load.pause()
     flowing.load.pause()  # Twice is no error.
     counted = {arm: len(flowing.log(arm).operations) for arm in (*ARMS, PROBE_ARM)}
-    wait_until(lambda: flowing.sessions() == 0, "every session to end", timeout_s=PATIENCE_S)
+    flowing.await_no_session()
     _await_spoken(flowing, 2)
     assert {arm: len(flowing.log(arm).operations) for arm in (*ARMS, PROBE_ARM)} == counted
     assert flowing.load.quiet_until_ns() > flowing.instants()["paused"]
@@ -133,7 +140,7 @@ def test_a_load_that_stands_still_leaves_no_session_goes_on_as_before_and_can_be
 
     # It can be stopped as it stands: the fixture does, and raises if a process did not end properly.
     flowing.load.pause()
-    assert flowing.sessions() == 0
+    flowing.await_no_session()
 
 
 def _await_spoken(flowing: Flowing, times: int) -> None:

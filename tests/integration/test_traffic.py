@@ -21,7 +21,7 @@ from chaos.clock import NS, MonotonicClock
 from chaos.errors import HostError
 from chaos.model.history import OperationLog, Records, load_operations
 from chaos.model.operation import Kind, Outcome
-from chaos.model.record import read_observations
+from chaos.model.record import Observation, read_observations
 from chaos.wait import wait_until
 from loadgen import ledger
 from loadgen.arms import find
@@ -143,9 +143,13 @@ def alive_workers(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def require_lag_every_second(rig: Rig, arm: str) -> None:
+def lags_of(rig: Rig, arm: str) -> list[Observation]:
     observed = read_observations(rig.folder / "observations.jsonl")
-    lags = [o for o in observed if (o.kind, o.subject) == ("lag", arm)]
+    return [o for o in observed if (o.kind, o.subject) == ("lag", arm)]
+
+
+def require_lag_every_second(rig: Rig, arm: str) -> None:
+    lags = lags_of(rig, arm)
     assert len(lags) >= 3
     assert all(float(o.value) >= 0 for o in lags)
     for earlier, later in itertools.pairwise(lags):
@@ -174,7 +178,9 @@ def test_both_arms_record_everything_on_schedule_and_stop_clean(rig: Rig) -> Non
         for stream in log.streams():
             records = stream.records
             assert np.all(records["outcome"] == Outcome.OK)
-            assert np.all(records["attempts"] == 1)
+            # Only what stood still for so long may have met a limit of resilient's.
+            prompt = records[records["ended_ns"] - records["started_ns"] < NS]
+            assert np.all(prompt["attempts"] == 1)
             assert {log.names[i] for i in np.unique(records["instance"])} == {INSTANCE}
             assert np.all(records["backend_pid"] > 0)
             assert np.all(records["intended_ns"] <= records["started_ns"])
@@ -199,10 +205,10 @@ def test_a_frozen_server_meets_a_deadline_and_latency_counts_from_the_intended_s
         deadline_s = find("resilient").deadline_s
         assert deadline_s is not None
         pause(deadline_s + 1)
+        rig.await_error("resilient", "----- DeadlineExceeded")
         thawed_ns = time.monotonic_ns()
     rig.await_newer_success("resilient")
     rig.stop()
-    assert "----- DeadlineExceeded" in rig.errors("resilient")
     for kind in (Kind.WRITE, Kind.READ):
         records = rig.stream("resilient", kind)
         during = records[
@@ -240,10 +246,13 @@ def test_both_arms_retry_terminated_sessions_and_read_only_poisons_default_pool(
         "more writes of default-pool",
         timeout_s=60,
     )
+    stopping_ns = time.monotonic_ns()
     rig.stop()
     assert "25006 ReadOnlySqlTransaction" in rig.errors("resilient")
     late = rig.writes("default-pool")
-    late = late[late["intended_ns"] > poisoned_from_ns]
+    # What the end of the traffic cut off shows nothing.
+    late = late[(late["intended_ns"] > poisoned_from_ns) & (late["ended_ns"] < stopping_ns)]
+    assert len(late) > 20
     assert np.all(late["outcome"] == Outcome.FAILED)
     assert np.all(late["attempts"] == 1)
     names = rig.log("default-pool").names
@@ -259,7 +268,7 @@ def test_a_full_queue_is_recorded_as_failed_and_never_sent(rig: Rig) -> None:
     rig.start("default-pool", rate_per_s=100, users=2, queue_max=20)
     with rig.postgres.frozen():
         wait_until(
-            lambda: "----- QueueFull" in rig.log("default-pool").names, "QueueFull", timeout_s=20
+            lambda: "----- QueueFull" in rig.log("default-pool").names, "QueueFull", timeout_s=60
         )
     rig.await_newer_success("default-pool")
     rig.stop()
@@ -268,7 +277,9 @@ def test_a_full_queue_is_recorded_as_failed_and_never_sent(rig: Rig) -> None:
     assert np.all(refused["outcome"] == Outcome.FAILED)
     assert np.all(refused["attempts"] == 0)
     assert np.all(refused["write_id"] == -1)
-    assert np.all(refused["ended_ns"] - refused["intended_ns"] < NS)
+    # At once, but for how late the generator was itself.
+    late_ns = max(float(o.value) for o in lags_of(rig, "default-pool")) * 1e6
+    assert np.all(refused["ended_ns"] - refused["intended_ns"] < NS + late_ns)
 
 
 def test_what_is_in_flight_when_told_to_stop_is_cut_off_in_time_and_recorded(rig: Rig) -> None:
