@@ -90,7 +90,7 @@ class OnReaders:
     def _read(self, instance: str, mark: int, unmarked: str, until_ns: int) -> ReaderLedger | None:
         """Return what one instance holds; None where its name leads to the writer."""
         began_ns = self.clock.now_ns()
-        caught_up, why = False, unmarked
+        why = unmarked or f"{instance} was read before it showed the last write"
         if not unmarked:
             try:
                 wait_until(
@@ -101,14 +101,16 @@ class OnReaders:
                     errors=(DatabaseError,),
                     clock=self.clock,
                 )
-                caught_up = True
             except WaitTimeout as error:
                 why = str(error)
+        caught_up = False
         try:
             with connection_for(self.access, instance, _PURPOSE) as connection:
                 reached = identify(connection)
                 if reached.instance == self.writer:
                     return None
+                # Of this very connection: the name may have led elsewhere while it was waited for.
+                caught_up = not unmarked and self._marked(connection, mark)
                 found = self._held(connection, reached)
         except DatabaseError as error:
             if error.sqlstate != _NO_TABLE:
@@ -117,11 +119,13 @@ class OnReaders:
         return replace(found, caught_up=caught_up, why="" if caught_up else why)
 
     def _shows(self, instance: str, mark: int) -> bool:
+        """Tell whether there is nothing more to wait for: it is the writer, or shows the mark."""
         with connection_for(self.access, instance, _PURPOSE) as connection:
-            if identify(connection).instance == self.writer:
-                return True
-            row = connection.execute(MARKED.format(table=table_of(self.run)), (mark,)).fetchone()
-            return row is not None
+            return identify(connection).instance == self.writer or self._marked(connection, mark)
+
+    def _marked(self, connection: Connection, mark: int) -> bool:
+        row = connection.execute(MARKED.format(table=table_of(self.run)), (mark,)).fetchone()
+        return row is not None
 
     def _held(self, connection: Connection, reached: Identity) -> ReaderLedger:
         read_at_ns = self.clock.now_ns()
