@@ -178,6 +178,7 @@ class StaleReader(Defect):
                 if reader.status == AVAILABLE and core.writer != reader.id:
                     replay(reader, "pause")
                 core.pause(_WATCH_S)
+            replay(reader, "resume")  # It may have been paused once more while this was lifted.
 
         replay(reader, "pause")
         core.background(f"staleness of {reader.id}", watch, failed=lambda: None)
