@@ -150,7 +150,7 @@ def test_two_builders_of_one_template_both_get_it(
     for builder in builders:
         builder.start()
     for builder in builders:
-        builder.join(60)
+        builder.join(300)
     assert len(found) == 2
     assert found[0] == found[1]
     assert found[0].archive.stat().st_size > 1_000_000

@@ -180,7 +180,7 @@ def test_a_running_program_sees_the_endpoint_move(beside: Beside) -> None:
         wait_until(
             lambda: resolved() not in {"", live.resolve(before).addresses[0]},
             "the program to see the new writer",
-            timeout_s=30,
+            timeout_s=60,
         )
         live.await_available(3)
         assert resolved() == live.resolve(live.api_writer()).addresses[0]

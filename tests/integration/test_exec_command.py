@@ -75,7 +75,7 @@ def test_the_program_ends_with_us(standing: str) -> None:
         except psutil.NoSuchProcess:
             return True
 
-    wait_until(ended, "the program to end", timeout_s=30)
+    wait_until(ended, "the program to end", timeout_s=60)
 
 
 def test_the_cluster_has_to_be_clear(standing: str) -> None:

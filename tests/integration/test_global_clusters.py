@@ -18,7 +18,7 @@ from chaos.wait import wait_until
 
 pytestmark = pytest.mark.seconds(60)
 
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 INSTANCE = {"DBInstanceClass": "db.serverless", "Engine": "aurora-postgresql"}
 
 
@@ -128,7 +128,8 @@ def test_a_switchover_loses_nothing_and_comes_back(world: World, refused: Refuse
     )
     assert global_status(world.near)["eu-west-1"] == -1
 
-    world.far.cluster.core.pacer.fix("promote", 3.0)  # so that it is seen while it goes on
+    # so that it is seen while it goes on
+    end = world.far.cluster.core.pacer.fix("promote", 6.0)
     with world.writer() as session:
         session.execute("INSERT INTO kept VALUES (1001)")
         accepted = world.near_rds.switchover_global_cluster(
@@ -147,6 +148,7 @@ def test_a_switchover_loses_nothing_and_comes_back(world: World, refused: Refuse
         world.near_rds.reboot_db_instance,
         DBInstanceIdentifier=f"{world.id}-near-instance-1",
     )
+    end()
     world.await_settled()
     assert world.primary() == world.far_arn
     assert [i.is_writer for i in world.near.record.instances] == [False, False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psutil
 import psycopg
 import pytest
 from fix_postgres import SETTINGS, PlainPostgres
@@ -23,6 +24,16 @@ def of(postgres: PlainPostgres) -> Sessions:
     """Those of one process; the server is an instance, too."""
     access = postgres.access()
     return Sessions(replace(access, endpoints={**access.endpoints, "i1": "127.0.0.1"}))
+
+
+def await_none(sessions: Sessions) -> None:
+    """Wait until the server has ended them: it is told to, and does it when it comes to it."""
+    wait_until(
+        lambda: sessions.held(NAME) == 0,
+        "the sessions to end",
+        timeout_s=PATIENCE_S,
+        errors=(DatabaseError,),
+    )
 
 
 @pytest.fixture
@@ -68,7 +79,13 @@ def test_who_is_there_only_for_a_moment_leaves_no_place_free(postgres: PlainPost
         def sleep(self, duration_s: float) -> None:
             if not passing.closed:
                 assert duration_s > 0
+                backend = passing.info.backend_pid
                 passing.close()
+                wait_until(
+                    lambda: not psutil.pid_exists(backend),
+                    "its place to be free",
+                    timeout_s=PATIENCE_S,
+                )
             super().sleep(duration_s)
 
     access = postgres.access()
@@ -81,12 +98,7 @@ def test_who_is_there_only_for_a_moment_leaves_no_place_free(postgres: PlainPost
     assert refused.value.sqlstate == "53300"
     assert held.held(NAME) == opened
     held.drop(NAME, opened)
-    wait_until(
-        lambda: held.held(NAME) == 0,
-        "the sessions to end",
-        timeout_s=PATIENCE_S,
-        errors=(DatabaseError,),
-    )
+    await_none(held)
 
 
 def test_another_process_ends_those_that_were_left(
@@ -97,7 +109,7 @@ def test_another_process_ends_those_that_were_left(
     assert later.held(NAME) == 3
     assert later.held("gameday-another") == 0
     later.end_sessions(NAME)
-    wait_until(lambda: later.held(NAME) == 0, "their end", timeout_s=PATIENCE_S)
+    await_none(later)
 
 
 def test_statements_are_held_in_a_transaction(sessions: Sessions, postgres: PlainPostgres) -> None:
@@ -108,7 +120,7 @@ def test_statements_are_held_in_a_transaction(sessions: Sessions, postgres: Plai
         sessions.query("i1", needing)
     assert refused.value.sqlstate == "55P03"
     sessions.end_sessions(NAME)
-    assert sessions.held(NAME) == 0
+    await_none(sessions)
     assert sessions.query("i1", needing) == []
     postgres.execute("DROP TABLE held")
 
@@ -129,7 +141,7 @@ def test_a_wrong_statement_is_an_error_and_ends_with_the_rest(sessions: Sessions
         sessions.hold(NAME, "i1", ("SELECT nonsense",), sessions=2)
     assert sessions.held(NAME) > 0
     sessions.end_sessions(NAME)
-    assert sessions.held(NAME) == 0
+    await_none(sessions)
 
 
 def test_who_holds_sessions_asks_only_where_they_are(postgres: PlainPostgres) -> None:
@@ -139,6 +151,6 @@ def test_who_holds_sessions_asks_only_where_they_are(postgres: PlainPostgres) ->
     sessions = Sessions(replace(access, endpoints={**access.endpoints, **gone}))
     sessions.hold(NAME, "i1", ())
     sessions.end_sessions(NAME)
-    assert sessions.held(NAME) == 0
+    await_none(sessions)
     with pytest.raises(DatabaseError, match=r"endpoint i2 \(gone.invalid"):
         sessions.held("gameday-of-another-process")

@@ -96,7 +96,11 @@ def test_a_replica_failure_blocks_replication_for_its_time(faults: Faults, write
     inject(writer, f"replica_failure(100, 3600, '{failing.id.upper()}')")
     paused = "SELECT pg_get_wal_replay_pause_state()"
     node = faults.member(failing.id).node
-    wait_until(lambda: node.ask(paused) == ("paused",), "the failure", timeout_s=PATIENCE_S)
+    wait_until(
+        lambda: faults.in_force() and node.ask(paused) == ("paused",),
+        "the failure",
+        timeout_s=PATIENCE_S,
+    )
     (shown,) = in_force(faults, "replica-failure")
     assert (shown["instance"], shown["percent"], shown["for_s"]) == (failing.id, 100, 3600)
     writer.execute("INSERT INTO shown VALUES (1)")

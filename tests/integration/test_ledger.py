@@ -24,6 +24,7 @@ from loadgen import ledger, ledger_readers
 from loadgen.tables import session_name, table_of
 
 ARM = "resilient"
+NOT_YET = (psycopg.errors.UndefinedTable, psycopg.OperationalError)
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_nothing_is_judged_while_a_session_of_the_run_may_still_commit(
         assert not found.complete
         assert "sessions" in found.why
         with session_of(postgres, f"{run}y"):
-            found = ledger.reconcile(postgres.access(), tmp_path, run, sessions_timeout_s=5)
+            found = ledger.reconcile(postgres.access(), tmp_path, run, sessions_timeout_s=60)
         assert found.complete, "another run's sessions do not matter"
     finally:
         ledger.drop(postgres.access(), run)
@@ -218,15 +219,14 @@ def test_the_ledger_waits_for_the_writer_through_a_failover(target: Target, tmp_
 
     control.begin(run, {"kind": "dns-never-moves"})
     target.rds.failover(None)
-    wait_until(
-        demoted,
-        "the name to lead to the demoted writer",
-        timeout_s=60,
-        errors=(psycopg.OperationalError,),
-    )
-    hasty = ledger.reconcile(access, tmp_path, run, writer_timeout_s=0)
-    assert not hasty.complete
-    assert f"leads to {old.id}, which is a reader" in hasty.why
+    wait_until(demoted, "the name to lead to the old writer", timeout_s=60, errors=NOT_YET)
+
+    def without_patience() -> bool:
+        found = ledger.reconcile(access, tmp_path, run, writer_timeout_s=0)
+        assert not found.complete
+        return f"leads to {old.id}, which is a reader" in found.why
+
+    wait_until(without_patience, "the reader to be named", timeout_s=60)
     moving = threading.Timer(1.0, control.end, [run])
     moving.start()
     found = ledger.reconcile(access, tmp_path, run)
@@ -263,18 +263,13 @@ def test_what_a_reader_lacks_is_told_apart_from_what_is_lost(
             return reader.execute(f"SELECT count(*) FROM {table_of(run)}").fetchone() == (100,)
 
     add(1, 100)
-    wait_until(
-        has_the_first,
-        f"{stale} to have the first writes",
-        timeout_s=60,
-        errors=(psycopg.errors.UndefinedTable, psycopg.OperationalError),
-    )
+    wait_until(has_the_first, f"{stale} to have the first", timeout_s=60, errors=NOT_YET)
     control.begin(run, {"kind": "stale-reader", "instance": stale})
     try:
         add(101, 150)
         add(150, 150)
         record(tmp_path, ARM, dict.fromkeys(range(1, 161), Outcome.OK))
-        found = ledger.reconcile(access, tmp_path, run, readers_timeout_s=3)
+        found = ledger.reconcile(access, tmp_path, run, readers_timeout_s=6)
     finally:
         control.end(run)
     assert found.complete, found.why
@@ -335,7 +330,7 @@ def test_what_a_stale_reader_shows_is_known_to_be_old(target: Target, tmp_path: 
             lambda: read(instance) == number,
             f"{instance} to show {number}",
             timeout_s=60,
-            errors=(psycopg.errors.UndefinedTable, psycopg.OperationalError),
+            errors=NOT_YET,
         )
 
     write(1)
@@ -377,8 +372,9 @@ def test_a_reader_that_cannot_be_asked_is_named_and_the_rest_is_complete(
 
 
 def test_the_ledger_waits_for_a_writer_that_is_down(target: Target, tmp_path: Path) -> None:
-    topology = target.topology()
+    topology, control = target.topology(), target.control
     writer = topology.writer
+    assert control is not None
     assert writer is not None
     access = target.connect(topology)
     ledger.prepare(access, tmp_path.name)
@@ -391,8 +387,11 @@ def test_the_ledger_waits_for_a_writer_that_is_down(target: Target, tmp_path: Pa
             return True
         return False
 
+    # Long enough that nobody is late to see it.
+    control.begin(tmp_path.name, {"kind": "slow-recovery", "extra_s": 5})
     target.rds.reboot(writer.id)
     wait_until(refused, "the writer to be down", timeout_s=60, interval_s=0.01)
+    control.end(tmp_path.name)
     found = ledger.reconcile(access, tmp_path, tmp_path.name)
     assert found.complete, found.why
     assert (found.read_from, found.arms[ARM].lost) == (writer.id, 1)
