@@ -14,6 +14,8 @@ import pytest
 from conftest import Gameday
 from inside import inside
 
+from chaos.model.history import load_operations
+from chaos.model.operation import Outcome
 from chaos.model.record import read_events
 from chaos.wait import wait_until
 
@@ -24,7 +26,7 @@ version: 1
 name: interrupted
 claim: A run that is interrupted restores what it changed.
 test_cluster: {reader_tiers: [1, 2]}
-workload: {arms: [{arm: resilient}], writes_per_s: 10, reads_per_s: 10, users: 4, warmup_s: 3}
+workload: {arms: [{arm: resilient}], writes_per_s: 10, reads_per_s: 10, users: 4, warmup_s: WARMUP_S}
 method:
   - {fault: delete-reader, hold_s: 600}
 objectives:
@@ -134,6 +136,16 @@ def test_a_cluster_is_refused_before_any_fault(gameday: Gameday, standing: str) 
     assert "no cluster nobody" in complaint(done)
 
 
+def await_write(operations: Path) -> None:
+    """Wait until a write has been recorded as acknowledged."""
+
+    def acknowledged() -> bool:
+        log = load_operations(operations, "resilient").operations
+        return bool(((log["write_id"] >= 0) & (log["outcome"] == Outcome.OK)).any())
+
+    wait_until(acknowledged, "a write", timeout_s=240, errors=(OSError, ValueError))
+
+
 @pytest.mark.spread
 @pytest.mark.seconds(20)
 @pytest.mark.parametrize(
@@ -152,7 +164,9 @@ def test_ctrl_c_restores_and_leaves_no_process(
 ) -> None:
     """Of several signals the first ends it, and the others change nothing."""
     path = tmp_path / "interrupted.yaml"
-    path.write_text(INTERRUPTED, encoding="utf-8")
+    warming_up = moment == "warm-up"
+    # It must not be over before the signal is sent, or be long for nothing.
+    path.write_text(INTERRUPTED.replace("WARMUP_S", "600" if warming_up else "3"), encoding="utf-8")
     process = gameday.start("run", str(path))
     assert process.stderr is not None
     told = ""
@@ -161,7 +175,9 @@ def test_ctrl_c_restores_and_leaves_no_process(
         if line.rstrip().endswith(moment):
             break
     journal = gameday.folder() / "journal.jsonl"
-    if moment != "warm-up":
+    if warming_up:
+        await_write(gameday.folder() / "operations")
+    else:
         wait_until(
             lambda: "hold" in {e.data.get("verb") for e in read_events(journal)},
             "the reader to be gone",
@@ -187,6 +203,6 @@ def test_ctrl_c_restores_and_leaves_no_process(
     assert verdict["writes"]["lost"] == 0
     events = read_events(journal)
     undo = [e.data for e in events if e.type == "undo"]
-    assert ("create-instance" in {e["action"] for e in undo}) is (moment != "warm-up")
+    assert ("create-instance" in {e["action"] for e in undo}) is not warming_up
     assert {e["id"] for e in undo} == {e.data["id"] for e in events if e.type == "undone"}
     assert (gameday.folder() / "report.html").stat().st_size > 10_000

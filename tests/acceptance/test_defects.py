@@ -40,14 +40,15 @@ from loadgen.workload import LocustWorkload
 
 pytestmark = [pytest.mark.spread, pytest.mark.seconds(20)]
 
-INTERRUPTION_S_MAX = 3
+INTERRUPTION_S_MAX = 5
+"""A healthy failover takes about two; each may be longer by what a busy machine stands still."""
 FAILOVER = {
     "fault": "failover-cluster",
     "settle_s": 0,
-    "effect_timeout_s": 20,
-    "recovery_timeout_s": 30,
+    "effect_timeout_s": 60,
+    "recovery_timeout_s": 120,
 }
-LONGER = {**FAILOVER, "settle_s": INTERRUPTION_S_MAX}
+LONGER = {**FAILOVER, "settle_s": INTERRUPTION_S_MAX + 3}
 """A window longer than the limit is recorded whole, however fast the cluster recovers."""
 
 
@@ -56,7 +57,7 @@ def experiment(step: dict[str, Any], arm: str) -> dict[str, Any]:
     return {
         "version": 1,
         "name": "planted",
-        "claim": "A failover interrupts writes for 3 s at most, loses none, and all is as before.",
+        "claim": "A failover interrupts writes for 5 s at most, loses none, and all is as before.",
         "workload": {
             "arms": [{"arm": "resilient"}],
             "writes_per_s": 40,
@@ -84,7 +85,7 @@ class Case:
 
 
 CASES = (
-    Case("two-writers", "single-writer", "(?=.*gameday-instance-1).*gameday-instance-[23]"),
+    Case("two-writers", "single-writer", "(?=.*gameday-instance-1).*gameday-instance-[23]", LONGER),
     Case("dns-never-moves", "interruption", "no recovery recorded", LONGER),
     Case(
         "readers-never-return",
@@ -92,7 +93,7 @@ CASES = (
         "is rebooting",
         {**FAILOVER, "recovery_timeout_s": 3},
     ),
-    Case("slow-recovery:extra_s=4", "interruption", ""),
+    Case("slow-recovery:extra_s=8", "interruption", ""),
     Case(
         "topology-disagrees",
         "restored",
@@ -103,7 +104,7 @@ CASES = (
         "failover-does-nothing",
         "restored",
         "is reader by SQL, writer by the API",
-        {**FAILOVER, "effect_timeout_s": 3},
+        {**FAILOVER, "effect_timeout_s": 3, "settle_s": 3},
     ),
     Case(
         "capacity-never-restored",
@@ -183,7 +184,7 @@ def test_every_defect_has_a_case_for_the_check_that_it_names() -> None:
 
 @pytest.mark.alone
 def test_without_a_defect_the_probes_find_nothing(probed_run: Callable[..., Any]) -> None:
-    verdict = probed_run({**FAILOVER, "settle_s": 2})
+    verdict = probed_run({**FAILOVER, "settle_s": 6})
     for check in ("interruption", "restored"):
         assert found(verdict, check)["verdict"] == "pass", found(verdict, check)
 
@@ -195,9 +196,10 @@ def test_a_defect_is_caught(case: Case, probed_run: Callable[..., Any]) -> None:
     assert finding["verdict"] == "fail", verdict["findings"]
     assert re.search(case.why, finding["why"]), finding["why"]
     if case.defect == "topology-disagrees":
-        told = found(verdict, "topology")
-        assert told["verdict"] == "unknown", told
-        assert "gameday-instance-1 by SQL" in told["why"]
+        # Who is asked first may be the reader that the API names: then that was told before.
+        told = [f for f in verdict["findings"] if f["check"] == "topology"]
+        assert {f["verdict"] for f in told} == {"unknown"}, told
+        assert "gameday-instance-1 by SQL" in told[-1]["why"]
     assert verdict["verdict"] == "fail"
 
 
@@ -218,7 +220,7 @@ def test_a_stale_reader_is_caught_by_what_it_lacks(
                 kind=Kind.WRITE, endpoint="cluster", intended_ns=now_ns, started_ns=now_ns,
                 ended_ns=now_ns, outcome=Outcome.OK, write_id=1,
             )  # fmt: skip
-        return ledger.reconcile(access, folder, run, readers_timeout_s=2)
+        return ledger.reconcile(access, folder, run, readers_timeout_s=5)
 
     monkeypatch.setattr(ProbesOnly, "reconcile", reconcile)
     step = {"fault": "noop", "hold_s": 1, "settle_s": 0}
@@ -226,7 +228,7 @@ def test_a_stale_reader_is_caught_by_what_it_lacks(
     stale = [f for f in verdict["findings"] if f["check"] == "staleness" and f["endpoint"]]
     (finding,) = [f for f in stale if f["verdict"] is not None]
     assert (finding["verdict"], finding["endpoint"]) == ("fail", "gameday-instance-2")
-    assert finding["measured"] > 2, "so long it was waited for"
+    assert finding["measured"] > 5, "so long it was waited for"
     assert "1 acknowledged writes were not on gameday-instance-2" in finding["why"]
     readers = verdict["writes"]["readers"]
     assert {name: told["missing"] for name, told in readers.items()} == {
@@ -238,8 +240,11 @@ def test_a_stale_reader_is_caught_by_what_it_lacks(
 def test_lost_writes_are_caught_under_traffic(gameday: Gameday, tmp_path: Path) -> None:
     """The ledger finds them; that a healthy cluster loses none is what the demo's test shows."""
     file = tmp_path / "planted.yaml"
-    file.write_text(json.dumps(experiment(FAILOVER, "resilient")), encoding="utf-8")
-    done = gameday("run", str(file), "--defect", "loses-acknowledged-writes:lost_s=1", "--json")
+    asked = experiment(FAILOVER, "resilient")
+    # Four seconds of writes: a busy machine stands still for less. The table is older than that.
+    asked["workload"]["warmup_s"] = 8
+    file.write_text(json.dumps(asked), encoding="utf-8")
+    done = gameday("run", str(file), "--defect", "loses-acknowledged-writes:lost_s=4", "--json")
     assert done.returncode == 1, done.stdout + done.stderr
     verdict = json.loads(done.stdout)
     finding = found(verdict, "acknowledged-writes")
@@ -253,13 +258,13 @@ def test_lost_writes_are_caught_under_traffic(gameday: Gameday, tmp_path: Path) 
 def test_a_poisoned_pool_is_caught_under_traffic(gameday: Gameday, tmp_path: Path) -> None:
     """The pool that keeps what refuses writes fails, the one that drops it passes: same fault."""
     file = tmp_path / "poisoned.yaml"
-    asked = experiment({**FAILOVER, "settle_s": 4}, "resilient")
+    asked = experiment({**FAILOVER, "settle_s": 6}, "resilient")
     # With overflow, a crowd (of a stalled machine, say) crosses the pool, and any five of it stay.
     keeping = {"arm": "default-pool", "pool": {"max_overflow": 0}}
     asked["workload"]["arms"] = [keeping, {"arm": "resilient"}]
     asked["objectives"] = [{"check": "poisoned-pool"}]
     file.write_text(json.dumps(asked), encoding="utf-8")
-    defect = "poisoned-promotion:dns_lag_s=3"
+    defect = "poisoned-promotion:dns_lag_s=5"
     done = inside(gameday, "run", str(file), "--defect", defect, "--json")
     assert done.returncode == 1, done.stdout + done.stderr
     verdict = json.loads(done.stdout)
