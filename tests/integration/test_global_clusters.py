@@ -126,7 +126,11 @@ def test_a_switchover_loses_nothing_and_comes_back(world: World, refused: Refuse
         "the global status by SQL",
         timeout_s=TIMEOUT_S,
     )
-    assert global_status(world.near)["eu-west-1"] == -1
+    wait_until(
+        lambda: global_status(world.near).get("eu-west-1") == -1,
+        "the primary cluster to show itself",
+        timeout_s=TIMEOUT_S,
+    )
 
     # so that it is seen while it goes on
     end = world.far.cluster.core.pacer.fix("promote", 6.0)

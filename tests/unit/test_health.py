@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
+from chaos.testcluster.machine import health
 from chaos.testcluster.machine.health import Pulse, feel
 from chaos.testcluster.machine.sockets import Tapped
 
@@ -59,3 +62,19 @@ def test_one_that_hangs_does_not_delay_the_verdict_on_the_others(listener: socke
     pulses = feel({"hangs": place(listener), "refuses": refusing}, timeout_s=1)
     assert pulses == {"hangs": Pulse.ACCEPTED, "refuses": Pulse.ANSWER}
     assert feel({}, timeout_s=30) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "alive"),
+    [
+        (psutil.STATUS_RUNNING, True),
+        (psutil.STATUS_DISK_SLEEP, True),
+        (psutil.STATUS_SLEEPING, False),
+        (psutil.STATUS_STOPPED, False),
+    ],
+)
+def test_who_waits_for_the_processor_or_a_disk_is_not_stopped(
+    monkeypatch: pytest.MonkeyPatch, status: str, *, alive: bool
+) -> None:
+    monkeypatch.setattr(psutil.Process, "status", lambda _: status)
+    assert health._activity(os.getpid()).runnable is alive

@@ -3,7 +3,8 @@
 Each available instance is probed as a load balancer would: connect, send the end of input, await the
 server's. A stopped server's kernel accepts but nobody answers; a machine without power does not even
 accept. Two such rounds in a row make an instance `unanswered`. What an overloaded machine does must not
-look like that, so a server that has run at all while it was awaited, or wants to, is alive.
+look like that, so a server that has run at all while it was awaited, or wants to, is alive. So is one
+that waits for a disk.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _next(probe: socket.socket, pulse: Pulse) -> Pulse:
 
 
 class _Activity(NamedTuple):
-    """How often a process has been given the processor, and whether it waits for it."""
+    """How often a process has been given the processor, and whether it waits for that or a disk."""
 
     switches: int
     runnable: bool
@@ -86,7 +87,7 @@ def _activity(pid: int | None) -> _Activity:
         if process is None:
             return _Activity(0, runnable=False)
         counts = process.num_ctx_switches()
-        runnable = process.status() == psutil.STATUS_RUNNING
+        runnable = process.status() in {psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP}
         return _Activity(counts.voluntary + counts.involuntary, runnable)
     except psutil.Error:
         return _Activity(0, runnable=False)
