@@ -224,9 +224,11 @@ def test_silence_lasts_until_the_client_or_the_disturbance_ends_it(
     disturb: Ask, client: Ask, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identifier = disturb("api-drop", silent=True)
+    is_silent = struck_next(control_plane, monkeypatch)
     with pytest.raises(ReadTimeoutError):
         client(read_timeout=0.3, **ONCE).describe_db_clusters()
-    is_silent = struck_next(control_plane, monkeypatch)
+    assert is_silent.wait(60), "maybe only after its client gave up: it is not the next one's"
+    is_silent.clear()
     with ThreadPoolExecutor(1) as threads:
         patient = threads.submit(client(read_timeout=120, **ONCE).describe_db_clusters)
         assert is_silent.wait(60)
@@ -238,7 +240,7 @@ def test_silence_lasts_until_the_client_or_the_disturbance_ends_it(
 
 
 def struck_next(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """An event that is set when the rules have decided the next request."""
+    """An event that is set whenever the rules have decided a request."""
     behaviour = control_plane.cluster.api_behaviour
     decided, treatment = threading.Event(), behaviour.treatment
 

@@ -23,6 +23,8 @@ from loadgen.traffic import STOP_S_MIN, Traffic
 pytestmark = pytest.mark.alone  # a process for each arm, and each must be served in time
 
 START_S = 60.0
+STOP_S = STOP_S_MIN + 30  # how long it takes is not what is tested
+SERVED_MIN = 4
 KEYED = {"resilient"}
 FOLLOWING = {"resilient", "multi-host", "null-pool", "aws-wrapper", "checked-pool"}
 """Arms that find the new writer by themselves, however the failover goes."""
@@ -75,7 +77,7 @@ class Ran:
             self._await_successes(self.settled_ns, FOLLOWING)
             traffic.check()
         finally:
-            traffic.stop(STOP_S_MIN)
+            traffic.stop(STOP_S)
         self.ledger = ledger.reconcile(access, folder, run)
         ledger.drop(access, run)
 
@@ -97,7 +99,7 @@ class Ran:
                 for kind in (Kind.WRITE, Kind.READ):
                     records = self.stream(arm, kind)
                     newer = records[records["intended_ns"] > since_ns]
-                    if np.count_nonzero(newer["outcome"] == Outcome.OK) < 3:
+                    if np.count_nonzero(newer["outcome"] == Outcome.OK) < SERVED_MIN:
                         return False
             return True
 
@@ -122,7 +124,7 @@ def test_before_the_failover_every_operation_is_served_by_whom_it_should_be(
         records = ran.stream(arm, kind)
         done = records["outcome"] == Outcome.OK
         before = records[done & (records["ended_ns"] < ran.failover_ns)]
-        assert len(before) >= 4
+        assert len(before) >= SERVED_MIN
         served_by = {log.names[i] for i in before["instance"]}
         assert served_by <= (set(ran.live.instances()) - {ran.old} if readers else {ran.old})
         assert np.all(before["waited_us"] <= (before["ended_ns"] - before["started_ns"]) // 1000)

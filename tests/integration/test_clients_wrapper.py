@@ -19,11 +19,13 @@ IN_FLIGHT = "SELECT pg_sleep(120)"
 WITH_CUSTOM_ENDPOINTS = (
     "initial_connection,aurora_connection_tracker,custom_endpoint,failover_v2,host_monitoring_v2"
 )
+# A check waits for (interval - 100 ms) / 2, and failed ones must span two intervals: what is only slow
+# must not look silent.
 DETECTION = {
-    "failure_detection_time_ms": 500,
-    "failure_detection_interval_ms": 200,
-    "failure_detection_count": 2,
-    "monitoring-connect_timeout": 2,
+    "failure_detection_time_ms": 1000,
+    "failure_detection_interval_ms": 1500,
+    "failure_detection_count": 3,
+    "monitoring-connect_timeout": 5,
 }
 
 
@@ -171,6 +173,7 @@ def test_a_custom_endpoint_keeps_a_connection_within_its_members(
             WITH_CUSTOM_ENDPOINTS,
             failover_mode="reader-or-writer",
             custom_endpoint_info_refresh_rate_ms=200,
+            wait_for_custom_endpoint_info_timeout_ms=60_000,
         )
         instance, _ = client.who("pair")
         assert instance in {old, inside}

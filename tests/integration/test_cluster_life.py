@@ -107,12 +107,12 @@ def test_a_cluster_is_created_filled_and_deleted_without_a_trace(
     answer = delete(DBClusterIdentifier=name, SkipFinalSnapshot=True)["DBCluster"]
     assert answer["Status"] == "deleting"
     wait_until(lambda: gone(served, name), "the cluster to go", timeout_s=60)
+    wait_until(lambda: not before.core.busy, "its threads to end", timeout_s=60)
     assert event_ids(served, name) == ["0170", "0171"]
     assert not before.core.directory.exists()
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     free = served.estate.ground.addresses
     assert addresses <= set(free.next(245))
-    wait_until(lambda: not before.core.busy, "its threads to end", timeout_s=60)
 
 
 def test_a_stopped_cluster_keeps_its_data_names_and_addresses(

@@ -14,21 +14,24 @@ from fix_control_plane import (
     ControlPlane,
 )
 
-from chaos.clock import Anchor
+from chaos.clock import Anchor, MonotonicClock
 from chaos.testcluster.records import (
     EventRecord,
 )
 
 ANCHOR = Anchor.take()
 NOW = ANCHOR.wall(ANCHOR.monotonic_ns)
+"""When this file was imported; tests may run long after that."""
 
 
-def event(
-    message: str, *, minutes_ago: float = 0, source: str = "orders", **more: Any
-) -> EventRecord:
+def now() -> datetime:
+    return ANCHOR.wall(MonotonicClock().now_ns())
+
+
+def event(message: str, at: datetime, *, source: str = "orders", **more: Any) -> EventRecord:
     fields = {"source_type": "db-cluster", "categories": ("failover",), **more}
     return EventRecord(
-        at=NOW - timedelta(minutes=minutes_ago),
+        at=at,
         source_id=source,
         region=REGION,
         event_id="RDS-EVENT-0071",
@@ -40,18 +43,20 @@ def event(
 def test_events_are_chosen_by_source_time_and_category(
     control_plane: ControlPlane, boto_rds: Any
 ) -> None:
+    begun = now()
+
+    def ago(minutes: float) -> datetime:
+        return begun - timedelta(minutes=minutes)
+
     control_plane.cluster.happened += [
-        event("old", minutes_ago=90),
-        event("created", minutes_ago=30, categories=("creation",)),
-        event("restarted", minutes_ago=20, source=READER, source_type="db-instance"),
-        event("completed", minutes_ago=10),
+        event("old", ago(90)),
+        event("created", ago(30), categories=("creation",)),
+        event("restarted", ago(20), source=READER, source_type="db-instance"),
+        event("completed", ago(10)),
     ]
 
     def messages(**parameters: Any) -> list[str]:
         return [entry["Message"] for entry in boto_rds.describe_events(**parameters)["Events"]]
-
-    def ago(minutes: float) -> datetime:
-        return NOW - timedelta(minutes=minutes)
 
     assert messages() == ["created", "restarted", "completed"], "the last hour by default"
     assert messages(Duration=120)[0] == "old"
@@ -86,7 +91,7 @@ def test_a_contradictory_question_about_events_is_refused(
 
 
 def test_events_come_in_pages(control_plane: ControlPlane, boto_rds: Any) -> None:
-    control_plane.cluster.happened += [event(f"number {n}") for n in range(250)]
+    control_plane.cluster.happened += [event(f"number {n}", now()) for n in range(250)]
     pages = boto_rds.get_paginator("describe_events").paginate(PaginationConfig={"PageSize": 100})
     messages = [entry["Message"] for page in pages for entry in page["Events"]]
     assert messages == [f"number {n}" for n in range(250)]
