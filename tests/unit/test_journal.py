@@ -67,7 +67,7 @@ def test_an_observer_whose_disk_is_full_is_found_dead(rds: FakeRds) -> None:
             return "No space left on device" in str(error)
         return False
 
-    assert wait_until(dead, "the observer to fail", timeout_s=10, interval_s=0.01)
+    assert wait_until(dead, "the observer to fail", timeout_s=60, interval_s=0.01)
     with pytest.raises(HostError):
         observer.stop(1)
 

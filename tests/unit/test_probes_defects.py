@@ -28,7 +28,7 @@ from loadgen.probes.session import Question, Turn
 from loadgen.probes.stream import Record, Stream
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
-GUARD_S = 5.0
+GUARD_S = 60.0
 """By then a test that would wait for ever has failed."""
 
 
@@ -153,7 +153,7 @@ async def hanging(record: Record) -> AsyncIterator[tuple[Stream, asyncio.Event]]
         slots=2,
         spares=0,
         period_s=0.1,
-        deadline_s=1.0,
+        deadline_s=GUARD_S,
         resolver=resolver,
         spacing_s=0.2,
         record=record,
