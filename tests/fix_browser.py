@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _ARGUMENTS = (
@@ -24,6 +24,8 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+_PATIENCE_MS = 120_000
+"""For a busy machine: to start, and to show what is expected of a page."""
 
 
 class NoBrowser(Exception):  # noqa: N818 - what this machine has
@@ -42,7 +44,9 @@ def chromium() -> Iterator[Browser]:
         raise NoBrowser(f"none of {', '.join(_NAMES)} is installed")
     with sync_playwright() as playwright:
         try:
-            launched = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
+            launched = playwright.chromium.launch(
+                executable_path=program, args=list(_ARGUMENTS), timeout=_PATIENCE_MS
+            )
         except Error as error:
             first = error.message.splitlines()[0]
             raise NoBrowser(f"{program} does not start: {first}") from error
@@ -53,6 +57,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="module")  # while it is there, nobody else on its thread can use asyncio
 def browser() -> Iterator[Browser]:
     """A headless browser, or the reason why there is none."""
+    expect.set_options(timeout=_PATIENCE_MS)
     try:
         with chromium() as launched:
             yield launched

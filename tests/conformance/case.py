@@ -7,7 +7,7 @@ effective, held, recovered. What holds for every fault is said there; a case add
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chaos.faults.base import Fault
@@ -69,6 +69,8 @@ class Case:
     """SQL that the writer does first."""
     within: Callable[[Topology], Fault] | None = None
     """A fault that is carried out while this one is in force."""
+    defect: Mapping[str, Any] = field(default_factory=dict)
+    """A defect of the cluster for as long, by its kind and parameters."""
     moves_writer: bool = False
     """Whether another instance is the writer afterwards; else it must be the same."""
     moves_zone: bool = False

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from conformance.case import GROUPS, KINDS, Case, State
@@ -20,6 +20,7 @@ from chaos.cli.target import Target, opened
 from chaos.clock import MonotonicClock
 from chaos.db.endpoint_names import EndpointNames
 from chaos.db.sessions import Sessions
+from chaos.errors import ControlPlaneError, DatabaseError
 from chaos.faults.base import Before, Context, Fault
 from chaos.model.record import Event, read_events
 from chaos.model.topology import Role, Topology
@@ -32,6 +33,9 @@ from chaos.safety.undo import undo_from_json
 from chaos.wait import wait_until
 
 PATIENCE_S = 60.0
+NOT_NOW = (ControlPlaneError, DatabaseError)
+
+T = TypeVar("T")
 
 
 def _parameters() -> list[Any]:
@@ -103,16 +107,17 @@ def test_a_fault_disturbs_and_everything_is_as_before(
 ) -> None:
     first = on.topology()
     database = Sessions(on.connect(first))
-    before = _state(on, database)
+    before = _patiently(lambda: _state(on, database))
     for statement in case.given:
         database.query("cluster", statement)
     fault = case.make(first)
     context = Context(on.rds, database, on.control, EndpointNames(on.connect(first)))
-    declared = fault.calls(look_before(fault, context, None, "declared"))
+    declared = fault.calls(_patiently(lambda: look_before(fault, context, None, "declared")))
     if case.within is not None:
         nested = case.within(first)
-        declared += nested.calls(look_before(nested, context, None, "nested"))
-    events = _carry_out(fault, on, context, tmp_path, case.within)
+        declared += nested.calls(_patiently(lambda: look_before(nested, context, None, "nested")))
+    with _planted(on, case.defect):
+        events = _carry_out(fault, on, context, tmp_path, case.within)
 
     effects = [e for e in _effects(events) if e["fault_id"] == 1]
     assert [e["effect"] for e in effects] == ["taken"] * len(fault.stages()), effects
@@ -122,6 +127,24 @@ def test_a_fault_disturbs_and_everything_is_as_before(
     _assert_restored(case, before, after)
     _assert_calls(made, declared, events, effect["requests"])
     case.check(before, after, effect)
+
+
+@contextmanager
+def _planted(on: Target, defect: Mapping[str, Any]) -> Iterator[None]:
+    if not defect:
+        yield
+        return
+    assert on.control is not None
+    on.control.begin("planted", defect)
+    try:
+        yield
+    finally:
+        on.control.end("planted")
+
+
+def _patiently(look: Callable[[], T]) -> T:
+    """Look at the cluster, again where somebody did not answer in time."""
+    return wait_until(look, "the cluster to be looked at", timeout_s=PATIENCE_S, errors=NOT_NOW)
 
 
 def _carry_out(
@@ -181,7 +204,9 @@ def _settled(on: Target, database: Sessions) -> State:
         by_sql = {name: identity.role for name, identity in now.identities.items()}
         return now if now.topology.all_available() and by_api == by_sql else None
 
-    return wait_until(agreed, "API and SQL to agree", timeout_s=PATIENCE_S)  # type: ignore[return-value]
+    found = wait_until(agreed, "API and SQL to agree", timeout_s=PATIENCE_S, errors=NOT_NOW)
+    assert found is not None, "wait_until"
+    return found
 
 
 def _assert_restored(case: Case, before: State, after: State) -> None:
