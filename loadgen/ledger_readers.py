@@ -74,7 +74,7 @@ class OnReaders:
 
     def read(self) -> Mapping[str, ReaderLedger]:
         """Return what each holds, by instance; raises nothing: what could not be read says so."""
-        others = [e for e in self.access.endpoints if e not in {"cluster", "reader", self.writer}]
+        others = [one for one in self.access.instances if one != self.writer]
         if not others:
             return {}
         mark, unmarked = self.clock.now_ns(), ""

@@ -18,11 +18,11 @@ from chaos.aws.sending import Api, ApiCall
 from chaos.clock import Clock
 from chaos.errors import ControlPlaneError
 from chaos.model.answers import ApiAnswer
+from chaos.model.serverless import SERVERLESS_CLASS
 from chaos.model.topology import Capacity, CustomEndpoint, GlobalCluster, Topology
 
 __all__ = ["ApiAccess", "ApiCall", "ClusterEvent", "ControlPlane"]
 
-SERVERLESS = "db.serverless"
 _CAPACITY = "ServerlessDatabaseCapacity"
 _DESCRIBING = {  # Operation -> boto3's name, and whether it is asked about the cluster alone.
     "DescribeDBClusters": ("describe_db_clusters", True),
@@ -163,7 +163,7 @@ class ControlPlane:
         return [
             instance["DBInstanceIdentifier"]
             for instance in self._instances()
-            if instance.get("DBInstanceClass") == SERVERLESS
+            if instance.get("DBInstanceClass") == SERVERLESS_CLASS
         ]
 
     def alarm_states(self, names: Sequence[str]) -> Mapping[str, str]:

@@ -13,8 +13,9 @@ from chaos.cli import endpoints, execution
 from chaos.cli.options import AsJson, Profile, Quiet
 from chaos.cli.terminal import Terminal
 from chaos.errors import DefinitionError, GamedayError
+from chaos.model.serverless import SERVERLESS_CLASS
 from chaos.testcluster.process import lifecycle
-from chaos.testcluster.records import SERVERLESS_CLASS, ApiError, ClusterSpec, ServerlessBounds
+from chaos.testcluster.records import ApiError, ClusterSpec, ServerlessBounds
 from chaos.testcluster.serverless.bounds import validate
 
 app = typer.Typer(help="Keep a test cluster running by itself.", no_args_is_help=True)

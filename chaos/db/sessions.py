@@ -202,7 +202,7 @@ class Sessions:
         """Return where sessions of this name can be: where this process opened them, or anywhere."""
         with self._lock:
             where = self._where.get(name)
-        return sorted(where or set(self._access.endpoints) - {"cluster", "reader"})
+        return sorted(where or self._access.instances)
 
     def _connect(self, endpoint: str, name: str, *, autocommit: bool = True) -> psycopg.Connection:
         return psycopg.connect(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chaos.doctor.base import Advice, Client, Rule, advice, problem
+from chaos.model.access import OF_CLUSTER
 
 NOTICE_S_MAX = 60.0
 RETRY_S_MIN = 30.0
@@ -118,12 +119,8 @@ def _idempotent(client: Client) -> Iterator[Advice]:
 
 def _host(client: Client) -> Iterator[Advice]:
     for host in str(client.connection.get("host") or "").split(","):
-        instances = {
-            name: address
-            for name, address in client.endpoints.items()
-            if name not in {"cluster", "reader"}
-        }
-        pinned = host in instances.values() and "," not in str(client.connection["host"])
+        instances = [at for name, at in client.endpoints.items() if name not in OF_CLUSTER]
+        pinned = host in instances and "," not in str(client.connection["host"])
         if host and (pinned or _ADDRESS.fullmatch(host)):
             yield problem(
                 client.name,

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from chaos.doctor.base import Advice, Patient, Rule, advice, problem
+from chaos.model.serverless import SERVERLESS_CLASS
 from chaos.model.topology import Member
 
-SERVERLESS = "db.serverless"
 TTL_S_MAX = 5
 _IDLE_MS_MAX = 3_600_000
 _FOLLOWING_TIERS = (0, 1)
@@ -103,7 +103,10 @@ def _sizes(patient: Patient) -> Iterator[Advice]:
                 f"aws rds modify-db-instance --db-instance-identifier {reader.id} "
                 f"--db-instance-class {writer.instance_class} --apply-immediately",
             )
-        elif reader.instance_class == SERVERLESS and reader.promotion_tier not in _FOLLOWING_TIERS:
+        elif (
+            reader.instance_class == SERVERLESS_CLASS
+            and reader.promotion_tier not in _FOLLOWING_TIERS
+        ):
             yield problem(
                 reader.id,
                 f"it would be promoted and is in tier {reader.promotion_tier}: its capacity follows "

@@ -11,6 +11,7 @@ from pydantic import Field
 from chaos.errors import GuardRefused
 from chaos.faults.base import Before, Context
 from chaos.faults.disturbance import Disturbance
+from chaos.model.access import OF_CLUSTER
 from chaos.model.answers import NameAnswer
 from chaos.model.topology import Topology
 
@@ -89,7 +90,7 @@ class OfNames(Disturbance):
     def _name(self, context: Context, topology: Topology) -> str:
         """Return what the name server is asked for: one of the names that are disturbed."""
         wanted = self.endpoint or "cluster"
-        if "." in wanted or wanted in {"cluster", "reader"} or topology.member(wanted):
+        if "." in wanted or wanted in OF_CLUSTER or topology.member(wanted):
             return wanted
         for custom in context.rds.custom_endpoints():
             if custom.id == wanted:

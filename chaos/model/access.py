@@ -22,6 +22,10 @@ For connections of the harness itself; what traffic connects with is the arm's t
 """
 
 
+OF_CLUSTER = frozenset({"cluster", "reader"})
+"""Endpoints of the cluster as a whole; any other one is an instance's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseAccess:
     """Endpoints by name, and credentials. Handed over on standard input, never written to disk.
@@ -37,6 +41,11 @@ class DatabaseAccess:
     database: str
     options: Mapping[str, str] = field(default_factory=dict)
     name_server: NameServer | None = None
+
+    @property
+    def instances(self) -> list[str]:
+        """The endpoints that are instances."""
+        return [name for name in self.endpoints if name not in OF_CLUSTER]
 
     def host(self, endpoint: str) -> str:
         """Return an endpoint's DNS name; what is none of ours is a DNS name itself."""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chaos.model.access import OF_CLUSTER
 from chaos.model.history import History, OperationLog, Records
 from chaos.model.operation import READ_ONLY, ConnectionEvent, Outcome
 
@@ -197,7 +198,7 @@ def addresses(history: History) -> Mapping[str, str]:
     """
     book: dict[str, str] = {}
     for seen in history.of_kind("dns"):
-        instance = seen.value if seen.subject in {"cluster", "reader"} else seen.subject
+        instance = seen.value if seen.subject in OF_CLUSTER else seen.subject
         for address in map(str, seen.detail.get("addresses") or ()):
             if instance and "," not in instance and not _is_address(instance):
                 book[address] = instance

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from chaos.model.serverless import SERVERLESS_CLASS
 from chaos.model.topology import Topology
 from chaos.safety.undo import CreateInstance, DeleteInstance, SetCapacity, SetInstance
 from chaos.safety.undo.base import UndoRecord
 
 ACU_HOUR = "acu_hour"
-_SERVERLESS = "db.serverless"
 _HOUR_S = 3600.0
 _CREATION_S_MIN = 600.0
 """RDS bills an instance for ten minutes at least, once it is created or its class is changed."""
@@ -65,7 +65,7 @@ def cost(
             classes.append((str(record.run_value), billed_s))
     total, missing = 0.0, set()
     for instance_class, duration_s in classes:
-        serverless = instance_class == _SERVERLESS
+        serverless = instance_class == SERVERLESS_CLASS
         price = prices.get(ACU_HOUR if serverless else instance_class)
         if price is None:
             missing.add(ACU_HOUR if serverless else instance_class)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from chaos.model.serverless import SERVERLESS_CLASS
 from chaos.testcluster.postgres.configuration import ADMIN_ROLE, DATABASE
 
 ACCOUNT = "000000000000"  # which AWS never issues
-SERVERLESS_CLASS = "db.serverless"
 PROVISIONED_CLASS = "db.r6g.large"
 
 

@@ -10,8 +10,6 @@ from loadgen.arm import Arm, Hosts
 from loadgen.seats import Seats
 from loadgen.tables import session_name
 
-_OF_CLUSTER = frozenset({"cluster", "reader"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
@@ -29,7 +27,7 @@ class Way:
         """The DNS name that its connections are opened by; several, with commas between them."""
         endpoints = self.access.endpoints
         if self.arm.hosts is Hosts.INSTANCES:
-            instances = sorted(set(endpoints) - _OF_CLUSTER)
+            instances = sorted(self.access.instances)
             if instances:
                 return ",".join(endpoints[instance] for instance in instances)
         return self.access.host(self.endpoint)

@@ -52,7 +52,7 @@ class Observer:
         self._clock = MonotonicClock()
         self._operations = OperationWriter(folder / "operations", PROBE_ARM)
         self._observations = LineWriter(folder / "observations.jsonl")
-        self._instances = [name for name in access.endpoints if name not in {"cluster", "reader"}]
+        self._instances = access.instances
         self._roles = {instance: RoleSightings(instance) for instance in self._instances}
         self._names = {
             endpoint: NameSightings(endpoint, access.endpoints) for endpoint in access.endpoints

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from chaos.errors import DatabaseError
+from chaos.model.access import OF_CLUSTER
 from chaos.safety.guards.base import Guard
 from chaos.safety.guards.situation import Situation
 
 
 def _refusal(situation: Situation) -> str | None:
     try:
-        for endpoint in ("cluster", "reader"):
+        for endpoint in sorted(OF_CLUSTER):
             situation.database.identify(endpoint)
     except DatabaseError as error:
         return str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from chaos.model.serverless import SERVERLESS_CLASS
 from chaos.testcluster.api import describe
 from chaos.testcluster.api.lookup import refuse, tags_by_key
 from chaos.testcluster.api.selection import Parameters
@@ -18,7 +19,6 @@ from chaos.testcluster.records import (
 
 TIER_MAX = 15
 TIER_DEFAULT = 1
-SERVERLESS = "db.serverless"
 
 # Members that are the cluster's to have, as AWS calls them in its refusals.
 _CREATE_CLUSTER_LEVEL = {
@@ -156,10 +156,10 @@ def _require_possible(cluster: ClusterRecord, parameters: Parameters) -> None:
             "InvalidParameterCombination",
             f"VPC Multi-AZ DB Instances are not available for engine: {cluster.engine}",
         )
-    instance_class = parameters.get("DBInstanceClass", SERVERLESS)
+    instance_class = parameters.get("DBInstanceClass", SERVERLESS_CLASS)
     if not instance_class.startswith("db."):
         raise ApiError("InvalidParameterValue", f"Invalid DB Instance class: {instance_class}")
-    if parameters.get("DBInstanceClass") == SERVERLESS and cluster.serverless is None:
+    if parameters.get("DBInstanceClass") == SERVERLESS_CLASS and cluster.serverless is None:
         raise ApiError(
             "InvalidParameterCombination",
             "Set the Serverless v2 scaling configuration on the parent DB cluster before creating "

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chaos.errors import DefinitionError
+from chaos.model.serverless import SERVERLESS_CLASS
 from chaos.testcluster.aurora.endpoints import CUSTOM_MAX, KINDS
 from chaos.testcluster.identifiers import LENGTH_MAX, RULE, is_identifier, is_region
-from chaos.testcluster.records import SERVERLESS_CLASS, ClusterSpec, EndpointSpec
+from chaos.testcluster.records import ClusterSpec, EndpointSpec
 
 READERS_MAX = 15
 TIER_MAX = 15
