@@ -26,5 +26,5 @@ class ProbesConfig:
     instance_spares: int = 1
     instance_period_s: float = 0.1
     """The same for the stream that asks each instance for its role."""
-    open_timeout_s: float = 5.0
+    open_timeout_s: float = 15.0
     """How long an endpoint may refuse before the probes give up starting."""

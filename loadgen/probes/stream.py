@@ -99,11 +99,12 @@ class Stream:
 
         Return the last try of that operation, successful or not.
         """
-        deadline_ns = self._clock.now_ns() + int(timeout_s * NS)
+        began_ns = self._clock.now_ns()
+        deadline_ns = began_ns + int(timeout_s * NS)
         session, *others = self._sessions[: self._slots]
         while True:
             now_ns = self._clock.now_ns()
-            turn = await session.connect(now_ns, now_ns)
+            turn = await session.connect(now_ns, began_ns)
             if turn.outcome is Outcome.OK:
                 left_s = (deadline_ns - self._clock.now_ns()) / NS
                 turn = await session.ask_for(max(left_s, FIRST_ANSWER_S), now_ns)
