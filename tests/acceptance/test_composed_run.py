@@ -22,7 +22,7 @@ workload:
 method:
   - do: parallel
     steps:
-      - {fault: delete-reader, target: "reader:tier=1", hold_s: 1, settle_s: 0}
+      - {fault: delete-reader, target: "reader:tier=1", hold_s: 6, settle_s: 0}
       - {fault: reboot-instance, target: "reader:tier=2", settle_s: 0}
   - do: nested
     outer: {fault: delete-reader, target: "reader:tier=1", settle_s: 0}

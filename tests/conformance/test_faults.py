@@ -20,7 +20,7 @@ from chaos.cli.target import Target, opened
 from chaos.clock import MonotonicClock
 from chaos.db.endpoint_names import EndpointNames
 from chaos.db.sessions import Sessions
-from chaos.errors import ControlPlaneError, DatabaseError
+from chaos.errors import ControlPlaneError, DatabaseError, HostError
 from chaos.faults.base import Before, Context, Fault
 from chaos.model.record import Event, read_events
 from chaos.model.topology import Role, Topology
@@ -33,7 +33,7 @@ from chaos.safety.undo import undo_from_json
 from chaos.wait import wait_until
 
 PATIENCE_S = 60.0
-NOT_NOW = (ControlPlaneError, DatabaseError)
+NOT_NOW = (ControlPlaneError, DatabaseError, HostError)
 
 T = TypeVar("T")
 
