@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import tempfile
@@ -50,8 +51,7 @@ class PlainPostgres:
         account.run(
             [self._binaries.program("initdb"), "-D", str(self._data), *options], timeout_s=60
         )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         settings = [f"-c{name}={value}" for name, value in SETTINGS.items()]
         command = [self._binaries.program("postgres"), "-D", str(self._data), f"-p{self.port}"]
         with self._log.open("wb") as log:
@@ -119,6 +119,14 @@ class PlainPostgres:
     def _answers(self) -> bool:
         self.execute("SELECT 1")
         return True
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at, and that no outgoing connection is given meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @pytest.fixture(scope="session")

@@ -388,5 +388,5 @@ def test_start_says_why_an_arm_gets_nowhere_and_leaves_no_process(
     with pytest.raises(
         HostError, match=r"traffic of arm resilient could not start: no write .*no_such_database"
     ):
-        traffic.start(20.0)
+        traffic.start(25.0)
     assert alive_workers(rig.folder) == []

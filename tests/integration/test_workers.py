@@ -154,7 +154,8 @@ def day(postgres: PlainPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
                     since_ns = time.monotonic_ns()
                     MonotonicClock().sleep(FROZEN_S)
                     made.outages.append((since_ns, time.monotonic_ns()))
-                await_more(folder, 600)  # Longer than what falls due meanwhile and a stable stretch.
+                # What fell due meanwhile, and more than a stable stretch of it.
+                await_more(folder, 600)
             told = len(made.told)
             kill_worker(joined[1])
 
@@ -276,12 +277,12 @@ def test_every_acknowledged_write_that_was_shipped_is_accounted_for(
 
 def test_who_does_not_know_the_token_is_not_taken_in(tmp_path: Path) -> None:
     """The run waits on; the stranger's message counts for nothing, and it leaves nothing behind."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    with socket.create_server((LISTEN, 0)) as free:
         port = free.getsockname()[1]
     (tmp_path / "operations").mkdir()
     (tmp_path / "scratch").mkdir()
     stranger = subprocess.Popen(
-        [sys.executable, "-m", "chaos", "worker", "--join", f"127.0.0.1:{port}"],
+        [sys.executable, "-m", "chaos", "worker", "--join", f"{LISTEN}:{port}"],
         env={**os.environ, TOKEN_VARIABLE: TOKEN[::-1], "TMPDIR": str(tmp_path / "scratch")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -296,7 +297,7 @@ def test_who_does_not_know_the_token_is_not_taken_in(tmp_path: Path) -> None:
             if log.exists() and "not sealed with this run's token" in log.read_text():
                 raise HostError("refused, as it should be")
 
-    config = ForceConfig(workers=1, listen=("127.0.0.1", port), token=TOKEN)
+    config = ForceConfig(workers=1, listen=(LISTEN, port), token=TOKEN)
     told: list[str] = []
     try:
         with pytest.raises(HostError, match="as it should be"):
