@@ -11,6 +11,7 @@ from chaos.model.verdict import Finding, Verdict
 
 _GONE = "deleted"
 _AVAILABLE = "available"
+_WRITER, _READER, _SILENT = "writer", "reader", "unreachable"
 # Of members and bounds, which are watched throughout.
 _OBSERVED = {
     "existence",
@@ -100,19 +101,35 @@ def _differences(recording: Recording, before_ns: int) -> list[str]:
 def _differences_by_sql(recording: Recording) -> list[str]:
     """Return how the instances' own word differs from the API's when they were last asked.
 
-    They are asked until traffic stops, the API until the rollback is done.
+    They are asked until traffic stops, the API until the rollback is done. One that was silent at
+    that instant, perhaps for a moment, may have answered when the ledger was read.
     """
-    asked_ns = recording.until_ns
-    statuses = recording.state("status", asked_ns)
-    writers = set(recording.state("writer", asked_ns).values())
+    until_ns = recording.until_ns
+    statuses = recording.state("status", until_ns)
     told = []
-    for instance, role in recording.state("role", asked_ns).items():
+    for instance, seen in recording.state("role", until_ns).items():
         if statuses.get(instance) == _GONE:
             continue
-        expected = "writer" if instance in writers else "reader"
+        later = _by_ledger(recording, instance) if seen == _SILENT else None
+        role, asked_ns = later or (seen, until_ns)
+        writers = recording.state("writer", asked_ns).values()
+        expected = _WRITER if instance in writers else _READER
         if role != expected:
             told.append(f"{instance} is {role} by SQL, {expected} by the API")
     return told
+
+
+def _by_ledger(recording: Recording, instance: str) -> tuple[str, int] | None:
+    """Return which role an instance had when the ledger was read from it, and when that was."""
+    ledger = recording.history.ledger
+    if ledger is None:
+        return None
+    if ledger.complete and ledger.read_from == instance:
+        return _WRITER, ledger.read_at_ns
+    told = ledger.readers.get(instance)
+    if told is None or not told.complete:
+        return None
+    return _WRITER if told.is_writer else _READER, told.read_at_ns
 
 
 def _differences_of_snapshots(recording: Recording) -> list[str]:

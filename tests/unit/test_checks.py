@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fix_history import Retry, RunBuilder, Shape, failover_run, outage_run
@@ -17,7 +18,7 @@ from chaos.checks.recording import Recording
 from chaos.checks.restored import Restored
 from chaos.checks.success_ratio import SuccessRatio
 from chaos.model.history import History
-from chaos.model.ledger import ArmLedger, Ledger
+from chaos.model.ledger import ArmLedger, Ledger, ReaderLedger
 from chaos.model.operation import Kind
 from chaos.model.verdict import Finding, Verdict
 
@@ -240,6 +241,10 @@ class TestAcknowledgedWrites:
             assert doubted is (verdict is Verdict.UNKNOWN)
 
 
+SILENT = "gameday-instance-3"
+READ: dict[str, Any] = {"complete": True, "read_at_ns": to_ns(26.0)}
+
+
 class TestRestored:
     def judge(self, folder: Path, *changes: tuple[str, str, str]) -> Finding:
         run = failover_run(folder / "run")
@@ -269,6 +274,23 @@ class TestRestored:
         finding = self.judge(tmp_path, change)
         assert finding.verdict is Verdict.FAIL
         assert why in finding.why
+
+    @pytest.mark.parametrize(
+        ("told", "verdict"),
+        [
+            (Ledger(readers={SILENT: ReaderLedger(**READ)}), Verdict.PASS),
+            (Ledger(readers={SILENT: ReaderLedger(**READ, is_writer=True)}), Verdict.FAIL),
+            (Ledger(readers={SILENT: ReaderLedger(why="no answer")}), Verdict.FAIL),
+            (Ledger(read_from=SILENT, **READ), Verdict.FAIL),
+        ],
+    )
+    def test_who_is_silent_at_the_end_may_answer_when_the_ledger_is_read(
+        self, tmp_path: Path, told: Ledger, verdict: Verdict
+    ) -> None:
+        run = failover_run(tmp_path / "run")
+        run.observe(24.9, "role", SILENT, "unreachable")
+        run.ledger = told
+        assert one(Restored(), run.write()).verdict is verdict
 
     def test_a_change_that_was_undone_is_no_difference(self, tmp_path: Path) -> None:
         away = ("settings", "gameday-instance-3", "db.r6g.large in eu-west-1a, tier 1")
