@@ -122,8 +122,8 @@ class Arm(Part):
     def _fits(cls, value: Any, info: ValidationInfo) -> Any:
         """Hold settings to what the arm's driver takes."""
         rules = _rules(info)
-        if value is None or rules is None or "arm" not in info.data:
-            return value
+        if value is None or rules is None or not {"file", "arm"} <= info.data.keys():
+            return value  # nothing to hold it to, or what it would be held to is wrong
         assert info.field_name is not None, "a validator of fields"
         entry = {**info.data, "retry": None, info.field_name: value}
         if what := rules.problem(entry, info.field_name):
