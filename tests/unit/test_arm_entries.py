@@ -141,7 +141,11 @@ def test_a_policy_may_be_named_alone(tmp_path: Path, name: str) -> None:
         ("{arm: tiny, file: mine.py}", 13, "mine.py makes no arm 'tiny'; it makes small, own"),
         ("{arm: x, file: nowhere.py, pool: {pool_size: 3}}", 22, "nowhere.py cannot be read"),
         ("{arm: x, file: broken.py}", 22, "broken.py:2: ZeroDivisionError: division by zero"),
-        ("{arm: x, file: unreadable.py, deadline_s: 3}", 22, r"unreadable.py:1: .*was never closed"),
+        (
+            "{arm: x, file: unreadable.py, deadline_s: 3}",
+            22,
+            r"unreadable.py:1: .*was never closed",
+        ),
         ("{arm: x, file: empty.py}", 22, "empty.py:1: makes no arm"),
         ("{arm: x, file: gone.py}", 22, "gone.py ended the process that ran it"),
         ("{arm: a, file: twice.py}", 22, "twice.py:1: makes two arms 'a'"),
