@@ -56,6 +56,26 @@ def test_a_machine_without_power_does_not_even_accept(
     assert feel({"a": place(listener)}, timeout_s=0.2) == {"a": Pulse.NOTHING}
 
 
+def test_a_lost_packet_is_not_a_machine_without_power(
+    listener: socket.socket, filters: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel would send its own again a second later only, which is too late here."""
+    tapped = Tapped(0, listener)
+    tapped.drop(1)
+    tries: list[object] = []
+
+    class Knocking(socket.socket):
+        def connect_ex(self, address: tuple[str, int]) -> int:
+            tries.append(address)
+            if len(tries) > 1:
+                tapped.keep_all()
+            return super().connect_ex(address)
+
+    monkeypatch.setattr(health.socket, "socket", Knocking)
+    assert feel({"a": place(listener)}, timeout_s=0.9) == {"a": Pulse.ACCEPTED}
+    assert len(tries) == 2, "who has accepted is not asked to again"
+
+
 def test_one_that_hangs_does_not_delay_the_verdict_on_the_others(listener: socket.socket) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         refusing = place(other)

@@ -27,6 +27,7 @@ from chaos.testcluster.postgres.freezing import HANG
 log = logging.getLogger(__name__)
 
 ROUNDS = 2
+TRIES = 3
 
 
 class Pulse(enum.Enum):
@@ -38,39 +39,49 @@ class Pulse(enum.Enum):
 
 
 def feel(places: Mapping[str, tuple[str, int]], timeout_s: float) -> dict[str, Pulse]:
-    """Probe these addresses at the same time and return what each did within `timeout_s`."""
+    """Probe these addresses at the same time and return what each did within `timeout_s`.
+
+    Who has not accepted is tried again meanwhile: a lost packet is not a machine without power, and
+    the kernel repeats its own only after a second.
+    """
     pulses = dict.fromkeys(places, Pulse.NOTHING)
-    deadline = MonotonicClock().now_ns() + int(timeout_s * NS)
+    clock = MonotonicClock()
+    began_ns = clock.now_ns()
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
-        for name, place in places.items():
-            probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            probe.setblocking(False)
-            probe.connect_ex(place)
-            selector.register(probe, selectors.EVENT_WRITE, name)
-        while selector.get_map():
-            left_s = (deadline - MonotonicClock().now_ns()) / NS
-            # Looked at once more after the deadline: it may be we who were not let run until then.
-            ready = selector.select(max(left_s, 0))
-            if not ready and left_s <= 0:
-                break
-            for key, _ in ready:
-                assert isinstance(key.fileobj, socket.socket)
-                pulses[key.data] = _next(key.fileobj, pulses[key.data])
-                selector.unregister(key.fileobj)
-                if pulses[key.data] is Pulse.ACCEPTED:
-                    selector.register(key.fileobj, selectors.EVENT_READ, key.data)
+        for tried in range(TRIES):
+            for name, place in places.items():
+                if pulses[name] is Pulse.NOTHING:
+                    probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+                    probe.setblocking(False)
+                    probe.connect_ex(place)
+                    selector.register(probe, selectors.EVENT_WRITE, name)
+            until_ns = began_ns + int(timeout_s * NS * (tried + 1) / TRIES)
+            while any(pulse is not Pulse.ANSWER for pulse in pulses.values()):
+                left_s = (until_ns - clock.now_ns()) / NS
+                # Looked at once more after the deadline: it may be we who were not let run until then.
+                ready = selector.select(max(left_s, 0))
+                if not ready and left_s <= 0:
+                    break
+                for key, _ in ready:
+                    met = _next(selector, key)
+                    if pulses[key.data] is not Pulse.ANSWER:
+                        pulses[key.data] = met
     return pulses
 
 
-def _next(probe: socket.socket, pulse: Pulse) -> Pulse:
-    """Return what a probe has met now that its socket is ready."""
-    if pulse is Pulse.ACCEPTED or probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+def _next(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> Pulse:
+    """Return what a probe has met now that its socket is ready, and await what comes next."""
+    probe = key.fileobj
+    assert isinstance(probe, socket.socket)
+    selector.unregister(probe)
+    if key.events == selectors.EVENT_READ or probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
         return Pulse.ANSWER
     try:
         probe.shutdown(socket.SHUT_WR)
     except OSError:  # It has been reset already.
         return Pulse.ANSWER
+    selector.register(probe, selectors.EVENT_READ, key.data)
     return Pulse.ACCEPTED
 
 
