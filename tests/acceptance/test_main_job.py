@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Gameday
 from inside import inside
+from machine import passed
 
 pytestmark = pytest.mark.alone
 
@@ -28,8 +29,7 @@ SEEN_INSTANTS = {
 
 def test_writer_failover_passes_for_prepared_clients_and_shows_the_others(gameday: Gameday) -> None:
     """The demo: the resilient arm recovers, the pool as people configure it stays poisoned."""
-    done = gameday("run", "writer-failover")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = passed(gameday, lambda: gameday("run", "writer-failover"))
     verdict = gameday.verdict()
     assert verdict["status"] == "completed"
     assert verdict["verdict"] == "pass"
@@ -120,8 +120,8 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gameday]:
 
 def test_a_run_folder_is_complete_and_holds_no_secret(gameday: Gameday, vault: Gameday) -> None:
     (gameday.home / "state").symlink_to(vault.home / "state")
-    done = gameday("run", "control", "--cluster", "vault", "--set", "HOLD_S=3", "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
+    control = ("run", "control", "--cluster", "vault", "--set", "HOLD_S=3", "--json")
+    done = passed(gameday, lambda: gameday(*control))
     state = vault.home / "state" / "clusters" / "vault.json"
     secrets = set(passwords(json.loads(state.read_text(encoding="utf-8"))))
     folder = gameday.folder()
@@ -162,5 +162,4 @@ def passwords(state: Any) -> Iterator[str]:
 @pytest.mark.parametrize("name", ["writer-reboot", "reader-loss", "capacity-step"])
 def test_other_experiments_that_ship_pass(gameday: Gameday, vault: Gameday, name: str) -> None:
     (gameday.home / "state").symlink_to(vault.home / "state")
-    done = inside(gameday, "run", name, "--cluster", "vault", "--quiet")
-    assert done.returncode == 0, done.stdout + done.stderr
+    passed(gameday, lambda: inside(gameday, "run", name, "--cluster", "vault", "--quiet"))
