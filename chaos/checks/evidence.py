@@ -208,15 +208,14 @@ class Trace:
         """Every try that proves something.
 
         Operations without recorded attempts stand for themselves: those that failed, and those that
-        took half of `slow_s`, which no healthy answer does.
+        took half of `slow_s`, which no healthy answer does. Connecting may, in the crowd after an
+        outage: what an operation waited for a connection counts only once it took `slow_s` in all.
         """
         told, attempts = self.failed_attempts
         silent = bulk.made(
             len(self.records),
             bool,
-            lambda part: (
-                ~self.succeeded[part] | (self.ended[part] - self.started[part] > self.slow_ns // 2)
-            ),
+            lambda part: ~self.succeeded[part] | self._slow(part),
         )
         silent[told] = False
         untold = np.flatnonzero(silent)
@@ -231,6 +230,12 @@ class Trace:
         )
         order = np.argsort(tries.owner, kind="stable")
         return tries.part(order[~self.dropped[tries.owner[order]]])
+
+    def _slow(self, part: slice) -> Flags:
+        """Tell what took longer than a healthy service does."""
+        took = self.ended[part] - self.started[part]
+        answered = took - self.records["waited_us"][part].astype(np.int64) * 1000
+        return np.asarray((took > self.slow_ns) | (answered > self.slow_ns // 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

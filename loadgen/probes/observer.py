@@ -203,6 +203,7 @@ class Observer:
             instance=turn.row[0] if turn.row else "",
             error=turn.error,
             backend_pid=turn.backend_pid,
+            waited_us=turn.connecting_ns // 1000,
         )
         roles = self._roles.get(question.endpoint)
         if roles is not None and turn.error != MISSED:

@@ -54,6 +54,8 @@ class Turn:
     row: Sequence[str] = ()
     """The answer's columns; the first is the instance."""
     backend_pid: int = 0
+    connecting_ns: int = 0
+    """How much of it was spent on a connection."""
 
 
 def missed(intended_ns: int, now_ns: int, *, waiting: bool) -> Turn:

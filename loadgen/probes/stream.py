@@ -231,7 +231,11 @@ class Stream:
             self._record(self.question, connect)
             return
         asked = await session.ask(intended_ns)
-        turn = replace(asked, started_ns=connect.started_ns)
+        turn = replace(
+            asked,
+            started_ns=connect.started_ns,
+            connecting_ns=connect.ended_ns - connect.started_ns,
+        )
         self._learn(session, turn)
         self._record(self.question, turn)
 

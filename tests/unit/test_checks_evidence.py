@@ -19,7 +19,13 @@ def at(second: float) -> int:
 
 
 def append(
-    second: float, *, lasts_s: float = 0.002, error: str = "", attempts: int = 1, told: bool = True
+    second: float,
+    *,
+    lasts_s: float = 0.002,
+    waited_s: float = 0.0,
+    error: str = "",
+    attempts: int = 1,
+    told: bool = True,
 ) -> Callable[[OperationWriter], None]:
     """Return what appends one operation; a failed one if it has an error."""
     failure = Failure(started_ns=at(second), ended_ns=at(second + lasts_s), error=error)
@@ -33,6 +39,7 @@ def append(
             ended_ns=at(second + lasts_s),
             outcome=Outcome.FAILED if error else Outcome.OK,
             attempts=attempts,
+            waited_us=round(waited_s * 1e6),
             error=error,
             failures=[failure] if error and told else [],
         )
@@ -119,6 +126,27 @@ def test_an_attempt_that_hung_proves_no_more_than_its_start(tmp_path: Path) -> N
         append(16.0, lasts_s=0.5, error="----- ConnectionLost"),
     )
     assert 0.98 <= window.lower_s <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("lasts_s", "waited_s", "proves_s"),
+    [(0.6, 0.0, 0.598), (0.6, 0.05, 0.598), (0.6, 0.3, 0.498), (1.2, 1.1, 0.598)],
+)
+def test_a_slow_answer_proves_no_outage_if_it_only_waited_for_a_connection(
+    tmp_path: Path, lasts_s: float, waited_s: float, proves_s: float
+) -> None:
+    """Refused at 5.0 s and at 5.5 s; the first success begins at 5.6 s, and the rest is usual."""
+    run = RunBuilder(tmp_path / "run")
+    run.traffic("arm", "cluster", Kind.WRITE, per_s=10, until_s=4.9, jitter=0.0)
+    for second in (5.0, 5.5):
+        run.operation("arm", append(second, error="----- ConnectionRefused"))
+    run.operation("arm", append(5.6, lasts_s=lasts_s, waited_s=waited_s))
+    for tenth in range(70, 100):
+        run.operation("arm", append(tenth / 10))
+    log = run.write().arms["arm"]
+    (stream,) = log.streams()
+    (window,) = find_windows(Trace.of(log, stream, 1.0), stable_s=2.0, until_ns=at(10))
+    assert window.lower_s == pytest.approx(proves_s)
 
 
 def test_failures_apart_by_stable_service_are_two_windows(tmp_path: Path) -> None:
