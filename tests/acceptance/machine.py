@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from conftest import Gameday
 
@@ -19,33 +18,31 @@ RUNS_MAX = 3
 _EVERY_S = 0.02
 
 
-class Watched:
-    """Wants to run every 20 ms, and notes by how much it was late at worst."""
+class Lateness:
+    """By how much a thread that wants to run every 20 ms was late at worst."""
 
-    def __init__(self) -> None:
-        self.late_s_max = 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    s_max = 0.0
 
-    def _watch(self) -> None:
-        clock, over = MonotonicClock(), False
-        while not over:
+    def note(self, over: threading.Event) -> None:
+        """Want to run until it is over."""
+        clock, ended = MonotonicClock(), False
+        while not ended:
             before_ns = clock.now_ns()
-            over = self._over.wait(_EVERY_S)
-            self.late_s_max = max(self.late_s_max, (clock.now_ns() - before_ns) / NS - _EVERY_S)
+            ended = over.wait(_EVERY_S)
+            self.s_max = max(self.s_max, (clock.now_ns() - before_ns) / NS - _EVERY_S)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
+@contextmanager
+def lateness() -> Iterator[Lateness]:
+    """Give what is noted meanwhile."""
+    noted, over = Lateness(), threading.Event()
+    thread = threading.Thread(target=noted.note, args=(over,), daemon=True)
+    thread.start()
+    try:
+        yield noted
+    finally:
+        over.set()
+        thread.join()
 
 
 def passed(
@@ -55,9 +52,9 @@ def passed(
     for number in range(RUNS_MAX):
         if number:
             shutil.rmtree(gameday.runs)
-        with Watched() as machine:
+        with lateness() as late:
             done = run()
-        if done.returncode == 0 or machine.late_s_max < STILL_S:
+        if done.returncode == 0 or late.s_max < STILL_S:
             break
-    assert done.returncode == 0, (machine.late_s_max, done.stdout + done.stderr)
+    assert done.returncode == 0, (late.s_max, done.stdout + done.stderr)
     return done

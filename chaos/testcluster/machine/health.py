@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 2
 TRIES = 3
+"""Connects to an address that accepts none, spread over a round."""
 
 
 class Pulse(enum.Enum):
